@@ -61,4 +61,27 @@ export const LIMITS = {
   streamEventsKept: 10_000,
   /** Label values per metric; the rest is counted under `other` (F97). */
   metricSeriesMax: 2_000,
+  /** Growth of the delay from one retry to the next; more reaches the cap at once. */
+  retryFactorMax: 10,
+  /** Tokens per second and tokens at once of a rate limit; more is no limit. */
+  ratePerSecondMax: 1_000_000,
+  rateBurstMax: 1_000_000,
+  /** Characters of one metric label value. */
+  metricLabelCharsMax: 120,
+  /** Members of a received tracestate; more discards it (W3C Trace Context, section 3.3.1). */
+  traceStateMembersMax: 32,
+  /** Characters of tracestate carried with every envelope, the least that the W3C asks for. */
+  traceStateCharsMax: 512,
+  /** Characters of a span attribute; traces are for finding, not for keeping payloads. */
+  spanAttributeCharsMax: 256,
+  /** Characters of a cause as people read it. */
+  causeCharsMax: 200,
+  /** Characters of an alert's title, which also travels to pagers. */
+  alertTitleCharsMax: 200,
+  /** One log line: fields, items of a list, depth, characters of a value and of the line. */
+  logFieldsMax: 50,
+  logItemsMax: 20,
+  logDepthMax: 4,
+  logValueCharsMax: 4_000,
+  logLineCharsMax: 16_384,
 } as const

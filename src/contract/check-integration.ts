@@ -1,0 +1,163 @@
+import { formatDuration } from '../kernel/index.ts'
+import type { Consumer } from './consumer.ts'
+import type { AnyContract } from './contract.ts'
+import type { Integration } from './integration.ts'
+import { formatLocation, type SourceLocation } from './source-location.ts'
+import type { Webhook } from './webhook.ts'
+
+/** One reason not to start: where, what, the arithmetic, and what to write. */
+export interface StartFinding {
+  readonly rule: string
+  readonly part: string
+  readonly at: SourceLocation
+  readonly problem: string
+  readonly fix: string
+}
+
+/** Everything that keeps an integration from starting; empty when it may run. */
+export const checkIntegration = (integration: Integration): readonly StartFinding[] => [
+  ...[...integration.contracts.values()].flatMap(checkContract),
+  ...integration.webhooks.flatMap(checkWebhook),
+  ...integration.consumers.flatMap(checkConsumer),
+]
+
+export const formatFinding = (finding: StartFinding): string =>
+  `  ${formatLocation(finding.at)}  ${finding.part}: ${finding.problem}\n      fix: ${finding.fix}  [${finding.rule}]`
+
+function checkContract(contract: AnyContract): StartFinding[] {
+  const found = findings(`${contract.kind} "${contract.name}"`, contract.at)
+  if (!contract.owner) {
+    found.add('contract-owner', 'it has no owner', "write owner: team('…')")
+  }
+  if (contract.fact && contract.fact.retentionMs > contract.retentionMs) {
+    found.add(
+      'log-outlives-dedupe',
+      `its log keeps messages for ${formatDuration(contract.retentionMs)}, but its keys are remembered for ` +
+        `${formatDuration(contract.fact.retentionMs)}; a repeat could not be compared`,
+      `write retention: '${formatDuration(contract.fact.retentionMs)}' or more`,
+    )
+  }
+  return found.list
+}
+
+function checkWebhook(hook: Webhook): StartFinding[] {
+  const found = findings(`webhook "${hook.name}"`, hook.at)
+  const neededMs = hook.retriesForMs + hook.replayWindowMs
+  const { retentionMs } = hook.idempotency
+  if (retentionMs < neededMs) {
+    found.add(
+      'dedupe-outlives-retries',
+      `keys are remembered for ${formatDuration(retentionMs)}, but a repeat may come after retriesFor ` +
+        `${formatDuration(hook.retriesForMs)} + replayWindow ${formatDuration(hook.replayWindowMs)} = ` +
+        formatDuration(neededMs),
+      `write idempotency: { retention: '${formatDuration(neededMs)}' } or more`,
+    )
+  }
+  if (hook.accepts.retentionMs < retentionMs) {
+    found.add(
+      'log-outlives-dedupe',
+      `the log of ${hook.accepts.name} keeps messages for ${formatDuration(hook.accepts.retentionMs)}, but keys ` +
+        `are remembered for ${formatDuration(retentionMs)}; a repeat could not be compared`,
+      `write retention: '${formatDuration(retentionMs)}' or more on ${hook.accepts.name}`,
+    )
+  }
+  if (hook.accepts.versions.size > 1 && !hook.version) {
+    found.add(
+      'version-source',
+      `${hook.accepts.name} has versions ${[...hook.accepts.versions.keys()].join(', ')}, and nothing says which one a body is in`,
+      "write version: body('version') or version: header('…')",
+    )
+  }
+  if (!hook.transforms.has('any')) {
+    for (const version of hook.accepts.versions.keys()) {
+      if (hook.transforms.has(version)) continue
+      found.add(
+        'transform-per-version',
+        `no transform takes version ${version} of ${hook.accepts.name}`,
+        `write emit: { ${version}: (data) => … }`,
+      )
+    }
+  } else found.list.push(...missingLifts(hook.accepts, found.part, hook.at))
+  return found.list
+}
+
+function checkConsumer(consumer: Consumer): StartFinding[] {
+  const found = findings(`consumer "${consumer.name}"`, consumer.at)
+  if (!consumer.owner) found.add('consumer-owner', 'it has no owner', "write owner: team('…')")
+  if (!consumer.retry) {
+    found.add(
+      'consumer-retry',
+      'it has no retry policy',
+      "write retry: { attempts: 6, first: '1s', factor: 2, max: '1m' }",
+    )
+  }
+  if (!consumer.deadLetter?.alert) {
+    found.add(
+      'dead-letter-alert',
+      'nobody is told about its dead letters',
+      'write deadLetter: { alert: someTeam.oncall }',
+    )
+  }
+  if (!consumer.deadLetter?.owner && !consumer.owner) {
+    found.add(
+      'dead-letter-owner',
+      'its dead letters have no owner',
+      'write deadLetter: { owner: someTeam, … }',
+    )
+  }
+  if (!consumer.afterDeadLetter) {
+    found.add(
+      'after-dead-letter',
+      'it does not say what a key does after a dead letter',
+      "write afterDeadLetter: 'park' (successors wait) or 'skip' (they go on)",
+    )
+  }
+  if (!consumer.replay) {
+    found.add(
+      'replay-rule',
+      'it does not say whether its messages may be replayed',
+      "write replay: 'safe', 'guarded' or 'never'",
+    )
+  }
+  if (!consumer.idempotency) {
+    found.add(
+      'idempotency-mode',
+      'it does not say what keeps one message from having two effects',
+      "write idempotency: 'transaction', 'once' or 'natural'",
+    )
+  }
+  if (consumer.batch && consumer.ordering === 'none') {
+    found.add(
+      'batch-order',
+      'a batch consumer keeps order per key',
+      "leave ordering out, or write 'key'",
+    )
+  }
+  found.list.push(...missingLifts(consumer.on, found.part, consumer.at))
+  return found.list
+}
+
+/** A version below the one asked for must be liftable to it, step by step. */
+function missingLifts(contract: AnyContract, part: string, at: SourceLocation): StartFinding[] {
+  const older = [...contract.versions.keys()].filter((version) => version < contract.asked)
+  return older
+    .filter((version) => !contract.upcast.has(version))
+    .map((version) => ({
+      rule: 'upcast-missing',
+      part,
+      at,
+      problem: `it asks for version ${contract.asked} of ${contract.name}, and version ${version} cannot be lifted`,
+      fix: `write upcast: { ${version}: (data) => … } on ${contract.name}`,
+    }))
+}
+
+interface Findings {
+  readonly part: string
+  readonly list: StartFinding[]
+  add(rule: string, problem: string, fix: string): void
+}
+
+function findings(part: string, at: SourceLocation): Findings {
+  const list: StartFinding[] = []
+  return { part, list, add: (rule, problem, fix) => list.push({ rule, part, at, problem, fix }) }
+}

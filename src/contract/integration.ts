@@ -1,0 +1,117 @@
+import type { Call } from './call.ts'
+import type { Consumer } from './consumer.ts'
+import type { AnyContract } from './contract.ts'
+import { checkName, declarationError } from './declaration-error.ts'
+import { buildModel, type Model } from './model.ts'
+import { callerLocation, type SourceLocation } from './source-location.ts'
+import type { System, Team } from './system.ts'
+import type { SqlMigration } from './tables.ts'
+import type { Webhook } from './webhook.ts'
+
+const MARK: unique symbol = Symbol.for('junctura.integration') as never
+
+export type Part = Webhook | Consumer | AnyContract | System | Team | Call
+
+/** Everything a team declares, and the Model read from it. What is not a part does not run. */
+export interface Integration {
+  readonly name: string
+  readonly webhooks: readonly Webhook[]
+  readonly consumers: readonly Consumer[]
+  /** By name; also those only referred to. */
+  readonly contracts: ReadonlyMap<string, AnyContract>
+  readonly systems: readonly System[]
+  readonly calls: readonly Call[]
+  readonly tables: readonly SqlMigration[]
+  readonly model: Model
+  readonly at: SourceLocation
+}
+
+export interface IntegrationOptions {
+  readonly parts: readonly Part[]
+  /** The user's own tables, applied once each in this order. */
+  readonly tables?: readonly SqlMigration[]
+}
+
+/**
+ * Joins parts to an integration.
+ *
+ * @throws JUNCTURA_DECLARATION when two parts of one kind share a name, or two webhooks a path.
+ */
+export const integration = (name: string, options: IntegrationOptions): Integration => {
+  checkName(name, 'integration')
+  const at = callerLocation()
+  const { parts } = options
+  const webhooks = parts.filter((part) => part.part === 'webhook')
+  const consumers = parts.filter((part) => part.part === 'consumer')
+  const calls = parts.filter((part) => part.part === 'call')
+  const tables = options.tables ?? []
+  refuseTwins('webhook', webhooks)
+  refuseTwins('consumer', consumers)
+  refuseTwins('call', calls)
+  refuseTwins('table', tables)
+  refuseTwins(
+    'webhook path',
+    webhooks.map((hook) => ({ name: hook.path })),
+  )
+  const contracts = collectContracts(parts, webhooks, consumers)
+  const systems = collectSystems(parts, webhooks, calls)
+  const content = { name, webhooks, consumers, contracts, systems, calls, tables, at }
+  const built: Integration = { ...content, model: buildModel(content) }
+  return Object.freeze(Object.defineProperty(built, MARK, { value: true }))
+}
+
+/** True for an integration, also one made by another copy of this package. */
+export const isIntegration = (value: unknown): value is Integration =>
+  typeof value === 'object' && value !== null && Reflect.get(value, MARK) === true
+
+function refuseTwins(kind: string, parts: readonly { readonly name: string }[]): void {
+  const seen = new Set<string>()
+  for (const { name } of parts) {
+    if (seen.has(name)) {
+      throw declarationError(
+        `${kind} "${name}"`,
+        'it is declared twice',
+        'give one of them another name',
+      )
+    }
+    seen.add(name)
+  }
+}
+
+function collectContracts(
+  parts: readonly Part[],
+  webhooks: readonly Webhook[],
+  consumers: readonly Consumer[],
+): ReadonlyMap<string, AnyContract> {
+  const found = new Map<string, AnyContract>()
+  const all = [
+    ...parts.filter((part) => part.part === 'contract'),
+    ...webhooks.map((hook) => hook.accepts),
+    ...consumers.map((one) => one.on),
+  ]
+  for (const contract of all) {
+    const known = found.get(contract.name)
+    if (known && known.versions !== contract.versions) {
+      throw declarationError(
+        `contract "${contract.name}"`,
+        'two different contracts have this name',
+        'give one of them another name',
+      )
+    }
+    if (!known) found.set(contract.name, contract)
+  }
+  return found
+}
+
+function collectSystems(
+  parts: readonly Part[],
+  webhooks: readonly Webhook[],
+  calls: readonly Call[],
+): readonly System[] {
+  const all = [
+    ...parts.filter((part) => part.part === 'system'),
+    ...webhooks.map((hook) => hook.from),
+    ...calls.flatMap((one) => [one.from, one.to]),
+  ]
+  return [...new Map(all.map((one) => [one.name, one])).values()]
+}

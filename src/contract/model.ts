@@ -1,0 +1,219 @@
+import { createHash } from 'node:crypto'
+import type { ErrorClass } from './consumer.ts'
+import type { Integration } from './integration.ts'
+import { describeSecret } from './secret.ts'
+import type { AlertRoute } from './system.ts'
+
+/** Version of the Model's shape; below 1.0 it may still change between releases. */
+export const MODEL_VERSION = '0.1'
+
+/** JSON, as the Model is made of. */
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [key: string]: Json }
+
+/**
+ * The declaration as an immutable, serialisable graph. The runtime, the linter, the generator, the
+ * console and the test kit read it and nothing else. Its JSON Schema is schemas/model.schema.json.
+ */
+export interface Model {
+  readonly modelVersion: string
+  readonly name: string
+  /** SHA-256 of everything but source locations, so that moving a line is not a new model. */
+  readonly hash: string
+  readonly systems: readonly Json[]
+  readonly teams: readonly Json[]
+  readonly contracts: readonly Json[]
+  readonly webhooks: readonly Json[]
+  readonly consumers: readonly Json[]
+  /** Who sends what to whom, also what Junctura does not run. */
+  readonly edges: readonly Json[]
+  readonly tables: readonly Json[]
+  readonly sources: { readonly [part: string]: string }
+}
+
+export const buildModel = (content: Omit<Integration, 'model'>): Model => {
+  const sources: Record<string, string> = {}
+  const note = (kind: string, part: { name: string; at: { file: string; line: number } }): void => {
+    sources[`${kind}/${part.name}`] = `${part.at.file}:${part.at.line}`
+  }
+  for (const contract of content.contracts.values()) note('contract', contract)
+  for (const hook of content.webhooks) note('webhook', hook)
+  for (const consumer of content.consumers) note('consumer', consumer)
+  for (const system of content.systems) note('system', system)
+  for (const call of content.calls) note('call', call)
+  for (const table of content.tables) note('table', table)
+  const graph = {
+    modelVersion: MODEL_VERSION,
+    name: content.name,
+    systems: content.systems.map(describeSystem),
+    teams: describeTeams(content),
+    contracts: [...content.contracts.values()].map(describeContract),
+    webhooks: content.webhooks.map(describeWebhook),
+    consumers: content.consumers.map(describeConsumer),
+    edges: describeEdges(content),
+    tables: content.tables.map(({ name, checksum, sqlite, postgres }) =>
+      json({
+        name,
+        checksum,
+        dialects: postgres === undefined ? ['sqlite'] : ['sqlite', 'postgres'],
+        sqlite,
+      }),
+    ),
+  }
+  const hash = createHash('sha256').update(JSON.stringify(graph)).digest('hex')
+  return deepFreeze({ ...graph, hash, sources })
+}
+
+/** Drops what is undefined or a function, which JSON cannot say. */
+const json = (value: object): Json => JSON.parse(JSON.stringify(value)) as Json
+
+const describeSystem = (system: Integration['systems'][number]): Json =>
+  json({
+    name: system.name,
+    kind: system.kind,
+    owner: system.owner?.name,
+    summary: system.summary,
+  })
+
+function describeTeams(content: Omit<Integration, 'model'>): readonly Json[] {
+  const teams = [
+    ...[...content.contracts.values()].map((contract) => contract.owner),
+    ...content.consumers.flatMap((consumer) => [consumer.owner, consumer.deadLetter?.owner]),
+    ...content.webhooks.map((hook) => hook.owner),
+    ...content.systems.map((system) => system.owner),
+  ].filter((team) => team !== undefined)
+  const byName = new Map(teams.map((team) => [team.name, team]))
+  return [...byName.values()].map((team) =>
+    json({ name: team.name, oncall: describeRoute(team.oncall) }),
+  )
+}
+
+export const describeRoute = (route: AlertRoute): Json => {
+  if (route.kind === 'log') return { kind: 'log' }
+  if (route.kind === 'http') {
+    return { kind: 'http', url: route.url, secret: json(describeSecret(route.secret)) }
+  }
+  return { kind: 'pagerduty', url: route.url, routingKey: json(describeSecret(route.routingKey)) }
+}
+
+type Contracts = Integration['contracts'] extends ReadonlyMap<string, infer C> ? C : never
+
+const describeContract = (contract: Contracts): Json =>
+  json({
+    kind: contract.kind,
+    name: contract.name,
+    owner: contract.owner?.name,
+    summary: contract.summary,
+    channel: contract.channel,
+    key: contract.key,
+    latest: contract.latest,
+    versions: [...contract.versions].map(([version, schema]) => ({
+      version,
+      schema,
+      lifts: contract.upcast.has(version),
+      deprecated: contract.deprecated.get(version),
+    })),
+    compatibility: contract.compatibility,
+    fact: contract.fact,
+    retentionMs: contract.retentionMs,
+    guarantee: contract.guarantee,
+    pii: contract.pii,
+    codec: contract.codec,
+  })
+
+const describeWebhook = (hook: Integration['webhooks'][number]): Json =>
+  json({
+    name: hook.name,
+    from: hook.from.name,
+    owner: hook.owner?.name,
+    path: hook.path,
+    accepts: hook.accepts.name,
+    // A scheme is data; references to secrets in it describe themselves without a value.
+    verify: hook.verify,
+    version: hook.version,
+    idempotency: hook.idempotency,
+    retriesForMs: hook.retriesForMs,
+    replayWindowMs: hook.replayWindowMs,
+    transforms: [...hook.transforms.keys()],
+    transformTimeoutMs: hook.transformTimeoutMs,
+    bodyBytesMax: hook.bodyBytesMax,
+    contentTypes: hook.contentTypes,
+  })
+
+const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
+  json({
+    name: consumer.name,
+    owner: consumer.owner?.name,
+    summary: consumer.summary,
+    on: { contract: consumer.on.name, version: consumer.on.asked },
+    from: consumer.from,
+    was: consumer.was,
+    idempotency: consumer.idempotency,
+    retry: consumer.retry,
+    permanent: consumer.permanent.map((one: ErrorClass | string) =>
+      typeof one === 'string' ? one : one.name,
+    ),
+    timeoutMs: consumer.timeoutMs,
+    deadLetter: consumer.deadLetter && {
+      owner: (consumer.deadLetter.owner ?? consumer.owner)?.name,
+      alert: consumer.deadLetter.alert && describeRoute(consumer.deadLetter.alert),
+    },
+    afterDeadLetter: consumer.afterDeadLetter,
+    replay: consumer.replay,
+    ordering: consumer.ordering,
+    concurrency: consumer.concurrency,
+    batch: consumer.batch,
+    filtered: consumer.filter !== undefined,
+  })
+
+function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
+  const inbound = content.webhooks.map((hook) => ({
+    kind: 'webhook',
+    from: hook.from.name,
+    to: `webhook/${hook.name}`,
+    contract: hook.accepts.name,
+    style: 'messaging',
+    coordination: 'async',
+    guarantee: 'at-least-once',
+    verified: hook.verify.kind !== 'unsigned',
+    run: true,
+  }))
+  const consumed = content.consumers.map((consumer) => ({
+    kind: 'consumer',
+    from: `channel/${consumer.on.channel}`,
+    to: `consumer/${consumer.name}`,
+    contract: consumer.on.name,
+    style: 'messaging',
+    coordination: 'async',
+    guarantee: consumer.on.guarantee,
+    verified: true,
+    run: true,
+  }))
+  const calls = content.calls.map((call) => ({
+    kind: 'call',
+    name: call.name,
+    from: call.from.name,
+    to: call.to.name,
+    style: call.style,
+    coordination: call.coordination,
+    guarantee: call.guarantee,
+    verified: call.verified,
+    reason: call.reason,
+    summary: call.summary,
+    run: false,
+  }))
+  return [...inbound, ...consumed, ...calls].map(json)
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const inner of Object.values(value)) deepFreeze(inner)
+  }
+  return value
+}

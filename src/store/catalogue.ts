@@ -1,0 +1,267 @@
+/**
+ * Every collection of the state: what one row says and by which fields it is found. Drivers read
+ * this table and know nothing else of the platform; a new feature adds a collection here and no
+ * code there. Index fields are strings or numbers of the row; rows without the field are not in
+ * the index. A change of an index is a new name: drivers add what is missing and drop nothing.
+ */
+export const COLLECTIONS = {
+  /** How far a consumer has come: key `consumer/channel/slots`. */
+  progress: {},
+  /** A key of a consumer that does not run freely: key `consumer LF key`. */
+  lanes: { byConsumer: ['consumer', 'state', 'dueAtMs'] },
+  /** A message that waits behind the head of a held lane: key `consumer LF key LF position`. */
+  successors: { byLane: ['lane', 'position'] },
+  /** A message that was running when the process died: key `consumer LF position`. */
+  suspects: { byConsumer: ['consumer', 'position'] },
+  deadLetters: {
+    byState: ['state', 'diedAtMs'],
+    byConsumer: ['consumer', 'state', 'diedAtMs'],
+    byCause: ['cause', 'state', 'diedAtMs'],
+    byMessage: ['messageId'],
+  },
+  invalid: {
+    byState: ['state', 'receivedAtMs'],
+    byCause: ['cause', 'state', 'receivedAtMs'],
+    byWebhook: ['webhook', 'state', 'receivedAtMs'],
+  },
+  /** What a sender repeated: key `webhook LF messageId`. */
+  repeats: { byWebhook: ['webhook', 'lastAtMs'] },
+  alerts: { byState: ['state', 'lastAtMs'] },
+  /** What a person did: key is the operation's id. */
+  operations: { byTime: ['atMs'] },
+  replays: { byState: ['state', 'createdAtMs'] },
+  /** What a guarded replay has run: key `run LF consumer LF position`. */
+  replayed: {},
+  /** Results of `ctx.once`: key `consumer LF position LF name`. */
+  onceResults: { byMessage: ['consumer', 'position'] },
+  /** Durable timers of every feature. */
+  timers: { byDue: ['dueAtMs'] },
+  /** Records that an exception still needs after their partition was dropped: key is the position. */
+  held: {},
+  /** Each model that was started: key is its hash. */
+  models: {},
+  /** Each start: key grows with time. */
+  starts: {},
+  /** Single values: format version, epoch, retired consumers. */
+  meta: {},
+} as const
+
+export type CollectionName = keyof typeof COLLECTIONS
+
+/** Fields of each index of a collection. */
+export const indexesOf = (
+  collection: CollectionName,
+): Readonly<Record<string, readonly string[]>> => COLLECTIONS[collection]
+
+export type Row<C extends CollectionName> = Rows[C]
+
+interface Rows {
+  progress: ProgressRow
+  lanes: LaneRow
+  successors: SuccessorRow
+  suspects: SuspectRow
+  deadLetters: DeadLetterRow
+  invalid: InvalidRow
+  repeats: RepeatRow
+  alerts: AlertRow
+  operations: OperationRow
+  replays: ReplayRow
+  replayed: { readonly atMs: number }
+  onceResults: {
+    readonly consumer: string
+    readonly position: number
+    readonly result: unknown
+  }
+  timers: TimerRow
+  held: {
+    readonly record: string
+    readonly channel: string
+    readonly slot: number
+    readonly atMs: number
+  }
+  models: { readonly model: unknown; readonly firstAtMs: number }
+  starts: {
+    readonly atMs: number
+    readonly modelHash: string
+    readonly version: string
+    readonly epoch: number
+  }
+  meta: { readonly value: unknown }
+}
+
+export interface ProgressRow {
+  readonly consumer: string
+  readonly channel: string
+  /** Slots this row speaks for; one range today, split when workers share a channel. */
+  readonly slots: string
+  /** Everything at or below it is finished or has a row of its own. */
+  readonly watermark: number
+  /** Finished beyond the watermark: inclusive ranges, ascending. */
+  readonly done: readonly (readonly [number, number])[]
+  /** Handed to handlers, or about to be; after a crash what is not done up to here is suspect. */
+  readonly claimedTo: number
+  /** Which start of the runtime wrote it. */
+  readonly epoch: number
+}
+
+export interface LaneRow {
+  readonly consumer: string
+  readonly key: string
+  /** `retry` waits for `dueAtMs`; `parked` waits for a person or a replay. */
+  readonly state: 'retry' | 'parked'
+  /** The message at the head. */
+  readonly position: number
+  readonly attempts: number
+  readonly dueAtMs: number
+  readonly firstFailedAtMs: number
+  readonly lastError: string
+  /** Set while an attempt runs, so that a crash in it is seen. */
+  readonly runningEpoch?: number
+  readonly deadLetter?: string
+  /** Set when a replay released it. */
+  readonly replay?: string
+}
+
+export interface SuccessorRow {
+  readonly consumer: string
+  /** `consumer LF key`. */
+  readonly lane: string
+  readonly position: number
+}
+
+export interface SuspectRow {
+  readonly consumer: string
+  readonly position: number
+  /** Attempts that ran alone and took the process down with them. */
+  readonly attempts: number
+}
+
+export interface DeadLetterRow {
+  readonly id: string
+  /** `handler` gave up, or the webhook's `transform` made no event. */
+  readonly stage: 'handler' | 'transform'
+  readonly state: 'open' | 'retrying' | 'resolved' | 'dropped'
+  /** The consumer, or the webhook for stage `transform`. */
+  readonly consumer: string
+  readonly owner: string
+  readonly messageId: string
+  readonly position: number
+  readonly channel: string
+  readonly slot: number
+  readonly key: string
+  readonly type: string
+  readonly contractVersion: number
+  readonly correlationId: string
+  readonly traceparent?: string
+  readonly attempts: number
+  /** How many of the attempts took the process down. */
+  readonly crashes: number
+  readonly cause: string
+  readonly causeTitle: string
+  readonly errorName: string
+  /** Masked by the contract's personal-data fields. */
+  readonly errorMessage: string
+  readonly errorStack: string
+  readonly receivedAtMs: number
+  readonly firstFailedAtMs: number
+  readonly lastFailedAtMs: number
+  readonly diedAtMs: number
+  readonly modelHash: string
+  /** Whether its key waits behind it. */
+  readonly parked: boolean
+  readonly resolvedAtMs?: number
+  readonly resolvedBy?: string
+}
+
+export interface InvalidRow {
+  readonly id: string
+  readonly state: 'open' | 'readmitted' | 'dropped'
+  readonly webhook: string
+  readonly reason: 'schema' | 'version' | 'conflict' | 'syntax'
+  readonly cause: string
+  readonly causeTitle: string
+  readonly contract: string
+  readonly version: number | null
+  readonly receivedAtMs: number
+  readonly mediaType: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Base64 of the bytes that came. */
+  readonly body: string
+  readonly bodyBytes: number
+  readonly errors: readonly { readonly pointer: string; readonly message: string }[]
+  readonly scheme: string
+  readonly signedAtMs?: number
+  readonly conflictsWith?: string
+  readonly messageId?: string
+  readonly resolvedAtMs?: number
+}
+
+export interface RepeatRow {
+  readonly webhook: string
+  readonly messageId: string
+  readonly position: number
+  readonly firstAtMs: number
+  readonly lastAtMs: number
+  readonly repeats: number
+  /** Repeats with other content, under `first-wins`. */
+  readonly differences: number
+}
+
+export interface AlertRow {
+  readonly id: string
+  readonly cause: string
+  readonly kind: string
+  readonly title: string
+  readonly owner: string
+  readonly severity: 'critical' | 'warning'
+  readonly state: 'open' | 'acknowledged' | 'resolved'
+  readonly firstAtMs: number
+  readonly lastAtMs: number
+  readonly count: number
+  /** Notifications that the route has taken. */
+  readonly notified: readonly string[]
+  /** Notifications still to be sent, oldest first. */
+  readonly pending: readonly string[]
+  readonly route: unknown
+  readonly resolvedAtMs?: number
+  readonly links?: Readonly<Record<string, string>>
+}
+
+export interface OperationRow {
+  readonly id: string
+  readonly command: string
+  readonly parameters: unknown
+  readonly actor: string
+  readonly reason: string
+  readonly origin: string
+  readonly atMs: number
+  readonly state: 'started' | 'done' | 'refused' | 'failed'
+  readonly result: unknown
+  readonly finishedAtMs?: number
+}
+
+export interface ReplayRow {
+  readonly id: string
+  readonly state: 'planned' | 'running' | 'paused' | 'done' | 'aborted' | 'failed'
+  readonly filter: unknown
+  readonly plan: unknown
+  readonly token: string
+  readonly createdAtMs: number
+  readonly startedAtMs?: number
+  readonly finishedAtMs?: number
+  readonly actor: string
+  readonly reason: string
+  readonly ratePerSecond: number
+  /** Key of the last item handled. */
+  readonly cursor: string
+  readonly released: number
+  readonly skipped: number
+  readonly failed: number
+  readonly total: number
+}
+
+export interface TimerRow {
+  readonly owner: string
+  readonly reference: string
+  readonly dueAtMs: number
+}

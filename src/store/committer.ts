@@ -1,0 +1,196 @@
+import {
+  type Clock,
+  isJuncturaError,
+  JuncturaError,
+  LIMITS,
+  type Logger,
+  messageOf,
+} from '../kernel/index.ts'
+import type { RowWrite, Store, Unit, UnitOutcome } from './store.ts'
+
+/**
+ * Group commit: units submitted on the same turn of the event loop share one transaction, so that
+ * one fsync pays for many messages. An idle system commits at once; a busy one collects while the
+ * commit before is running.
+ *
+ * Modes: `open` takes units; `failed` after a commit whose outcome is unknown refuses everything,
+ * because what the store holds and what memory believes may differ (a new process must read it
+ * again, F21); `closed` after `close`. A full disk does not change the mode: its units are refused
+ * and later ones may succeed (F20).
+ */
+export interface Committer {
+  /**
+   * @throws JUNCTURA_STORE_BUSY when more than LIMITS.acceptQueueMax units, or acceptQueueBytesMax
+   *   bytes, wait for a commit.
+   * @throws JUNCTURA_STORE_FULL, JUNCTURA_STORE_FAILED or JUNCTURA_STORE_UNKNOWN from the store.
+   * @throws JUNCTURA_CLOSED after `close`.
+   */
+  submit(unit: CommitUnit): Promise<UnitOutcome>
+  /** Waits until everything submitted so far is settled. */
+  drain(): Promise<void>
+  readonly waiting: number
+  readonly mode: 'open' | 'failed' | 'closed'
+  /** The error of the last commit, until one succeeds. */
+  readonly lastError: unknown
+  close(): Promise<void>
+}
+
+export interface CommitUnit extends Unit {
+  /** Called inside the transaction if this unit is committed; its rows commit with it. */
+  readonly marks?: readonly ProgressMark[]
+}
+
+/** A position that a consumer is finished with, or has given a row of its own. */
+export interface ProgressMark {
+  readonly consumer: string
+  readonly position: number
+}
+
+/** Turns marks into rows, so that a batch of them costs one write per consumer. */
+export interface ProgressBook {
+  preview(marks: readonly ProgressMark[]): readonly RowWrite[]
+  /** The same marks, now durable. */
+  apply(marks: readonly ProgressMark[]): void
+}
+
+export interface CommitterOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Logger
+  readonly progress?: ProgressBook
+  /** Called after each commit: units in it and how long it took. */
+  readonly onCommit?: (units: number, durationMs: number) => void
+  /** Called once, when the store can no longer be trusted by this process. */
+  readonly onFailed?: (error: unknown) => void
+}
+
+interface Waiting {
+  readonly unit: CommitUnit
+  readonly bytes: number
+  readonly resolve: (outcome: UnitOutcome) => void
+  readonly reject: (error: unknown) => void
+}
+
+export const createCommitter = (options: CommitterOptions): Committer => new GroupCommitter(options)
+
+class GroupCommitter implements Committer {
+  readonly #options: CommitterOptions
+  #queue: Waiting[] = []
+  #queueBytes = 0
+  #running: Promise<void> | undefined
+  #mode: 'open' | 'failed' | 'closed' = 'open'
+  #lastError: unknown
+
+  constructor(options: CommitterOptions) {
+    this.#options = options
+  }
+
+  get waiting(): number {
+    return this.#queue.length
+  }
+
+  get mode(): 'open' | 'failed' | 'closed' {
+    return this.#mode
+  }
+
+  get lastError(): unknown {
+    return this.#lastError
+  }
+
+  submit(unit: CommitUnit): Promise<UnitOutcome> {
+    if (this.#mode === 'closed') return Promise.reject(closedError())
+    if (this.#mode === 'failed') return Promise.reject(failedError(this.#lastError))
+    const bytes = unit.appends?.reduce((sum, append) => sum + append.bytes.length, 0) ?? 0
+    const full =
+      this.#queue.length >= LIMITS.acceptQueueMax ||
+      this.#queueBytes + bytes > LIMITS.acceptQueueBytesMax
+    if (full) {
+      return Promise.reject(
+        new JuncturaError('JUNCTURA_STORE_BUSY', { details: { waiting: this.#queue.length } }),
+      )
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ unit, bytes, resolve, reject })
+      this.#queueBytes += bytes
+      this.#running ??= this.#run()
+    })
+  }
+
+  async drain(): Promise<void> {
+    while (this.#running) await this.#running
+  }
+
+  async close(): Promise<void> {
+    if (this.#mode === 'open') this.#mode = 'closed'
+    await this.drain()
+  }
+
+  async #run(): Promise<void> {
+    // One turn of the loop lets everything that arrived together share the commit.
+    await this.#options.clock.yield()
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, LIMITS.commitUnitsMax)
+      this.#queueBytes -= batch.reduce((sum, waiting) => sum + waiting.bytes, 0)
+      if (this.#mode === 'failed') {
+        for (const waiting of batch) waiting.reject(failedError(this.#lastError))
+        continue
+      }
+      await this.#commit(batch)
+      if (this.#queue.length > 0) await this.#options.clock.yield()
+    }
+    this.#running = undefined
+  }
+
+  async #commit(batch: readonly Waiting[]): Promise<void> {
+    const { store, clock, progress, onCommit } = this.#options
+    const startedMs = clock.monotonicMs()
+    let marks: ProgressMark[] = []
+    try {
+      const outcomes = await store.commit(
+        batch.map((waiting) => waiting.unit),
+        (results) => {
+          marks = committedMarks(batch, results)
+          return progress?.preview(marks) ?? []
+        },
+      )
+      this.#lastError = undefined
+      progress?.apply(marks)
+      onCommit?.(batch.length, clock.monotonicMs() - startedMs)
+      batch.forEach((waiting, index) => {
+        const outcome = outcomes[index]
+        if (outcome) waiting.resolve(outcome)
+        else waiting.reject(failedError(new Error('the store gave no outcome')))
+      })
+    } catch (error) {
+      this.#fail(batch, error)
+    }
+  }
+
+  #fail(batch: readonly Waiting[], error: unknown): void {
+    const { log, onFailed } = this.#options
+    this.#lastError = error
+    log.error({ problem: messageOf(error), units: batch.length }, 'a commit failed')
+    for (const waiting of batch) waiting.reject(error)
+    const mayGoOn =
+      isJuncturaError(error, 'JUNCTURA_STORE_FULL') ||
+      isJuncturaError(error, 'JUNCTURA_STORE_FAILED')
+    if (mayGoOn || this.#mode === 'failed') return
+    this.#mode = 'failed'
+    onFailed?.(error)
+  }
+}
+
+function committedMarks(
+  batch: readonly Waiting[],
+  outcomes: readonly UnitOutcome[],
+): ProgressMark[] {
+  return batch.flatMap((waiting, index) =>
+    outcomes[index]?.status === 'committed' ? (waiting.unit.marks ?? []) : [],
+  )
+}
+
+const closedError = (): JuncturaError =>
+  new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })
+
+const failedError = (cause: unknown): JuncturaError =>
+  new JuncturaError('JUNCTURA_STORE_UNKNOWN', { cause, details: { problem: messageOf(cause) } })

@@ -1,0 +1,3 @@
+export * from './catalogue.ts'
+export * from './committer.ts'
+export * from './store.ts'

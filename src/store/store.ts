@@ -1,0 +1,194 @@
+import type { Database, Features, SqlMigration } from '../contract/index.ts'
+import type { CollectionName, Row } from './catalogue.ts'
+
+/**
+ * Where everything durable lives: the journal (an append-only log and the idempotency keys claimed
+ * with it) and the state (rows of the collections in catalogue.ts, and the user's own tables).
+ * One `commit` is one transaction over both.
+ *
+ * The promise of a driver, held by the conformance suite in `testing/`:
+ * - `commit` resolves only after everything in it is durable as `features.durability` says. When it
+ *   rejects, nothing of it is visible and nothing of it survives a crash; the one exception is
+ *   JUNCTURA_STORE_UNKNOWN, after which the store must be opened anew.
+ * - Positions are assigned in `commit`, grow strictly and are never given twice. A reader that has
+ *   seen position n never later sees a new record at or below n.
+ * - Readers see only what is committed.
+ */
+export interface Store extends AsyncDisposable {
+  readonly features: Features
+  /**
+   * Commits all units in one transaction, in order. A unit that is refused (a claimed key exists, a
+   * guard does not hold, its statements fail) leaves nothing behind and does not disturb the others.
+   *
+   * `finish` runs last inside the transaction, with the outcomes so far; its rows commit with them.
+   *
+   * @throws JUNCTURA_STORE_FULL when the disk is full; nothing is written, and it may work later.
+   * @throws JUNCTURA_STORE_FAILED for any other failure before the commit; nothing is written.
+   * @throws JUNCTURA_STORE_UNKNOWN when the commit itself may or may not have happened.
+   */
+  commit(
+    units: readonly Unit[],
+    finish?: (outcomes: readonly UnitOutcome[]) => readonly RowWrite[],
+  ): Promise<readonly UnitOutcome[]>
+
+  /** Records of one channel after a position, in order. */
+  readLog(query: LogQuery): Promise<LogPage>
+  /** Newest first, over all channels unless one is named: for searching, never for delivery. */
+  readLogBackwards(query: BackwardsQuery): Promise<readonly StoredRecord[]>
+  /** One record, or undefined when retention has dropped it. */
+  recordAt(position: number): Promise<StoredRecord | undefined>
+  /** Last position assigned, 0 in an empty store; survives the dropping of partitions. */
+  headPosition(): Promise<number>
+
+  /** Position claimed by a key that has not expired, or undefined. */
+  claimedPosition(scope: string, key: string): Promise<number | undefined>
+
+  row<C extends CollectionName>(collection: C, key: string): Promise<Row<C> | undefined>
+  /** Rows in the order of an index (or of the key), a page at a time. */
+  scan<C extends CollectionName>(query: ScanQuery<C>): Promise<readonly KeyedRow<C>[]>
+  /** Number of rows that `scan` with the same `where` would give. */
+  count<C extends CollectionName>(
+    query: Pick<ScanQuery<C>, 'collection' | 'index' | 'where'>,
+  ): Promise<number>
+
+  /** Whole parts of the log that retention may drop, oldest first. */
+  partitions(): Promise<readonly LogPartition[]>
+  /** Drops one partition, unless it is the newest. Idempotent. */
+  dropPartition(id: number): Promise<void>
+  /** Forgets keys that expired before `nowMs`. Bounded work per call. */
+  expireClaims(nowMs: number): Promise<void>
+
+  /**
+   * Applies the user's migrations that have not been applied, each in a transaction.
+   *
+   * @throws JUNCTURA_MIGRATION_CHANGED when an applied one has other statements now.
+   */
+  migrate(tables: readonly SqlMigration[]): Promise<void>
+  /** Reads everything and checks it: for `doctor`. */
+  check(): Promise<readonly StoreProblem[]>
+  /** Bytes on disk, where the engine can say it. */
+  sizeBytes(): Promise<number | undefined>
+  /** Idempotent. Waits for a running commit. */
+  close(): Promise<void>
+}
+
+/** Work that commits together or not at all. */
+export interface Unit {
+  /** Keys to claim; if one is taken, the unit is refused with the position that took it. */
+  readonly claims?: readonly Claim[]
+  /** Rows that must, or must not, be there. */
+  readonly guards?: readonly Guard[]
+  readonly appends?: readonly Append[]
+  readonly rows?: readonly RowWrite[]
+  /**
+   * The user's statements, under a savepoint. What it returns is written with them. It may await
+   * only `db`; one that awaits anything else is rolled back with JUNCTURA_TX_LEFT.
+   */
+  readonly tx?: (db: Database) => Promise<Pick<Unit, 'appends' | 'rows'>>
+}
+
+export interface Claim {
+  /** Tenant and edge; a key means something only within it (F62). */
+  readonly scope: string
+  readonly key: string
+  readonly expiresAtMs: number
+  /** Index in `appends` of the record that the key stands for. */
+  readonly append: number
+}
+
+export interface Append {
+  readonly channel: string
+  readonly slot: number
+  readonly atMs: number
+  /** An encoded record. */
+  readonly bytes: Uint8Array
+}
+
+export type RowWrite = {
+  [C in CollectionName]: {
+    readonly collection: C
+    readonly key: string
+    /** Replaces the row; `undefined` deletes it. */
+    readonly row: Row<C> | undefined
+  }
+}[CollectionName]
+
+export interface Guard {
+  readonly collection: CollectionName
+  readonly key: string
+  readonly is: 'absent' | 'present'
+}
+
+export type UnitOutcome =
+  | {
+      readonly status: 'committed'
+      /** Of the unit's appends, then of those its statements returned. */
+      readonly positions: readonly number[]
+    }
+  | { readonly status: 'duplicate'; readonly claim: number; readonly position: number }
+  | { readonly status: 'guarded'; readonly guard: number }
+  | { readonly status: 'failed'; readonly error: unknown }
+
+export interface StoredRecord {
+  readonly position: number
+  readonly channel: string
+  readonly slot: number
+  readonly atMs: number
+  readonly bytes: Uint8Array
+}
+
+export interface LogQuery {
+  readonly channel: string
+  readonly afterPosition: number
+  readonly limit: number
+  /** Stops after the record that reaches it; at least one record is given. */
+  readonly bytesMax: number
+}
+
+export interface LogPage {
+  readonly records: readonly StoredRecord[]
+  /** No record of the channel exists between the last one given and this position, inclusive. */
+  readonly scannedTo: number
+}
+
+export interface BackwardsQuery {
+  readonly channel?: string
+  readonly beforePosition: number
+  readonly limit: number
+}
+
+export interface ScanQuery<C extends CollectionName> {
+  readonly collection: C
+  /** A name in the catalogue; without it, rows come in the order of their keys. */
+  readonly index?: string
+  /** Values for the first fields of the index, compared for equality. */
+  readonly where?: readonly (string | number)[]
+  /** Bound on the field after those of `where`, inclusive. */
+  readonly from?: string | number
+  readonly to?: string | number
+  /** Key of the last row of the page before; with an index, its row's place is found again. */
+  readonly after?: string
+  readonly reverse?: boolean
+  readonly limit: number
+}
+
+export interface KeyedRow<C extends CollectionName> {
+  readonly key: string
+  readonly row: Row<C>
+}
+
+export interface LogPartition {
+  readonly id: number
+  readonly firstPosition: number
+  readonly lastPosition: number
+  readonly firstAtMs: number
+  readonly lastAtMs: number
+  /** Whether appends go here. */
+  readonly open: boolean
+}
+
+export interface StoreProblem {
+  readonly resource: string
+  readonly problem: string
+  readonly fix: string
+}
