@@ -64,8 +64,9 @@ function nodeIn(folder) {
   try {
     const version = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version
     if (!isNewEnough(version)) return undefined
-  } catch (error) {
-    return undefined // Not installed here.
+  } catch (notInstalledHere) {
+    if (notInstalledHere.code === 'ENOENT') return undefined
+    throw notInstalledHere
   }
   const program = join(folder, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
   return existsSync(program) ? program : undefined
@@ -116,8 +117,8 @@ function leaveWithParent() {
 function silenceSqliteWarning() {
   const emitWarning = process.emitWarning
   process.emitWarning = function (warning, ...rest) {
-    if (/^SQLite is an experimental feature/.test(String(warning))) return
-    return emitWarning.call(process, warning, ...rest)
+    const expected = String(warning).startsWith('SQLite is an experimental feature')
+    if (!expected) emitWarning.call(process, warning, ...rest)
   }
 }
 

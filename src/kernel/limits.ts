@@ -9,10 +9,18 @@ export const LIMITS = {
   inflateRatioMax: 100,
   /** Nesting of a JSON document; deeper input costs stack in every later reader (F47). */
   jsonDepthMax: 64,
-  /** Values in one JSON document; bounds the time one parse may block the loop (F47). */
-  jsonNodesMax: 200_000,
+  /** Values and keys in one JSON document; one parse may not block the loop for 100 ms (F47). */
+  jsonNodesMax: 100_000,
   /** An idempotency key or a partition key, in UTF-8 bytes (F50). */
   keyBytesMax: 512,
+  /** One JSON Schema, as text; compiling it costs time and memory at start (F55). */
+  schemaBytesMax: 1_048_576,
+  /** Nesting of a JSON Schema; its readers recurse (F55). */
+  schemaDepthMax: 128,
+  /** `$ref`s followed in one validation; stops schemas whose work doubles with each level (F55). */
+  validateStepsMax: 500_000,
+  /** Characters of a pattern; each costs states of the linear-time matcher (F55). */
+  patternCharsMax: 4_096,
   /** Field errors listed in one problem document. */
   problemErrorsMax: 64,
   /** Header lines of one request; more is an answer of 431 (F102). */
@@ -84,4 +92,43 @@ export const LIMITS = {
   logDepthMax: 4,
   logValueCharsMax: 4_000,
   logLineCharsMax: 16_384,
+  /** Past and future tolerance of a signed timestamp; a wider door lets old requests in again. */
+  toleranceMsMax: 86_400_000,
+  /** Characters of a signed message id; it becomes a key and is logged (F50, W11). */
+  messageIdCharsMax: 256,
+  /** Public-key checks in one request; each costs some fifty times a keyed hash (W4). */
+  publicKeyChecksMax: 10,
+  /** Bytes of a file or variable that holds secrets; more is another file named by mistake. */
+  secretSourceBytesMax: 16_384,
+  /** Characters of a bearer token; it is hashed before it is compared. */
+  tokenCharsMax: 512,
+  /** Personal values searched for in one text, and characters of that text (F57). */
+  maskValuesMax: 500,
+  maskTextCharsMax: 32_768,
+  /** Values visited while masking one document; what lies beyond is masked unseen. */
+  maskNodesMax: 200_000,
+  /** Bodies being read or decompressed at once, in bytes; past it ingress answers 503. */
+  bodiesInFlightBytesMax: 134_217_728,
+  /** Requests being answered at once; past it ingress answers 503. */
+  requestsInFlightMax: 10_000,
+  /** Decompressed bytes that are taken whatever their ratio; small texts shrink a lot. */
+  inflateFloorBytes: 65_536,
+  /** Connections of the public listener; an idle one costs memory (F100). */
+  connectionsMax: 10_000,
+  /** Addresses whose request rate is remembered; the oldest is forgotten first. */
+  rateAddressesMax: 10_000,
+  /** Messages of one `publishMany`, which is one unit of commit. */
+  publishManyMax: 1_000,
+  /** Messages whose repeats are counted in memory between two flushes. */
+  repeatsTrackedMax: 10_000,
+  /** A message repeated for longer than this is told to the owner of the webhook. */
+  repeatAlertAfterMs: 3_600_000,
+  /** How long the count of repeats of one message is kept. */
+  repeatsKeptMs: 2_592_000_000,
+  /** Invalid requests kept per webhook, and kept newly per day, in number and in bytes. */
+  invalidOpenMax: 10_000,
+  invalidPerDayMax: 2_000,
+  invalidBytesPerDayMax: 134_217_728,
+  /** Log records read to find one message by its id. */
+  locateRecordsMax: 10_000,
 } as const

@@ -105,10 +105,7 @@ describe('traceparent', () => {
 
   it('comes out as it went in', () => {
     const hex = (length: number): fc.Arbitrary<string> =>
-      fc
-        .array(fc.constantFrom(...'0123456789abcdef'), { minLength: length, maxLength: length })
-        .map((digits) => digits.join(''))
-        .filter((id) => /[^0]/.test(id))
+      fc.stringMatching(new RegExp(`^[0-9a-f]{${length}}$`)).filter((id) => /[^0]/.test(id))
     fc.assert(
       fc.property(hex(32), hex(16), fc.integer({ min: 0, max: 3 }), (traceId, spanId, flags) => {
         const context: SpanContext = { traceId, spanId, flags, traceState: '' }

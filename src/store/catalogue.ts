@@ -107,11 +107,16 @@ export interface ProgressRow {
 export interface LaneRow {
   readonly consumer: string
   readonly key: string
-  /** `retry` waits for `dueAtMs`; `parked` waits for a person or a replay. */
-  readonly state: 'retry' | 'parked'
+  /**
+   * `retry` waits for `dueAtMs`; `parked` waits for a person or a replay; `draining` is released,
+   * and its successor rows are being run.
+   */
+  readonly state: 'retry' | 'parked' | 'draining'
   /** The message at the head. */
   readonly position: number
   readonly attempts: number
+  /** Attempts that ran alone and took the process down. */
+  readonly crashes: number
   readonly dueAtMs: number
   readonly firstFailedAtMs: number
   readonly lastError: string
@@ -261,6 +266,7 @@ export interface ReplayRow {
 }
 
 export interface TimerRow {
+  /** Which part it wakes, for example `consumer/finance`. */
   readonly owner: string
   readonly reference: string
   readonly dueAtMs: number

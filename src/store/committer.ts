@@ -6,7 +6,7 @@ import {
   type Logger,
   messageOf,
 } from '../kernel/index.ts'
-import type { RowWrite, Store, Unit, UnitOutcome } from './store.ts'
+import type { Append, RowWrite, Store, Unit, UnitOutcome } from './store.ts'
 
 /**
  * Group commit: units submitted on the same turn of the event loop share one transaction, so that
@@ -40,9 +40,18 @@ export interface CommitUnit extends Unit {
   readonly marks?: readonly ProgressMark[]
 }
 
-/** A position that a consumer is finished with, or has given a row of its own. */
+/**
+ * A position that a consumer is finished with, or has given a row of its own; without a position,
+ * the consumer only wants its row written, to claim what it fetched.
+ */
 export interface ProgressMark {
   readonly consumer: string
+  readonly position?: number
+}
+
+/** An append that is durable now, in the order of positions. */
+export interface Appended {
+  readonly append: Append
   readonly position: number
 }
 
@@ -58,6 +67,8 @@ export interface CommitterOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly progress?: ProgressBook
+  /** Called after each commit with what it appended, before any of its units settles. */
+  readonly onAppended?: (appended: readonly Appended[]) => void
   /** Called after each commit: units in it and how long it took. */
   readonly onCommit?: (units: number, durationMs: number) => void
   /** Called once, when the store can no longer be trusted by this process. */
@@ -66,6 +77,8 @@ export interface CommitterOptions {
 
 interface Waiting {
   readonly unit: CommitUnit
+  /** What the unit's statements asked to append, known once they ran. */
+  returned?: readonly Append[]
   readonly bytes: number
   readonly resolve: (outcome: UnitOutcome) => void
   readonly reject: (error: unknown) => void
@@ -110,7 +123,7 @@ class GroupCommitter implements Committer {
       )
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ unit, bytes, resolve, reject })
+      this.#queue.push(catchReturned({ unit, bytes, resolve, reject }))
       this.#queueBytes += bytes
       this.#running ??= this.#run()
     })
@@ -155,6 +168,7 @@ class GroupCommitter implements Committer {
       )
       this.#lastError = undefined
       progress?.apply(marks)
+      this.#tellAppended(batch, outcomes)
       onCommit?.(batch.length, clock.monotonicMs() - startedMs)
       batch.forEach((waiting, index) => {
         const outcome = outcomes[index]
@@ -164,6 +178,21 @@ class GroupCommitter implements Committer {
     } catch (error) {
       this.#fail(batch, error)
     }
+  }
+
+  #tellAppended(batch: readonly Waiting[], outcomes: readonly UnitOutcome[]): void {
+    const { onAppended } = this.#options
+    if (!onAppended) return
+    const appended: Appended[] = []
+    batch.forEach((waiting, index) => {
+      const outcome = outcomes[index]
+      if (outcome?.status !== 'committed' || outcome.positions.length === 0) return
+      const appends = [...(waiting.unit.appends ?? []), ...(waiting.returned ?? [])]
+      appends.forEach((append, place) => {
+        appended.push({ append, position: outcome.positions[place] ?? 0 })
+      })
+    })
+    if (appended.length > 0) onAppended(appended)
   }
 
   #fail(batch: readonly Waiting[], error: unknown): void {
@@ -178,6 +207,24 @@ class GroupCommitter implements Committer {
     this.#mode = 'failed'
     onFailed?.(error)
   }
+}
+
+/** Wraps the unit's statements, so that the appends they return are seen here as well. */
+function catchReturned(waiting: Waiting): Waiting {
+  const { tx } = waiting.unit
+  if (!tx) return waiting
+  const caught: Waiting = {
+    ...waiting,
+    unit: {
+      ...waiting.unit,
+      tx: async (db) => {
+        const parts = await tx(db)
+        caught.returned = parts.appends ?? []
+        return parts
+      },
+    },
+  }
+  return caught
 }
 
 function committedMarks(

@@ -1,3 +1,4 @@
 export * from './catalogue.ts'
 export * from './committer.ts'
 export * from './store.ts'
+export * from './timers.ts'

@@ -1,4 +1,4 @@
-import type { Database, Features, SqlMigration } from '../contract/index.ts'
+import type { Database, Features, LogRecord, SqlMigration } from '../contract/index.ts'
 import type { CollectionName, Row } from './catalogue.ts'
 
 /**
@@ -102,6 +102,8 @@ export interface Append {
   readonly atMs: number
   /** An encoded record. */
   readonly bytes: Uint8Array
+  /** The same record, for readers in this process; drivers ignore it. */
+  readonly record?: LogRecord
 }
 
 export type RowWrite = {

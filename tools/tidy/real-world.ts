@@ -3,7 +3,8 @@ import { type AstNode, dottedName, isNode, type SourceModule, walk } from './sou
 import type { SourceTree } from './source-tree.ts'
 
 /** The few files that may touch the machine's time, chance, environment and network. */
-const ADAPTERS = /(^|[-/])(listener|dialer|driver)[^/]*\.ts$|^src\/kernel\/(system-|random\.ts|kernel\.ts)/
+const ADAPTERS =
+  /(^|[-/])(listener|dialer|driver)[^/]*\.ts$|^src\/kernel\/(system-|random\.ts|kernel\.ts)|^src\/testing\/virtual-clock\.ts$/
 /** Where a test meets real processes and servers, real time is the subject. */
 const REAL_TESTS = /\.int\.test\.ts$/
 const VIRTUAL = /^(src|test\/simulation)\//

@@ -34,7 +34,9 @@ export const ROOM_LEVELS: Readonly<Record<string, number>> = {
 }
 
 /** Neighbours on one level that may be entered all the same, each with its reason. */
-export const NEIGHBOURS: Readonly<Record<string, Readonly<Record<string, string>>>> = {}
+export const NEIGHBOURS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  transport: { store: 'The embedded and the PostgreSQL transport read the log where it lives.' },
+}
 
 /** Imports between rooms: the table, the doors, and no circles. */
 export const checkRooms = (tree: SourceTree): readonly Finding[] => [

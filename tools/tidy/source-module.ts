@@ -58,10 +58,10 @@ export const readSourceModule = (root: string, path: string): SourceModule => {
   }
 }
 
-export const isTestPath = (path: string): boolean => /\.test\.ts$/.test(path)
+export const isTestPath = (path: string): boolean => path.endsWith('.test.ts')
 
 export const childrenOf = (node: AstNode): readonly AstNode[] => {
-  const keys = visitorKeys[node.type as keyof typeof visitorKeys] ?? []
+  const keys = visitorKeys[node.type] ?? []
   return keys.flatMap((key) => node[key]).filter(isNode)
 }
 

@@ -1,0 +1,5 @@
+export * from './consumer-runner.ts'
+export * from './ports.ts'
+export * from './progress.ts'
+export * from './work-item.ts'
+export { timerOwner } from './held-lanes.ts'

@@ -1,0 +1,120 @@
+import type { WorkItem } from './work-item.ts'
+
+/**
+ * The keys of one consumer that have something to do. A key with nothing to do is not here.
+ *
+ * A lane is in one of these states:
+ * - `open`: its items run in order, one at a time; leaves the table when the last is finished.
+ * - `held`: its head waits (for a retry, for a person, for a replay); every arrival becomes a
+ *   successor row, so memory holds no backlog of a held key.
+ * - `draining`: released; its successor rows are run in order, and arrivals still become rows, so
+ *   that none overtakes. When no row is left it becomes `open`.
+ *
+ * Ready lanes take turns, one item each, so that one hot key does not starve the others (F68).
+ */
+export interface Lane {
+  readonly key: string
+  state: 'open' | 'held' | 'draining'
+  queue: WorkItem[]
+  running: boolean
+  /** Successor rows on their way into the store. */
+  storing: number
+  /** Whether successor rows may exist. */
+  stored: boolean
+  /** Whether a row of the lane exists, so that the last one out deletes it. */
+  hasRow: boolean
+  refilling: boolean
+}
+
+export class LaneTable {
+  readonly #lanes = new Map<string, Lane>()
+  readonly #ready: Lane[] = []
+  #readyHead = 0
+
+  get size(): number {
+    return this.#lanes.size
+  }
+
+  get readyCount(): number {
+    return this.#ready.length - this.#readyHead
+  }
+
+  find(key: string): Lane | undefined {
+    return this.#lanes.get(key)
+  }
+
+  findOrCreate(key: string): Lane {
+    let lane = this.#lanes.get(key)
+    if (!lane) {
+      lane = {
+        key,
+        state: 'open',
+        queue: [],
+        running: false,
+        storing: 0,
+        stored: false,
+        hasRow: false,
+        refilling: false,
+      }
+      this.#lanes.set(key, lane)
+    }
+    return lane
+  }
+
+  /** Queues an item of a lane that takes items now. */
+  push(lane: Lane, item: WorkItem): void {
+    lane.queue.push(item)
+    if (!lane.running && lane.queue.length === 1) this.#ready.push(lane)
+  }
+
+  /** The next item to run, if any lane is ready; the lane runs until `release`. */
+  take(): { readonly lane: Lane; readonly item: WorkItem } | undefined {
+    for (;;) {
+      const lane = this.#ready[this.#readyHead]
+      if (!lane) return undefined
+      this.#readyHead += 1
+      if (this.#readyHead > 1_024) {
+        this.#ready.splice(0, this.#readyHead)
+        this.#readyHead = 0
+      }
+      const item = lane.running ? undefined : lane.queue.shift()
+      if (!item) continue
+      lane.running = true
+      return { lane, item }
+    }
+  }
+
+  /** Takes the next item of a lane that is already running, for a batch. */
+  takeMore(lane: Lane): WorkItem | undefined {
+    return lane.queue.shift()
+  }
+
+  /** Puts an item back in front, to be run again. */
+  putBack(lane: Lane, item: WorkItem): void {
+    lane.queue.unshift(item)
+  }
+
+  /** The running item is finished: the lane's next one may run, or the lane leaves the table. */
+  release(lane: Lane): void {
+    lane.running = false
+    if (lane.queue.length > 0) this.#ready.push(lane)
+    else if (lane.state === 'open') this.#lanes.delete(lane.key)
+  }
+
+  /** The lane has nothing left; it leaves the table if nothing arrived meanwhile. */
+  forget(lane: Lane): void {
+    if (!lane.running && lane.queue.length === 0) this.#lanes.delete(lane.key)
+  }
+
+  /** Lanes whose successors were being run when the last process stopped. */
+  draining(): readonly Lane[] {
+    return [...this.#lanes.values()].filter((lane) => lane.state === 'draining')
+  }
+
+  /** How many lanes are held. */
+  held(): number {
+    let count = 0
+    for (const lane of this.#lanes.values()) if (lane.state === 'held') count += 1
+    return count
+  }
+}

@@ -1,0 +1,93 @@
+import type { Consumer, ConsumerContext, Draft, Envelope } from '../contract/index.ts'
+import type { Kernel, SteadyClock } from '../kernel/index.ts'
+import type { Append, Committer, RowWrite, Store, Timers } from '../store/index.ts'
+import type { Transport } from '../transport/index.ts'
+
+/** What a consumer needs from the runtime. */
+export interface ConsumerPorts {
+  readonly kernel: Kernel
+  readonly steady: SteadyClock
+  readonly store: Store
+  readonly committer: Committer
+  readonly transport: Transport
+  readonly timers: Timers
+  /** Lifts data to the version the consumer asked for; throws when it cannot be. */
+  readonly readData: (consumer: Consumer, envelope: Envelope, data: Uint8Array) => unknown
+  /** Turns what a handler emitted into appends, validated against its contract. */
+  readonly prepareEmit: (draft: Draft, cause: EmitCause) => Append
+  /** Rows that make an alert durable; they commit with what raised it. */
+  readonly raiseAlert: (alert: ConsumerAlert) => readonly RowWrite[]
+  /** Replaces personal data of the message in a text. */
+  readonly maskText: (consumer: Consumer, text: string, data: unknown) => string
+  readonly observer: ConsumerObserver
+  /** Which start of the runtime this is. */
+  readonly epoch: number
+  readonly modelHash: string
+}
+
+/** The message whose handler emitted something. */
+export interface EmitCause {
+  readonly envelope: Envelope
+  readonly consumer: string
+  /** Counts the emits of one attempt, so that a repeated attempt gives the same ids. */
+  readonly index: number
+  readonly atMs: number
+}
+
+export interface ConsumerAlert {
+  readonly kind: 'dead-letter' | 'consumer-stopped'
+  readonly cause: string
+  readonly title: string
+  readonly consumer: Consumer
+  readonly atMs: number
+}
+
+/** Told what happens; metrics, traces and the event stream hang on it. */
+export interface ConsumerObserver {
+  attempt(event: AttemptEvent): void
+  finished(event: FinishedEvent): void
+  retryScheduled(event: {
+    readonly consumer: string
+    readonly messageId: string
+    readonly dueAtMs: number
+  }): void
+  deadLettered(event: {
+    readonly consumer: string
+    readonly id: string
+    readonly messageId: string
+    readonly key: string
+    readonly type: string
+    readonly cause: string
+  }): void
+  dropped(event: { readonly consumer: string; readonly messageId: string }): void
+  logged(event: {
+    readonly consumer: string
+    readonly messageId: string
+    readonly message: string
+    readonly fields: Readonly<Record<string, unknown>>
+  }): void
+  /** Wraps the run of a handler, for a trace span. */
+  span<T>(consumer: string, envelope: Envelope, run: () => Promise<T>): Promise<T>
+}
+
+export interface AttemptEvent {
+  readonly consumer: string
+  readonly messageId: string
+  readonly position: number
+  readonly key: string
+  readonly attempt: number
+  readonly outcome: 'done' | 'failed' | 'timeout'
+  readonly durationMs: number
+  readonly error?: string
+}
+
+export interface FinishedEvent {
+  readonly consumer: string
+  readonly messageId: string
+  readonly position: number
+  readonly receivedAtMs: number
+  readonly finishedAtMs: number
+  readonly how: 'done' | 'filtered' | 'skipped'
+}
+
+export type HandlerContext = ConsumerContext

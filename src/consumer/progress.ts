@@ -1,0 +1,183 @@
+import { assert, LIMITS } from '../kernel/index.ts'
+import type { ProgressBook, ProgressMark, ProgressRow, RowWrite } from '../store/index.ts'
+
+/**
+ * How far one consumer has come. Everything fetched is in `#fetched`, in order of position, until
+ * everything before it is finished; the watermark is what lies before the first unfinished one.
+ * Nothing here is durable by itself: `row` says what to write, `apply` is told when it is written.
+ */
+export class ConsumerProgress {
+  readonly consumer: string
+  readonly channel: string
+  readonly #epoch: number
+  /** Fetched and not yet below the watermark: position → finished. */
+  readonly #fetched = new Map<number, boolean>()
+  #watermark: number
+  #fetchedTo: number
+  #claimedTo: number
+  #unfinished = 0
+  /** From the last run: finished beyond its watermark, ascending. */
+  readonly #doneBefore: (readonly [number, number])[]
+  #closing = false
+
+  constructor(row: ProgressRow, epoch: number) {
+    this.consumer = row.consumer
+    this.channel = row.channel
+    this.#epoch = epoch
+    this.#watermark = row.watermark
+    this.#fetchedTo = row.watermark
+    this.#claimedTo = row.watermark
+    this.#doneBefore = [...row.done]
+  }
+
+  get watermark(): number {
+    return this.#watermark
+  }
+
+  get fetchedTo(): number {
+    return this.#fetchedTo
+  }
+
+  /** Fetched and not finished; bounded by LIMITS.fetchWindowMax. */
+  get unfinished(): number {
+    return this.#unfinished
+  }
+
+  /** Positions held until the watermark can pass them. */
+  get span(): number {
+    return this.#fetched.size
+  }
+
+  /** Whether handlers may be given this position: its claim is durable. */
+  isClaimed(position: number): boolean {
+    return position <= this.#claimedTo
+  }
+
+  /** Whether an earlier run finished it. Asked in order of position. */
+  wasDone(position: number): boolean {
+    while (this.#doneBefore[0] && this.#doneBefore[0][1] < position) this.#doneBefore.shift()
+    const range = this.#doneBefore[0]
+    return range !== undefined && range[0] <= position
+  }
+
+  /** Notes a fetched position that has to be finished. */
+  fetched(position: number): void {
+    assert(position > this.#fetchedTo, 'positions are fetched in order')
+    this.#fetched.set(position, false)
+    this.#fetchedTo = position
+    this.#unfinished += 1
+  }
+
+  /** Notes a position that an earlier run finished; it stays finished until the watermark passes. */
+  fetchedFinished(position: number): void {
+    assert(position > this.#fetchedTo, 'positions are fetched in order')
+    if (this.#fetched.size > 0) this.#fetched.set(position, true)
+    this.#fetchedTo = position
+    if (this.#fetched.size === 0) this.#watermark = position
+  }
+
+  /** Notes that nothing up to `position` is for this consumer, or left to do. */
+  passed(position: number): void {
+    if (position <= this.#fetchedTo) return
+    this.#fetchedTo = position
+    if (this.#fetched.size === 0) this.#watermark = position
+  }
+
+  /** The row as it will be when `marks` are finished as well. */
+  row(marks: ReadonlySet<number>): ProgressRow {
+    let watermark = this.#fetchedTo
+    let gapFound = false
+    let run: [number, number] | undefined
+    const done: [number, number][] = []
+    for (const [position, finished] of this.#fetched) {
+      if (finished || marks.has(position)) {
+        if (!gapFound) continue
+        if (run) run[1] = position
+        else done.push((run = [position, position]))
+      } else {
+        if (!gapFound) watermark = position - 1
+        gapFound = true
+        run = undefined
+      }
+    }
+    return {
+      consumer: this.consumer,
+      channel: this.channel,
+      slots: '0-63',
+      watermark,
+      done,
+      claimedTo: this.#closing ? 0 : this.#fetchedTo + LIMITS.claimWindow,
+      epoch: this.#epoch,
+    }
+  }
+
+  /** The row that `row` gave for these marks is durable. */
+  apply(marks: ReadonlySet<number>, row: ProgressRow): void {
+    for (const position of marks) {
+      if (this.#fetched.get(position) !== false) continue
+      this.#fetched.set(position, true)
+      this.#unfinished -= 1
+    }
+    for (const [position, finished] of this.#fetched) {
+      if (!finished) break
+      this.#fetched.delete(position)
+    }
+    const first = this.#fetched.keys().next()
+    this.#watermark = first.done ? Math.max(this.#watermark, row.watermark) : first.value - 1
+    this.#claimedTo = Math.max(this.#claimedTo, row.claimedTo)
+  }
+
+  /** From now on rows claim nothing: a clean stop leaves no suspects. */
+  close(): void {
+    this.#closing = true
+  }
+}
+
+/** Rows of all consumers; one write per consumer and commit, however many messages it finished. */
+export interface ConsumerProgressBook extends ProgressBook {
+  add(progress: ConsumerProgress): void
+  of(consumer: string): ConsumerProgress | undefined
+}
+
+export const createProgressBook = (): ConsumerProgressBook => {
+  const all = new Map<string, ConsumerProgress>()
+  let previewed = new Map<
+    string,
+    { readonly marks: ReadonlySet<number>; readonly row: ProgressRow }
+  >()
+  return {
+    add: (progress) => void all.set(progress.consumer, progress),
+    of: (consumer) => all.get(consumer),
+    preview(marks) {
+      previewed = new Map()
+      for (const [consumer, positions] of groupByConsumer(marks)) {
+        const row = all.get(consumer)?.row(positions)
+        if (row) previewed.set(consumer, { marks: positions, row })
+      }
+      return [...previewed.values()].map(({ row }): RowWrite => progressRow(row))
+    },
+    apply() {
+      for (const [consumer, { marks, row }] of previewed) all.get(consumer)?.apply(marks, row)
+      previewed = new Map()
+    },
+  }
+}
+
+export const progressKey = (consumer: string, channel: string): string =>
+  `${consumer}/${channel}/0-63`
+
+export const progressRow = (row: ProgressRow): RowWrite => ({
+  collection: 'progress',
+  key: progressKey(row.consumer, row.channel),
+  row,
+})
+
+function groupByConsumer(marks: readonly ProgressMark[]): Map<string, Set<number>> {
+  const groups = new Map<string, Set<number>>()
+  for (const { consumer, position } of marks) {
+    let group = groups.get(consumer)
+    if (!group) groups.set(consumer, (group = new Set()))
+    if (position !== undefined) group.add(position)
+  }
+  return groups
+}

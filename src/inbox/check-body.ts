@@ -1,0 +1,77 @@
+import type { AnyContract, Webhook } from '../contract/index.ts'
+import { type FieldError, type JsonFault, parseJson } from '../schema/index.ts'
+import type { ContractBook } from './contract-book.ts'
+import { readKey } from './message-keys.ts'
+import type { ReadHeader } from './verified-request.ts'
+
+/** What is in a body, or why it cannot be taken. */
+export type BodyCheck =
+  | {
+      readonly ok: true
+      readonly data: unknown
+      readonly text: string
+      readonly version: number
+    }
+  | {
+      readonly ok: false
+      readonly reason: 'syntax' | 'version' | 'schema'
+      /** Which rule of JSON was broken, for reason `syntax`. */
+      readonly fault?: JsonFault
+      readonly version: number | null
+      readonly detail: string
+      readonly errors: readonly BodyError[]
+    }
+
+export type BodyError = Pick<FieldError, 'pointer' | 'message'>
+
+/** Parses strictly, finds the version, validates against it. */
+export const checkBody = (
+  webhook: Webhook,
+  request: { readonly raw: Uint8Array; readonly header: ReadHeader },
+  book: ContractBook,
+): BodyCheck => {
+  const parsed = parseJson(request.raw)
+  if (!parsed.ok) {
+    const errors = [{ pointer: '', message: parsed.detail }]
+    const { reason: fault, detail } = parsed
+    return { ok: false, reason: 'syntax', fault, version: null, detail, errors }
+  }
+  const contract = webhook.accepts
+  const version = readVersion(webhook, request.header, parsed.text)
+  if (version === undefined || !contract.versions.has(version)) {
+    return unknownVersion(webhook, version)
+  }
+  const validation = book.validate(contract, version, parsed.value)
+  if (validation.ok) return { ok: true, data: parsed.value, text: parsed.text, version }
+  const detail = `The body is not valid as ${contract.name} version ${version}.`
+  return { ok: false, reason: 'schema', version, detail, errors: validation.errors }
+}
+
+/** A version is a plain whole number, also where it is written as text. */
+const VERSION = /^[1-9]\d{0,8}$/
+
+function readVersion(webhook: Webhook, header: ReadHeader, text: string): number | undefined {
+  const contract = webhook.accepts
+  if (!webhook.version) return contract.versions.size === 1 ? contract.latest : undefined
+  const found = readKey(webhook.version, header, text)
+  if (found.kind !== 'found' || !VERSION.test(found.key)) return undefined
+  return Number(found.key)
+}
+
+function unknownVersion(webhook: Webhook, version: number | undefined): BodyCheck {
+  const known = knownVersions(webhook.accepts)
+  const detail =
+    version === undefined
+      ? `The body does not say its version; known are ${known}.`
+      : `Version ${version} of ${webhook.accepts.name} is not known; known are ${known}.`
+  const errors = [{ pointer: versionPointer(webhook), message: detail }]
+  return { ok: false, reason: 'version', version: version ?? null, detail, errors }
+}
+
+const knownVersions = (contract: AnyContract): string => [...contract.versions.keys()].join(', ')
+
+/** A header has no pointer into the body; the document as a whole is at fault then. */
+const versionPointer = (webhook: Webhook): string =>
+  webhook.version?.from === 'body'
+    ? `/${(webhook.version.paths[0] ?? '').replaceAll('.', '/')}`
+    : ''

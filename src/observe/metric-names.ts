@@ -1,0 +1,288 @@
+import type { MetricDefinition } from './metrics.ts'
+
+/**
+ * Every public metric. Names, types, labels and units are API: they change only with a major
+ * version and an entry in the changelog. Label values are names from the declarations and the
+ * fixed words given here, never anything out of a message (F57).
+ */
+export const METRICS = {
+  // The five health figures (docs/reference/metrics.md). Each is also there as raw counts.
+  duplicateRate: {
+    name: 'junctura_health_duplicate_ratio',
+    type: 'gauge',
+    help: 'Health figure 1: share of valid requests in the recent window that were repeats.',
+    unit: 'ratio',
+    labels: [],
+  },
+  deadLetterVolume: {
+    name: 'junctura_health_dead_letters',
+    type: 'gauge',
+    help: 'Health figure 2: dead letters that nobody has dealt with yet.',
+    unit: '',
+    labels: [],
+  },
+  contractMismatchRate: {
+    name: 'junctura_health_contract_mismatch_ratio',
+    type: 'gauge',
+    help: 'Health figure 3: share of verified requests in the recent window that broke a contract.',
+    unit: 'ratio',
+    labels: [],
+  },
+  consumerLatency: {
+    name: 'junctura_health_consumer_latency_seconds',
+    type: 'gauge',
+    help: 'Health figure 4: from receipt to done, over all consumers in the recent window.',
+    unit: 'seconds',
+    /** p50, p95 or p99. */
+    labels: ['percentile'],
+  },
+  correlationCoverage: {
+    name: 'junctura_health_correlation_coverage_ratio',
+    type: 'gauge',
+    help: 'Health figure 5: share of envelopes in the recent window that carry a correlation id.',
+    unit: 'ratio',
+    labels: [],
+  },
+
+  // The border, per webhook.
+  ingressLatency: {
+    name: 'junctura_ingress_latency_seconds',
+    type: 'histogram',
+    help: 'From the request line to the answer.',
+    unit: 'seconds',
+    labels: ['webhook'],
+  },
+  ingressInFlight: {
+    name: 'junctura_ingress_in_flight',
+    type: 'gauge',
+    help: 'Requests being answered now.',
+    unit: '',
+    labels: [],
+  },
+  accepted: {
+    name: 'junctura_ingress_accepted',
+    type: 'counter',
+    help: 'Requests answered 202: verified, valid, new and durable.',
+    unit: '',
+    labels: ['webhook'],
+  },
+  duplicates: {
+    name: 'junctura_ingress_duplicates',
+    type: 'counter',
+    help: 'Requests whose idempotency key was taken: repeats, or other bytes under a used key.',
+    unit: '',
+    /** `kind` is repeat or mismatch. */
+    labels: ['webhook', 'kind'],
+  },
+  invalid: {
+    name: 'junctura_ingress_invalid',
+    type: 'counter',
+    help: 'Verified requests kept as invalid.',
+    unit: '',
+    labels: ['webhook', 'reason'],
+  },
+  refused: {
+    name: 'junctura_ingress_refused',
+    type: 'counter',
+    help: 'Requests answered with an error and not kept: size, route, rate, signature, overload.',
+    unit: '',
+    labels: ['webhook', 'reason'],
+  },
+  contractMismatches: {
+    name: 'junctura_contract_mismatches',
+    type: 'counter',
+    help: 'Verified requests with an unknown version or a payload that breaks its schema.',
+    unit: '',
+    /** `reason` is version or schema. */
+    labels: ['webhook', 'reason'],
+  },
+  signatureSkew: {
+    name: 'junctura_ingress_signature_skew_seconds',
+    type: 'gauge',
+    help: 'Our clock minus the signed timestamp of the latest verified request.',
+    unit: 'seconds',
+    labels: ['webhook'],
+  },
+
+  // The log.
+  appended: {
+    name: 'junctura_log_appended',
+    type: 'counter',
+    help: 'Envelopes appended to the log.',
+    unit: '',
+    labels: ['channel'],
+  },
+  correlated: {
+    name: 'junctura_log_correlated',
+    type: 'counter',
+    help: 'Envelopes appended with a correlation id that their origin gave.',
+    unit: '',
+    labels: ['channel'],
+  },
+  commitBatchSize: {
+    name: 'junctura_commit_units',
+    type: 'histogram',
+    help: 'Units of work in one group commit.',
+    unit: '',
+    labels: [],
+  },
+  commitDuration: {
+    name: 'junctura_commit_duration_seconds',
+    type: 'histogram',
+    help: 'From closing a group commit to durable on disk.',
+    unit: 'seconds',
+    labels: [],
+  },
+  commitWaiting: {
+    name: 'junctura_commit_waiting',
+    type: 'gauge',
+    help: 'Units of work that wait for a group commit.',
+    unit: '',
+    labels: [],
+  },
+
+  // Consumers.
+  endToEndLatency: {
+    name: 'junctura_consumer_latency_seconds',
+    type: 'histogram',
+    help: 'From receipt at the border to done, retries and waiting included.',
+    unit: 'seconds',
+    labels: ['consumer'],
+  },
+  handlerDuration: {
+    name: 'junctura_handler_duration_seconds',
+    type: 'histogram',
+    help: 'One run of a handler, whatever came of it.',
+    unit: 'seconds',
+    labels: ['consumer'],
+  },
+  attempts: {
+    name: 'junctura_consumer_attempts',
+    type: 'counter',
+    help: 'Attempts that ended.',
+    unit: '',
+    /** `outcome` is done, failed, timed-out or crashed. */
+    labels: ['consumer', 'outcome'],
+  },
+  retriesScheduled: {
+    name: 'junctura_consumer_retries_scheduled',
+    type: 'counter',
+    help: 'Failed attempts that will be tried again.',
+    unit: '',
+    labels: ['consumer'],
+  },
+  deadLetters: {
+    name: 'junctura_dead_letters',
+    type: 'counter',
+    help: 'Messages that a consumer or a transform gave up on.',
+    unit: '',
+    /** `stage` is where it was given up: transform, handler, upcast, crash. */
+    labels: ['consumer', 'stage'],
+  },
+  deadLettersOpen: {
+    name: 'junctura_dead_letters_open',
+    type: 'gauge',
+    help: 'Dead letters that nobody has dealt with yet.',
+    unit: '',
+    labels: ['consumer'],
+  },
+  lag: {
+    name: 'junctura_consumer_lag',
+    type: 'gauge',
+    help: 'Envelopes appended and not finished.',
+    unit: '',
+    labels: ['consumer'],
+  },
+  oldestPendingAge: {
+    name: 'junctura_consumer_oldest_pending_age_seconds',
+    type: 'gauge',
+    help: 'Age of the oldest envelope that is not finished; 0 when there is none.',
+    unit: 'seconds',
+    labels: ['consumer'],
+  },
+  parkedLanes: {
+    name: 'junctura_consumer_parked_lanes',
+    type: 'gauge',
+    help: 'Keys that wait behind a dead letter.',
+    unit: '',
+    labels: ['consumer'],
+  },
+  inFlight: {
+    name: 'junctura_consumer_in_flight',
+    type: 'gauge',
+    help: 'Attempts running now.',
+    unit: '',
+    labels: ['consumer'],
+  },
+  droppedAtMostOnce: {
+    name: 'junctura_consumer_dropped',
+    type: 'counter',
+    help: 'Messages of an at-most-once contract that were lost on purpose.',
+    unit: '',
+    labels: ['consumer'],
+  },
+  expired: {
+    name: 'junctura_consumer_expired',
+    type: 'counter',
+    help: 'Unfinished envelopes that retention removed at its hard limit.',
+    unit: '',
+    labels: ['consumer'],
+  },
+
+  // Operating.
+  alertsOpen: {
+    name: 'junctura_alerts_open',
+    type: 'gauge',
+    help: 'Alerts that are not resolved.',
+    unit: '',
+    /** `severity` is critical or warning; `state` is open or acknowledged. */
+    labels: ['severity', 'state'],
+  },
+  alertNotifications: {
+    name: 'junctura_alert_notifications',
+    type: 'counter',
+    help: 'Notifications handed to a route.',
+    unit: '',
+    /** `outcome` is sent or failed. */
+    labels: ['kind', 'outcome'],
+  },
+  replayPlanned: {
+    name: 'junctura_replay_planned',
+    type: 'gauge',
+    help: 'Messages in a replay that is not finished.',
+    unit: '',
+    labels: ['replay'],
+  },
+  replayDone: {
+    name: 'junctura_replay_done',
+    type: 'gauge',
+    help: 'Messages of a replay dealt with so far.',
+    unit: '',
+    labels: ['replay'],
+  },
+  eventLoopLag: {
+    name: 'junctura_event_loop_lag_seconds',
+    type: 'gauge',
+    help: 'How late the event loop ran in the latest second.',
+    unit: 'seconds',
+    /** p50, p99 or max. */
+    labels: ['percentile'],
+  },
+  residentMemory: {
+    name: 'junctura_resident_memory_bytes',
+    type: 'gauge',
+    help: 'Memory that the operating system holds for the process.',
+    unit: 'bytes',
+    labels: [],
+  },
+  build: {
+    name: 'junctura_build',
+    type: 'gauge',
+    help: 'Always 1; the labels say which version runs which Model.',
+    unit: '',
+    labels: ['version', 'model'],
+  },
+} as const
+
+/** The same list, in order, for the reference page and for checks. */
+export const metricDefinitions = (): readonly MetricDefinition[] => Object.values(METRICS)

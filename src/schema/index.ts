@@ -1,0 +1,7 @@
+export * from './check-compatibility.ts'
+export * from './compile-validator.ts'
+export * from './evaluate-upcast.ts'
+export * from './field-error.ts'
+export * from './make-example.ts'
+export * from './parse-json.ts'
+export * from './raw-scalar-at.ts'

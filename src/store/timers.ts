@@ -1,0 +1,125 @@
+import {
+  assert,
+  type Clock,
+  LIMITS,
+  type Logger,
+  messageOf,
+  type SteadyClock,
+  type Timer,
+} from '../kernel/index.ts'
+import type { TimerRow } from './catalogue.ts'
+import type { RowWrite, Store } from './store.ts'
+
+/**
+ * The one durable timer table. A feature writes a timer as a row in its own commit and registers
+ * who is woken; after a restart the rows are still there, so a timer fires once, however long it
+ * slept. The woken part deletes the row in the commit that acts on it: a crash in between wakes it
+ * again, never loses it.
+ */
+export interface Timers {
+  /** `wake` is called with the reference of each timer of `owner` that is due; it must not throw. */
+  register(owner: string, wake: (reference: string) => void): void
+  /** Tells the service that a timer was committed, so that it may have to wake earlier. */
+  scheduled(dueAtMs: number): void
+  start(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface TimersOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly steady: SteadyClock
+  readonly log: Logger
+}
+
+export const setTimerRow = (timer: TimerRow): RowWrite => ({
+  collection: 'timers',
+  key: `${timer.owner}\n${timer.reference}`,
+  row: timer,
+})
+
+export const clearTimerRow = (owner: string, reference: string): RowWrite => ({
+  collection: 'timers',
+  key: `${owner}\n${reference}`,
+  row: undefined,
+})
+
+/** A failed look at the table is repeated after this. */
+const RETRY_MS = 1_000
+/** The longest sleep; bounds how late a timer written by another process is seen. */
+const SLEEP_MS_MAX = 60_000
+
+export const createTimers = (options: TimersOptions): Timers => {
+  const { store, clock, steady, log } = options
+  const owners = new Map<string, (reference: string) => void>()
+  /** Woken and not yet deleted by their owner: not woken twice by this process. */
+  const woken = new Map<string, number>()
+  let timer: Timer | undefined
+  let armedForMs = Number.POSITIVE_INFINITY
+  let looking: Promise<void> | undefined
+  let closed = false
+
+  const arm = (dueAtMs: number): void => {
+    if (closed || dueAtMs >= armedForMs) return
+    timer?.cancel()
+    armedForMs = dueAtMs
+    const delayMs = Math.min(SLEEP_MS_MAX, Math.max(0, dueAtMs - steady.now()))
+    timer = clock.setTimer(delayMs, () => {
+      armedForMs = Number.POSITIVE_INFINITY
+      looking ??= look().finally(() => {
+        looking = undefined
+      })
+    })
+  }
+
+  const look = async (): Promise<void> => {
+    try {
+      const nowMs = steady.now()
+      let after: string | undefined
+      for (;;) {
+        const page = await store.scan({
+          collection: 'timers',
+          index: 'byDue',
+          limit: LIMITS.pageRowsMax,
+          ...(after !== undefined && { after }),
+        })
+        for (const { key, row } of page) {
+          if (row.dueAtMs > nowMs) return arm(row.dueAtMs)
+          wake(key, row)
+          after = key
+        }
+        if (page.length < LIMITS.pageRowsMax) return arm(nowMs + SLEEP_MS_MAX)
+      }
+    } catch (error) {
+      if (closed) return
+      log.warn({ problem: messageOf(error) }, 'the timer table could not be read; trying again')
+      arm(steady.now() + RETRY_MS)
+    }
+  }
+
+  const wake = (key: string, row: TimerRow): void => {
+    if (woken.get(key) === row.dueAtMs) return
+    if (woken.size >= LIMITS.fetchWindowMax) woken.clear()
+    woken.set(key, row.dueAtMs)
+    owners.get(row.owner)?.(row.reference)
+  }
+
+  return {
+    register(owner, wakeOwner) {
+      assert(!owners.has(owner), `one owner of the timers of ${owner}`)
+      owners.set(owner, wakeOwner)
+    },
+    scheduled: arm,
+    async start() {
+      looking ??= look().finally(() => {
+        looking = undefined
+      })
+      await looking
+    },
+    async close() {
+      closed = true
+      timer?.cancel()
+      await looking
+    },
+  }
+}

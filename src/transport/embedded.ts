@@ -1,0 +1,160 @@
+import { decodeRecord } from '../contract/index.ts'
+import { LIMITS } from '../kernel/index.ts'
+import type { Appended, Store } from '../store/index.ts'
+import type { Delivered, Subscription, Transport } from './transport.ts'
+
+/**
+ * The store's own log as transport. What this process appended last is kept decoded in a short
+ * tail per channel, so that consumers at the head read memory and only those behind read the
+ * store; fan-out to ten consumers decodes nothing ten times.
+ *
+ * The tail is complete from `tail.after` on: only one process appends to an embedded store.
+ */
+export interface EmbeddedTransport extends Transport {
+  /** Tells what a commit appended; wakes the subscribers. */
+  appended(records: readonly Appended[]): void
+}
+
+/** Records kept per channel; a consumer further behind reads the store. */
+const TAIL_RECORDS_MAX = 8_192
+const TAIL_BYTES_MAX = 33_554_432
+const READ_BYTES_MAX = 8_388_608
+
+interface Tail {
+  /** The tail holds every record of the channel with a position greater than this. */
+  after: number
+  records: Delivered[]
+  bytes: number
+  waiters: Set<() => void>
+}
+
+/** `headPosition` is the last position in the store when the process started. */
+export const createEmbeddedTransport = (store: Store, headPosition: number): EmbeddedTransport => {
+  const tails = new Map<string, Tail>()
+  let head = headPosition
+  let closed = false
+
+  const tailOf = (channel: string): Tail => {
+    let tail = tails.get(channel)
+    if (!tail) {
+      tail = { after: headPosition, records: [], bytes: 0, waiters: new Set() }
+      tails.set(channel, tail)
+    }
+    return tail
+  }
+
+  const subscribe = (channel: string, afterPosition: number): Subscription => {
+    const tail = tailOf(channel)
+    let scannedTo = afterPosition
+    let atHead = false
+    return {
+      get scannedTo() {
+        return scannedTo
+      },
+      get atHead() {
+        return atHead
+      },
+      async next(limit, signal) {
+        while (!signal.aborted && !closed) {
+          if (scannedTo >= tail.after) {
+            const records = takeFromTail(tail, scannedTo, limit)
+            const last = records.at(-1)
+            atHead = last === undefined || last === tail.records.at(-1)
+            if (last) {
+              scannedTo = last.position
+              return records
+            }
+            scannedTo = Math.max(scannedTo, head)
+            await waitForMore(tail, signal)
+            continue
+          }
+          atHead = false
+          const page = await store.readLog({
+            channel,
+            afterPosition: scannedTo,
+            limit,
+            bytesMax: READ_BYTES_MAX,
+          })
+          scannedTo = Math.max(scannedTo, page.scannedTo)
+          if (page.records.length > 0) return page.records.map(decode)
+        }
+        return []
+      },
+    }
+  }
+
+  return {
+    subscribe,
+    appended(records) {
+      const woken = new Set<Tail>()
+      for (const { append, position } of records) {
+        const tail = tailOf(append.channel)
+        head = Math.max(head, position)
+        const record = append.record ?? decodeRecord(append.bytes, position)
+        tail.records.push({ position, slot: append.slot, atMs: append.atMs, record })
+        tail.bytes += append.bytes.length
+        woken.add(tail)
+      }
+      for (const tail of woken) {
+        trim(tail)
+        wake(tail)
+      }
+    },
+    close() {
+      closed = true
+      for (const tail of tails.values()) wake(tail)
+      return Promise.resolve()
+    },
+  }
+}
+
+const decode = (stored: {
+  readonly position: number
+  readonly slot: number
+  readonly atMs: number
+  readonly bytes: Uint8Array
+}): Delivered => ({
+  position: stored.position,
+  slot: stored.slot,
+  atMs: stored.atMs,
+  record: decodeRecord(stored.bytes, stored.position),
+})
+
+function takeFromTail(tail: Tail, afterPosition: number, limit: number): readonly Delivered[] {
+  const { records } = tail
+  let low = 0
+  let high = records.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((records[middle]?.position ?? 0) <= afterPosition) low = middle + 1
+    else high = middle
+  }
+  return records.slice(low, low + Math.min(limit, LIMITS.fetchWindowMax))
+}
+
+/** Cuts the older half at once, so that the cost per record stays flat. */
+function trim(tail: Tail): void {
+  while (tail.records.length > TAIL_RECORDS_MAX || tail.bytes > TAIL_BYTES_MAX) {
+    const cut = tail.records.splice(0, Math.max(1, tail.records.length >>> 1))
+    for (const { record } of cut) tail.bytes -= record.data.length + (record.raw?.length ?? 0)
+    tail.after = cut.at(-1)?.position ?? tail.after
+    if (tail.records.length === 0) tail.bytes = 0
+  }
+}
+
+function wake(tail: Tail): void {
+  const waiters = [...tail.waiters]
+  tail.waiters.clear()
+  for (const resume of waiters) resume()
+}
+
+const waitForMore = (tail: Tail, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const resume = (): void => {
+      signal.removeEventListener('abort', resume)
+      tail.waiters.delete(resume)
+      resolve()
+    }
+    tail.waiters.add(resume)
+    signal.addEventListener('abort', resume, { once: true })
+  })

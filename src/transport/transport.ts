@@ -1,0 +1,34 @@
+import type { LogRecord } from '../contract/index.ts'
+
+/**
+ * Moves envelopes from the log to consumers. On the embedded engine the log is in the store and
+ * this port only reads it; a broker will implement the same port.
+ *
+ * Promise: within a channel, records come in the order of their positions, each at least once, and
+ * none is skipped. Delays, retries and dead letters are not the transport's business.
+ */
+export interface Transport {
+  subscribe(channel: string, afterPosition: number): Subscription
+  close(): Promise<void>
+}
+
+/** One reader of one channel. Not safe for two callers at once. */
+export interface Subscription {
+  /**
+   * The next records, at least one; waits until there is one. Empty only when `signal` aborts or
+   * the transport closes.
+   */
+  next(limit: number, signal: AbortSignal): Promise<readonly Delivered[]>
+  /** No record of the channel up to this position is still to come. */
+  readonly scannedTo: number
+  /** True when the last `next` was answered from the end of the log. */
+  readonly atHead: boolean
+}
+
+export interface Delivered {
+  readonly position: number
+  readonly slot: number
+  /** When it was appended. */
+  readonly atMs: number
+  readonly record: LogRecord
+}

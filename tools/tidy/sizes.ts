@@ -1,0 +1,114 @@
+import type { Finding } from './finding.ts'
+import {
+  type AstNode,
+  childrenOf,
+  dottedName,
+  isNode,
+  type SourceModule,
+  walk,
+} from './source-module.ts'
+import type { SourceTree } from './source-tree.ts'
+
+export const SIZE_LIMITS = {
+  fileLines: 500,
+  functionLines: 70,
+  lineCharacters: 100,
+  parameters: 3,
+  /** Three are wanted; the fourth is for a `try` around a loop that cannot be split. */
+  nesting: 4,
+} as const
+
+const FUNCTION = /^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/
+const BLOCK =
+  /^(IfStatement|For(In|Of)?Statement|WhileStatement|DoWhileStatement|SwitchStatement|TryStatement)$/
+const TEST_CALL = /^(describe|it|test)(\.|$)/
+
+export const checkSizes = (tree: SourceTree): readonly Finding[] =>
+  tree.modules.flatMap((module) => [
+    ...checkFile(module),
+    ...checkLines(module),
+    ...checkFunctions(module),
+  ])
+
+function checkFile(module: SourceModule): readonly Finding[] {
+  // A final newline ends the last line; it does not start another.
+  const count = module.lines.at(-1) === '' ? module.lines.length - 1 : module.lines.length
+  if (count <= SIZE_LIMITS.fileLines) return []
+  const message = `${count} lines; at most ${SIZE_LIMITS.fileLines}`
+  return [{ path: module.path, line: 0, rule: 'file-length', message }]
+}
+
+/** Text that cannot be broken (an address, a string, a pattern, SQL) may be long. */
+function checkLines(module: SourceModule): readonly Finding[] {
+  const long = module.lines.flatMap((text, index) =>
+    text.length > SIZE_LIMITS.lineCharacters && !text.includes('://') ? [index + 1] : [],
+  )
+  if (long.length === 0) return []
+  const unbreakable = linesOfLiterals(module)
+  return long
+    .filter((line) => !unbreakable.has(line))
+    .map((line) => ({
+      path: module.path,
+      line,
+      rule: 'line-length' as const,
+      message: `${module.lines[line - 1]?.length} characters; at most ${SIZE_LIMITS.lineCharacters}`,
+    }))
+}
+
+function linesOfLiterals(module: SourceModule): ReadonlySet<number> {
+  const lines = new Set<number>()
+  walk(module.program, (node) => {
+    const isText = typeof node['value'] === 'string' || 'regex' in node
+    if (node.type !== 'TemplateLiteral' && !(node.type === 'Literal' && isText)) return
+    if (node.end - node.start < 20) return
+    for (let line = module.lineAt(node.start); line <= module.lineAt(node.end); line++) {
+      lines.add(line)
+    }
+  })
+  return lines
+}
+
+function checkFunctions(module: SourceModule): readonly Finding[] {
+  const findings: Finding[] = []
+  walk(module.program, (node) => {
+    if (!FUNCTION.test(node.type)) return
+    const at = { path: module.path, line: module.lineAt(node.start) }
+    const body = node['body']
+    const lines = module.lineAt(node.end) - at.line + 1
+    if (lines > SIZE_LIMITS.functionLines && !declaresTests(node)) {
+      const message = `a function of ${lines} lines; at most ${SIZE_LIMITS.functionLines}`
+      findings.push({ ...at, rule: 'function-length', message })
+    }
+    const parameters = node['params']
+    if (Array.isArray(parameters) && parameters.length > SIZE_LIMITS.parameters) {
+      const message = `${parameters.length} parameters; at most ${SIZE_LIMITS.parameters}, then an options object`
+      findings.push({ ...at, rule: 'parameters', message })
+    }
+    const depth = isNode(body) ? depthOf(body) : 0
+    if (depth > SIZE_LIMITS.nesting) {
+      const message = `blocks ${depth} deep; at most ${SIZE_LIMITS.nesting}`
+      findings.push({ ...at, rule: 'nesting', message })
+    }
+  })
+  return findings
+}
+
+/** The callback of a `describe`, or a suite that declares tests: a list, not a piece of logic. */
+function declaresTests(root: AstNode): boolean {
+  let found = false
+  walk(root, (node) => {
+    const callee = node.type === 'CallExpression' ? node['callee'] : undefined
+    if (TEST_CALL.test(dottedName(callee) ?? '')) found = true
+  })
+  return found
+}
+
+/** Depth of control blocks; `else if` goes on at the same depth, an inner function counts anew. */
+function depthOf(node: AstNode, isElseIf = false): number {
+  if (FUNCTION.test(node.type)) return 0
+  const own = BLOCK.test(node.type) && !isElseIf ? 1 : 0
+  const inner = childrenOf(node).map((child) =>
+    depthOf(child, node['alternate'] === child && child.type === 'IfStatement'),
+  )
+  return own + Math.max(0, ...inner)
+}
