@@ -1,0 +1,82 @@
+/**
+ * Everything a person may do to a running integration. All of it goes through one journaled,
+ * idempotent `operate`: who, what, when, where, why and what came of it are written before and
+ * after; what cannot be written is refused.
+ */
+export type OperationCommand =
+  | {
+      readonly kind: 'dead-letter.retry'
+      readonly ids?: readonly string[]
+      readonly cause?: string
+    }
+  | { readonly kind: 'dead-letter.drop'; readonly ids?: readonly string[]; readonly cause?: string }
+  | { readonly kind: 'replay.plan'; readonly filter: ReplayFilter; readonly ratePerSecond?: number }
+  | { readonly kind: 'replay.run'; readonly id: string; readonly token?: string }
+  | { readonly kind: 'replay.pause' | 'replay.resume' | 'replay.abort'; readonly id: string }
+  | {
+      readonly kind: 'invalid.readmit'
+      readonly ids?: readonly string[]
+      readonly cause?: string
+      readonly webhook?: string
+      /** Only count what would be admitted. */
+      readonly planOnly?: boolean
+      /** @default 100 */
+      readonly ratePerSecond?: number
+    }
+  | { readonly kind: 'invalid.drop'; readonly ids?: readonly string[]; readonly cause?: string }
+  | { readonly kind: 'alert.acknowledge'; readonly id: string }
+  | {
+      readonly kind: 'consumer.pause' | 'consumer.resume' | 'consumer.retire'
+      readonly name: string
+    }
+
+/** What a replay takes; frozen when the plan is made. */
+export interface ReplayFilter {
+  /** `dead-letters` runs what gave up; `messages` goes over the log again. @default 'dead-letters' */
+  readonly from?: 'dead-letters' | 'messages'
+  readonly consumer?: string
+  readonly cause?: string
+  readonly type?: string
+  readonly key?: string
+  /** Positions of the log, inclusive; for `messages`. */
+  readonly fromPosition?: number
+  readonly toPosition?: number
+  /** Received at or after, and before; epoch milliseconds. */
+  readonly sinceMs?: number
+  readonly untilMs?: number
+}
+
+/** What a plan says before anything runs. */
+export interface ReplayPlan {
+  readonly total: number
+  /** Done before, and so not run again under `replay: safe`. */
+  readonly alreadyDone: number
+  readonly byCause: readonly {
+    readonly cause: string
+    readonly title: string
+    readonly count: number
+  }[]
+  readonly byAge: readonly { readonly olderThan: string; readonly count: number }[]
+  readonly keys: number
+  /** Messages so old that a repeat from outside would not be recognised any more. */
+  readonly pastDedupeRetention: number
+  readonly warnings: readonly string[]
+}
+
+export interface Operator {
+  /** Who: a user name, a token's name, `cli:alice`. */
+  readonly actor: string
+  readonly reason: string
+  /** Where it came from: `cli`, `api`, an address. */
+  readonly origin: string
+  /** The same id runs once; a repeat gets the first result. */
+  readonly operationId?: string
+}
+
+export interface OperationResult {
+  readonly operationId: string
+  readonly state: 'done' | 'refused' | 'failed'
+  /** True when this id had run before and its result is given again. */
+  readonly repeated: boolean
+  readonly result: unknown
+}

@@ -1,0 +1,78 @@
+import type { Draft, Integration, Model } from '../contract/index.ts'
+import type { Kernel } from '../kernel/index.ts'
+import type { Metrics } from '../observe/index.ts'
+import type { OperationCommand, OperationResult, Operator } from './commands.ts'
+import type { EventHub } from './events.ts'
+import type {
+  AlertView,
+  ConsumerStatus,
+  DeadLetterGroup,
+  DeadLetterQuery,
+  DeadLetterView,
+  InvalidGroup,
+  InvalidQuery,
+  InvalidView,
+  MessagePage,
+  MessageQuery,
+  MessageView,
+  OperationView,
+  Overview,
+  Page,
+  PageQuery,
+  ReplayView,
+} from './views.ts'
+import type { DeadLetterRow } from '../store/index.ts'
+
+/** A running integration. The management API, the commands and the page use this and nothing else. */
+export interface Runtime extends AsyncDisposable {
+  readonly integration: Integration
+  readonly model: Model
+  readonly kernel: Kernel
+  readonly metrics: Metrics
+  readonly events: EventHub
+  readonly startedAtMs: number
+
+  /** Serves one request of the public listener. */
+  readonly ingress: import('../ingress/index.ts').Ingress
+
+  /** Appends a message of our own; resolves with its id once it is durable. */
+  publish(draft: Draft): Promise<string>
+  /** Many in one commit, in order. */
+  publishMany(drafts: readonly Draft[]): Promise<readonly string[]>
+
+  /** Live: the process runs. */
+  isAlive(): boolean
+  /** Ready: it takes messages; false while starting, draining, or when the store refuses. */
+  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] }
+  overview(): Promise<Overview>
+  consumers(): Promise<readonly ConsumerStatus[]>
+
+  messages(query: MessageQuery): Promise<MessagePage>
+  message(id: string): Promise<MessageView | undefined>
+  deadLetters(query: DeadLetterQuery): Promise<Page<DeadLetterRow>>
+  deadLetterGroups(): Promise<readonly DeadLetterGroup[]>
+  deadLetter(id: string): Promise<DeadLetterView | undefined>
+  invalid(query: InvalidQuery): Promise<Page<InvalidView>>
+  invalidGroups(): Promise<readonly InvalidGroup[]>
+  invalidOne(id: string): Promise<InvalidView | undefined>
+  alerts(query: PageQuery & { readonly state?: AlertView['state'] }): Promise<Page<AlertView>>
+  replays(query: PageQuery): Promise<Page<ReplayView>>
+  replay(id: string): Promise<ReplayView | undefined>
+  operations(query: PageQuery): Promise<Page<OperationView>>
+
+  /**
+   * Does what a person asked for, journaled and at most once per operation id.
+   *
+   * @throws JUNCTURA_OPERATION_REFUSED when it is not allowed as it stands; it says why.
+   * @throws JUNCTURA_STORE_… when the record of it cannot be written; then nothing is done.
+   */
+  operate(command: OperationCommand, by: Operator): Promise<OperationResult>
+
+  /** Resolves when every consumer is idle: for tests and for `--once`. */
+  idle(): Promise<void>
+  /**
+   * Stops in order: intake, handlers (within `graceMs`, default 10 s), last progress, store.
+   * Unfinished work is redelivered at the next start.
+   */
+  close(graceMs?: number): Promise<void>
+}

@@ -1,0 +1,216 @@
+import type {
+  AlertRow,
+  DeadLetterRow,
+  InvalidRow,
+  OperationRow,
+  RepeatRow,
+  ReplayRow,
+} from '../store/index.ts'
+
+/** A page of rows, and the key to ask for the next one. */
+export interface Page<T> {
+  readonly items: readonly T[]
+  readonly next?: string
+}
+
+export interface PageQuery {
+  /** @default 50 @maximum 500 */
+  readonly limit?: number
+  readonly after?: string
+}
+
+export interface Overview {
+  readonly name: string
+  readonly version: string
+  readonly modelHash: string
+  readonly startedAtMs: number
+  readonly nowMs: number
+  readonly status: 'ok' | 'degraded' | 'down'
+  /** Why it is not `ok`, one sentence each. */
+  readonly reasons: readonly string[]
+  /** MISSION A8: the five health figures. */
+  readonly health: {
+    readonly duplicateRate: number
+    readonly deadLetters: number
+    readonly contractMismatchRate: number
+    /** Received to done, over all consumers, in milliseconds. */
+    readonly consumerLatencyMsP50: number | null
+    readonly consumerLatencyMsP99: number | null
+    readonly correlationCoverage: number
+  }
+  readonly accepted: number
+  readonly duplicates: number
+  readonly refused: number
+  readonly invalidOpen: number
+  readonly deadLettersOpen: number
+  readonly alertsOpen: number
+  readonly ingressLatencyMsP50: number | null
+  readonly ingressLatencyMsP99: number | null
+  readonly consumers: readonly ConsumerStatus[]
+  readonly webhooks: readonly WebhookStatus[]
+  readonly store: {
+    readonly engine: string
+    readonly durability: string
+    readonly headPosition: number
+    readonly sizeBytes: number | null
+  }
+}
+
+export interface ConsumerStatus {
+  readonly name: string
+  readonly owner: string
+  readonly on: string
+  readonly version: number
+  readonly mode: string
+  readonly watermark: number
+  /** Messages of its contract's channel behind the head, at most; exact when small. */
+  readonly lag: number
+  readonly oldestPendingAgeMs: number | null
+  readonly inFlight: number
+  readonly retrying: number
+  readonly parked: number
+  readonly deadLettersOpen: number
+  readonly done: number
+  readonly latencyMsP50: number | null
+  readonly latencyMsP99: number | null
+}
+
+export interface WebhookStatus {
+  readonly name: string
+  readonly path: string
+  readonly from: string
+  readonly accepted: number
+  readonly duplicates: number
+  readonly refused: number
+  readonly mismatches: number
+  /** What the partner keeps repeating. */
+  readonly repeats: {
+    readonly ids: number
+    readonly longest?: RepeatRow
+  }
+}
+
+export type MessageStatus =
+  | 'pending'
+  | 'done'
+  | 'retrying'
+  | 'parked'
+  | 'dead'
+  | 'dropped'
+  | 'duplicate'
+  | 'no-consumer'
+
+export interface MessageQuery extends PageQuery {
+  readonly id?: string
+  readonly correlation?: string
+  readonly key?: string
+  readonly type?: string
+  readonly status?: MessageStatus
+}
+
+export interface MessagePage extends Page<MessageSummary> {
+  /** How much of the log the search has read, newest first. */
+  readonly searched: {
+    readonly records: number
+    readonly fromPosition: number
+    readonly toPosition: number
+    /** Whether nothing older could match. */
+    readonly complete: boolean
+  }
+}
+
+export interface MessageSummary {
+  readonly id: string
+  readonly type: string
+  readonly version: number
+  readonly key: string
+  readonly position: number
+  readonly correlationId: string
+  readonly source: string
+  readonly receivedAtMs: number
+  readonly status: MessageStatus
+}
+
+export interface MessageView extends MessageSummary {
+  readonly envelope: unknown
+  /** Masked by the contract's personal-data fields. */
+  readonly payload: unknown
+  /** What the border did, step by step. */
+  readonly border: readonly { readonly step: string; readonly outcome: string }[]
+  readonly consumers: readonly MessageConsumerView[]
+  /** Messages with the same correlation that this one caused or came from. */
+  readonly related: readonly MessageSummary[]
+  readonly repeats?: RepeatRow
+}
+
+export interface MessageConsumerView {
+  readonly consumer: string
+  readonly status: MessageStatus
+  readonly attempts: readonly {
+    readonly attempt: number
+    readonly atMs: number
+    readonly outcome: string
+    readonly durationMs: number
+    readonly error?: string
+  }[]
+  readonly deadLetter?: string
+  readonly nextAttemptAtMs?: number
+  readonly lastError?: string
+}
+
+export interface DeadLetterQuery extends PageQuery {
+  readonly consumer?: string
+  readonly cause?: string
+  /** @default 'open' */
+  readonly state?: DeadLetterRow['state']
+}
+
+export interface DeadLetterGroup {
+  readonly cause: string
+  readonly title: string
+  readonly consumer: string
+  readonly type: string
+  readonly contractVersion: number
+  readonly stage: string
+  readonly owner: string
+  readonly count: number
+  readonly keys: number
+  readonly firstAtMs: number
+  readonly lastAtMs: number
+  readonly sample: string
+  /** Whether more exist than were counted. */
+  readonly more: boolean
+}
+
+export interface DeadLetterView extends DeadLetterRow {
+  readonly payload: unknown
+  /** Messages of the same key that wait behind it. */
+  readonly successors: number
+}
+
+export interface InvalidQuery extends PageQuery {
+  readonly webhook?: string
+  readonly cause?: string
+  /** @default 'open' */
+  readonly state?: InvalidRow['state']
+}
+
+export interface InvalidGroup {
+  readonly cause: string
+  readonly title: string
+  readonly webhook: string
+  readonly reason: string
+  readonly version: number | null
+  readonly count: number
+  readonly firstAtMs: number
+  readonly lastAtMs: number
+  readonly sample: string
+  readonly more: boolean
+}
+
+/** What is kept of a refused request, its payload masked. */
+export type InvalidView = Omit<InvalidRow, 'body'> & { readonly payload: unknown }
+
+export type AlertView = AlertRow
+export type ReplayView = ReplayRow
+export type OperationView = OperationRow
