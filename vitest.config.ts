@@ -13,12 +13,14 @@ const config: ViteUserConfig = defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // A test without an assertion cannot fail.
+    expect: { requireAssertions: true },
     projects: [
       {
         extends: true,
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'tools/**/*.test.ts'],
+          include: ['{src,tools,examples,bench}/**/*.test.ts'],
           exclude: ['**/*.int.test.ts'],
         },
       },
@@ -27,7 +29,7 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'int',
           include: [
-            'src/**/*.int.test.ts',
+            '{src,examples,bench}/**/*.int.test.ts',
             'test/{package,suites,chaos,simulation,pages}/**/*.test.ts',
           ],
           fileParallelism: false,

@@ -17,6 +17,8 @@ export interface Counts {
 
 export interface Step {
   readonly name: string
+  /** Long: shows its own output while it runs. */
+  readonly streams?: boolean
   run(root: string): Promise<StepResult>
 }
 
@@ -26,7 +28,7 @@ export const VERIFY_STEPS: readonly Step[] = [
   command('tidy', 'node', ['tools/tidy.ts']),
   command('lint', 'oxlint', ['--type-aware']),
   command('types', 'tsc', ['--noEmit']),
-  tests('unit'),
+  tests('unit', false),
   command('build', 'node', ['tools/build.ts']),
   { name: 'package', run: checkTarball },
   command('api report', 'node', ['tools/api-report.ts', '--check']),
@@ -34,16 +36,16 @@ export const VERIFY_STEPS: readonly Step[] = [
 ]
 
 /** What needs real servers, processes and packages, and more time. */
-export const INTEGRATION_STEPS: readonly Step[] = [tests('int')]
+export const INTEGRATION_STEPS: readonly Step[] = [tests('int', true)]
 
 /** Runs one step, says how it went and how long it took; its output only when it failed. */
 export const runStep = async (root: string, step: Step): Promise<StepResult> => {
-  process.stdout.write(`- ${step.name} ...`)
+  process.stdout.write(`- ${step.name} ...${step.streams ? '\n' : ''}`)
   const startMs = performance.now()
   const result = await step.run(root)
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
   process.stdout.write(` ${result.ok ? 'ok' : 'FAILED'} (${seconds} s, ${countsText(result)})\n`)
-  if (!result.ok) process.stdout.write(`${lastPart(result.output)}\n`)
+  if (!result.ok && !step.streams) process.stdout.write(`${lastPart(result.output)}\n`)
   return result
 }
 
@@ -80,24 +82,28 @@ function oneCheck({ status, output }: { status: number; output: string }): StepR
 }
 
 /** One project of the test runner; what it counted is read from its own report. */
-function tests(project: string): Step {
+function tests(project: string, streams: boolean): Step {
   return {
     name: `${project} tests`,
+    streams,
     async run(root) {
       const report = join('.tmp', `vitest-${project}.json`)
       rmSync(join(root, report), { force: true })
       const args = ['run', '--project', project, '--reporter=default', '--reporter=json']
       const { status, output } = await runCommand('vitest', [...args, `--outputFile=${report}`], {
         cwd: root,
+        stream: streams,
         env: { NO_COLOR: '1' },
       })
-      const counts = readCounts(join(root, report))
-      const ok = status === 0 && counts.failed === 0 && counts.passed > 0
-      // A run that died, or that found no test, failed without a failed test: count it.
-      const failed = ok ? 0 : Math.max(1, counts.failed)
-      return { ok, output, counts: { ...counts, failed } }
+      return { output, ...judgeRun(status, readCounts(join(root, report))) }
     },
   }
+}
+
+/** A run that died, or that found no test, failed without a failed test: that counts as one. */
+export const judgeRun = (status: number, counts: Counts): Omit<StepResult, 'output'> => {
+  const ok = status === 0 && counts.failed === 0 && counts.passed > 0
+  return { ok, counts: { ...counts, failed: ok ? 0 : Math.max(1, counts.failed) } }
 }
 
 export const readCounts = (path: string): Counts => {

@@ -76,6 +76,10 @@ describe('a finding too many would be worked around, so tidy says nothing about'
       { 'src/policy/a.int.test.ts': 'setTimeout(() => 0, 1)\n' },
     ],
     [
+      'a test that measures',
+      { 'src/policy/a.test.ts': 'export const startedNs = process.hrtime.bigint()\n' },
+    ],
+    [
       'the optional peer where it is needed',
       {
         'src/store/postgres/a.ts':

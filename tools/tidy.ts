@@ -1,6 +1,5 @@
 import { dirname } from 'node:path'
 import { checkBudget, settleBudget } from './tidy/budget.ts'
-import { checkComments } from './tidy/comments.ts'
 import type { Finding } from './tidy/finding.ts'
 import { checkNames } from './tidy/names.ts'
 import { checkPages, pagePaths } from './tidy/pages.ts'
@@ -8,6 +7,7 @@ import { checkLibraryManners, checkRealWorld } from './tidy/real-world.ts'
 import { checkRooms } from './tidy/rooms.ts'
 import { checkSizes } from './tidy/sizes.ts'
 import { readSourceTree, type SourceTree } from './tidy/source-tree.ts'
+import { checkTestManners } from './tidy/test-manners.ts'
 import { checkVendors } from './tidy/vendors.ts'
 import { checkWords } from './tidy/words.ts'
 
@@ -19,7 +19,7 @@ const CHECKS: readonly ((tree: SourceTree) => readonly Finding[])[] = [
   checkLibraryManners,
   checkSizes,
   checkNames,
-  checkComments,
+  checkTestManners,
   checkBudget,
   checkPages,
   checkWords,

@@ -176,6 +176,12 @@ export class ConsumerRunner {
     else this.held.storeSuccessor(lane, item)
   }
 
+  /** Gives an item of a replay to its lane, whether or not the lane is held for that replay. */
+  replayInto(item: WorkItem): void {
+    this.lanes.push(this.lanes.findOrCreate(item.lane), item)
+    this.dispatch()
+  }
+
   async #fetchLoop(): Promise<void> {
     const { consumer, ports, progress } = this
     const subscription = ports.transport.subscribe(consumer.on.channel, progress.fetchedTo)

@@ -41,7 +41,7 @@ export class HeldLanes {
 
   async load(): Promise<void> {
     const { ports, consumer, lanes } = this.#runner
-    for (const state of ['retry', 'parked', 'draining'] as const) {
+    for (const state of ['retry', 'parked', 'replaying', 'draining'] as const) {
       let after: string | undefined
       for (;;) {
         const page = await ports.store.scan({
@@ -252,8 +252,13 @@ export class HeldLanes {
       limit: REFILL_MAX,
     })
     for (const { row } of page) {
-      const delivered = await this.#read(row.position)
-      if (delivered) lanes.push(lane, itemOf(consumer, delivered, 'successor'))
+      const delivered = await this.read(row.position)
+      const letterRow =
+        row.deadLetter === undefined
+          ? undefined
+          : await ports.store.row('deadLetters', row.deadLetter)
+      const history = letterRow ? { deadLetter: letterRow.id, letterRow } : {}
+      if (delivered) lanes.push(lane, itemOf(consumer, delivered, 'successor', history))
       else await this.#expired(lane, row.position)
     }
     if (page.length > 0 || lane.storing > 0 || lane.state !== 'draining') return
@@ -293,7 +298,7 @@ export class HeldLanes {
     how: { readonly replay?: ReplayMark } = {},
   ): Promise<void> {
     const { consumer, ports, lanes } = this.#runner
-    const delivered = await this.#read(row.position)
+    const delivered = await this.read(row.position)
     if (!delivered) {
       await this.release(lane)
       return
@@ -324,6 +329,23 @@ export class HeldLanes {
     this.#runner.dispatch()
   }
 
+  /** Holds what arrives for a key until a replay has done its part of it. */
+  async holdForReplay(lane: Lane, runId: string): Promise<void> {
+    if (lane.state !== 'open') return
+    lane.state = 'held'
+    lane.hasRow = true
+    const row: LaneRow = { ...this.#drainingRow(lane), state: 'replaying', replay: runId }
+    const key = laneKey(this.#runner.consumer.name, lane.key)
+    await this.#runner.commitStubbornly({ rows: [{ collection: 'lanes', key, row }] })
+  }
+
+  /** The replay has done its part of the key: what waited for it goes on. */
+  async releaseReplay(lane: Lane, runId: string): Promise<void> {
+    const { consumer, ports } = this.#runner
+    const row = await ports.store.row('lanes', laneKey(consumer.name, lane.key))
+    if (row?.state === 'replaying' && row.replay === runId) await this.release(lane)
+  }
+
   /** Lets a held lane go on without its head; the head's dead letter is somebody else's decision. */
   async release(lane: Lane, extra: readonly RowWrite[] = []): Promise<void> {
     const { consumer } = this.#runner
@@ -339,7 +361,8 @@ export class HeldLanes {
     this.#drain(lane)
   }
 
-  async #read(position: number): Promise<Delivered | undefined> {
+  /** A record by its position, also one that retention has dropped and an exception still needs. */
+  async read(position: number): Promise<Delivered | undefined> {
     const { store } = this.#runner.ports
     const stored = await store.recordAt(position)
     if (stored) return { ...stored, record: decodeRecord(stored.bytes, position) }
@@ -397,6 +420,7 @@ export class HeldLanes {
         consumer: consumer.name,
         lane: laneKey(consumer.name, lane.key),
         position: item.position,
+        ...(item.deadLetter !== undefined && { deadLetter: item.deadLetter }),
       },
     }
   }

@@ -1,5 +1,5 @@
 export * from './consumer-runner.ts'
+export { replayedKey, timerOwner } from './held-lanes.ts'
 export * from './ports.ts'
 export * from './progress.ts'
 export * from './work-item.ts'
-export { timerOwner } from './held-lanes.ts'

@@ -90,10 +90,7 @@ export const describeSecret = (reference: SecretReference): SecretDescription =>
  *
  * @throws JUNCTURA_DECLARATION when there is none, too many, or something else than a reference.
  */
-export const secretReferences = (
-  input: SecretInput,
-  field: string,
-): readonly SecretReference[] => {
+export const secretReferences = (input: SecretInput, field: string): readonly SecretReference[] => {
   const list: readonly unknown[] = Array.isArray(input) ? input : [input]
   if (list.length === 0 || list.length > LIMITS.secretsMax) {
     throw declarationError(

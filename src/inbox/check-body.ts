@@ -1,7 +1,7 @@
-import type { AnyContract, Webhook } from '../contract/index.ts'
+import type { AnyContract, KeySource, Webhook } from '../contract/index.ts'
 import { type FieldError, type JsonFault, parseJson } from '../schema/index.ts'
 import type { ContractBook } from './contract-book.ts'
-import { readKey } from './message-keys.ts'
+import { readKey, readMessageKey } from './message-keys.ts'
 import type { ReadHeader } from './verified-request.ts'
 
 /** What is in a body, or why it cannot be taken. */
@@ -11,10 +11,15 @@ export type BodyCheck =
       readonly data: unknown
       readonly text: string
       readonly version: number
+      /** The idempotency key that was sent; without one it is derived from the bytes. */
+      readonly key: string | undefined
+      /** Whether the sender's signature covers the key. */
+      readonly keyCovered: boolean
     }
   | {
       readonly ok: false
-      readonly reason: 'syntax' | 'version' | 'schema'
+      /** All but `key` are kept as invalid. */
+      readonly reason: 'syntax' | 'version' | 'schema' | 'key'
       /** Which rule of JSON was broken, for reason `syntax`. */
       readonly fault?: JsonFault
       readonly version: number | null
@@ -24,7 +29,7 @@ export type BodyCheck =
 
 export type BodyError = Pick<FieldError, 'pointer' | 'message'>
 
-/** Parses strictly, finds the version, validates against it. */
+/** Parses strictly, finds the version, validates against it, reads the idempotency key. */
 export const checkBody = (
   webhook: Webhook,
   request: { readonly raw: Uint8Array; readonly header: ReadHeader },
@@ -42,9 +47,20 @@ export const checkBody = (
     return unknownVersion(webhook, version)
   }
   const validation = book.validate(contract, version, parsed.value)
-  if (validation.ok) return { ok: true, data: parsed.value, text: parsed.text, version }
-  const detail = `The body is not valid as ${contract.name} version ${version}.`
-  return { ok: false, reason: 'schema', version, detail, errors: validation.errors }
+  if (!validation.ok) {
+    const detail = `The body is not valid as ${contract.name} version ${version}.`
+    return { ok: false, reason: 'schema', version, detail, errors: validation.errors }
+  }
+  const read = readMessageKey(webhook, request.header, parsed.text)
+  if (read.kind === 'unusable') {
+    const errors = [{ pointer: sourcePointer(webhook.idempotency.key), message: read.problem }]
+    return { ok: false, reason: 'key', version, detail: read.problem, errors }
+  }
+  const { value: data, text } = parsed
+  if (read.kind === 'missing') {
+    return { ok: true, data, text, version, key: undefined, keyCovered: true }
+  }
+  return { ok: true, data, text, version, key: read.key, keyCovered: read.covered }
 }
 
 /** A version is a plain whole number, also where it is written as text. */
@@ -64,14 +80,12 @@ function unknownVersion(webhook: Webhook, version: number | undefined): BodyChec
     version === undefined
       ? `The body does not say its version; known are ${known}.`
       : `Version ${version} of ${webhook.accepts.name} is not known; known are ${known}.`
-  const errors = [{ pointer: versionPointer(webhook), message: detail }]
+  const errors = [{ pointer: sourcePointer(webhook.version), message: detail }]
   return { ok: false, reason: 'version', version: version ?? null, detail, errors }
 }
 
 const knownVersions = (contract: AnyContract): string => [...contract.versions.keys()].join(', ')
 
 /** A header has no pointer into the body; the document as a whole is at fault then. */
-const versionPointer = (webhook: Webhook): string =>
-  webhook.version?.from === 'body'
-    ? `/${(webhook.version.paths[0] ?? '').replaceAll('.', '/')}`
-    : ''
+const sourcePointer = (source: KeySource | undefined): string =>
+  source?.from === 'body' ? `/${(source.paths[0] ?? '').replaceAll('.', '/')}` : ''

@@ -1,4 +1,4 @@
-import { type AnyContract, type KeySource, valueAt } from '../contract/index.ts'
+import { type AnyContract, type KeySource, valueAt, type Webhook } from '../contract/index.ts'
 import { LIMITS, utf8Length } from '../kernel/index.ts'
 import { rawScalarAt } from '../schema/index.ts'
 import type { ReadHeader } from './verified-request.ts'
@@ -41,6 +41,34 @@ function checkLength(key: string): KeyReading {
   }
   const problem = `The idempotency key is longer than ${LIMITS.keyBytesMax} bytes.`
   return { kind: 'unusable', problem }
+}
+
+export type MessageKeyReading =
+  | { readonly kind: 'found'; readonly key: string; readonly covered: boolean }
+  | Exclude<KeyReading, { kind: 'found' }>
+
+/**
+ * The idempotency key that a request carries. A sender's id is taken from the family of headers
+ * that was verified: a request signed under `svix-*` may carry any `webhook-id` it likes.
+ */
+export const readMessageKey = (
+  webhook: Webhook,
+  header: ReadHeader,
+  text: string,
+): MessageKeyReading => {
+  const source = webhook.idempotency.key
+  if (!source) return { kind: 'missing' }
+  const scheme = webhook.verify
+  if (source.from === 'body' || scheme.kind === 'unsigned') {
+    const read = readKey(source, header, text)
+    return read.kind === 'found' ? { ...read, covered: true } : read
+  }
+  const isSenderId = scheme.headers.some(({ id }) => id === source.name)
+  const family = scheme.headers.find(({ signature }) => header(signature) !== undefined)
+  const name = (isSenderId ? family?.id : undefined) ?? source.name
+  const read = readKey({ from: 'header', name }, header, text)
+  if (read.kind !== 'found') return read
+  return { ...read, covered: isSenderId && scheme.messageId === 'signed' }
 }
 
 /** Without a key of its own, a message is what its bytes say; dedupe is never skipped (W9). */

@@ -58,7 +58,13 @@ export const createTransformRunner = (clock: Clock): TransformRunner => {
 function groupByDeadline(batch: readonly Waiting[]): readonly (readonly Waiting[])[] {
   const first = batch[0]?.job.timeoutMs
   if (batch.every(({ job }) => job.timeoutMs === first)) return [batch]
-  return [...Map.groupBy(batch, ({ job }) => job.timeoutMs).values()]
+  const groups = new Map<number, Waiting[]>()
+  for (const waiting of batch) {
+    const group = groups.get(waiting.job.timeoutMs)
+    if (group) group.push(waiting)
+    else groups.set(waiting.job.timeoutMs, [waiting])
+  }
+  return [...groups.values()]
 }
 
 function runGroup(group: readonly Waiting[], script: Script, clock: Clock): void {

@@ -16,11 +16,6 @@ export interface BorderRequest {
   /** Index of the secret that verified it. */
   readonly keyIndex?: number
   readonly signedAtMs?: number
-  /**
-   * Set where the sender's signature covers the id it sends. A header that is not covered may be
-   * changed by whoever replays the request, so then the body is claimed as a key as well.
-   */
-  readonly signedHeader?: string
   /** Given by the sender, already checked for form. */
   readonly correlationId?: string
   readonly causationId?: string
@@ -33,6 +28,10 @@ export interface VerifiedRequest extends BorderRequest {
   /** The body as text, for what must be compared losslessly (F49). */
   readonly text: string
   readonly version: number
+  /** The idempotency key that was sent; without one it is derived from the bytes. */
+  readonly key: string | undefined
+  /** False where a replayed request may carry another key: then its bytes are claimed too. */
+  readonly keyCovered: boolean
   /** Set when an operator puts a kept request through the border again. */
   readonly readmission?: Readmission
 }

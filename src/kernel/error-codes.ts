@@ -148,6 +148,18 @@ export const ERROR_CODES = {
     message: 'ctx.tx was called twice in one attempt of {consumer}.',
     advice: 'ctx.tx completes the message: put all statements into one callback.',
   },
+  JUNCTURA_TX_OVER: {
+    status: 500,
+    retryable: false,
+    message: 'db was used after the callback of ctx.tx had ended; the statement was not run.',
+    advice: 'Await every call of db inside the callback.',
+  },
+  JUNCTURA_TX_STATEMENT: {
+    status: 500,
+    retryable: false,
+    message: 'A statement of ctx.tx was refused: {problem}',
+    advice: 'ctx.tx begins and ends the transaction; write one statement per call, with $1, $2 for values.',
+  },
   JUNCTURA_ATTEMPT_OVER: {
     status: 500,
     retryable: true,
@@ -352,6 +364,25 @@ export const ERROR_CODES = {
     retryable: false,
     message: 'The transform did not return within {timeoutMs} ms.',
     advice: 'A transform is pure and quick: no calls, no waiting, no endless loop.',
+  },
+  // Running and driving it.
+  JUNCTURA_OPERATION_REFUSED: {
+    status: 409,
+    retryable: false,
+    message: 'The operation is refused: {problem}.',
+    advice: 'Do what the detail `fix` says.',
+  },
+  JUNCTURA_TOO_MANY_READERS: {
+    status: 503,
+    retryable: true,
+    message: 'The event stream has its maximum of {maximum} readers.',
+    advice: 'Close another reader, or come back later.',
+  },
+  JUNCTURA_NOT_FOUND: {
+    status: 404,
+    retryable: false,
+    message: 'There is no {what} {id}.',
+    advice: 'List what there is; ids are case sensitive.',
   },
 } as const
 

@@ -103,8 +103,8 @@ export const LIMITS = {
   /** Characters of a bearer token; it is hashed before it is compared. */
   tokenCharsMax: 512,
   /** Personal values searched for in one text, and characters of that text (F57). */
-  maskValuesMax: 500,
-  maskTextCharsMax: 32_768,
+  maskValuesMax: 200,
+  maskTextCharsMax: 16_384,
   /** Values visited while masking one document; what lies beyond is masked unseen. */
   maskNodesMax: 200_000,
   /** Bodies being read or decompressed at once, in bytes; past it ingress answers 503. */
@@ -131,4 +131,17 @@ export const LIMITS = {
   invalidBytesPerDayMax: 134_217_728,
   /** Log records read to find one message by its id. */
   locateRecordsMax: 10_000,
+  /** Size and age at which a partition of the log is closed; dropping one holds the loop. */
+  partitionBytesMax: 67_108_864,
+  partitionMs: 86_400_000,
+  /** Positions of the log that one statement looks through for a channel; bounds how long it runs. */
+  logScanPositionsMax: 16_384,
+  /** A store up to this size is read and checked wholly at start; of a larger one, the parts below. */
+  startCheckBytesMax: 67_108_864,
+  /** Newest records whose checksums are verified at start, whatever the size. */
+  startCheckRecords: 10_000,
+  /** Prepared statements of the user's own that are kept; one more and the oldest is forgotten. */
+  userStatementsMax: 500,
+  /** Tables of expired idempotency keys dropped in one call; each drop holds the loop. */
+  claimTablesDroppedMax: 2,
 } as const

@@ -81,6 +81,7 @@ describe('normaliseMessage', () => {
         expect(normalised.length).toBeLessThanOrEqual(LIMITS.causeCharsMax)
         expect(normalised).not.toMatch(/\d{4,}|\p{Cc}/u)
       }),
+      { numRuns: 25 },
     )
   })
 

@@ -163,6 +163,7 @@ describe('createJsonLogger', () => {
         expect(lines[0]).not.toMatch(/\p{Cc}/u)
         expect(() => JSON.parse(lines[0] ?? '') as unknown).not.toThrow()
       }),
+      { numRuns: 25 },
     )
   })
 })

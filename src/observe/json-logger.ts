@@ -25,9 +25,9 @@ export interface PrettyLoggerOptions extends LoggerOptions {
 /**
  * One JSON object per entry and line: `at`, `level`, `message`, then the fields. A field of one of
  * these names is written as `field.at` and so on. Whatever is logged, an entry is one line of at
- * most 16 384 characters: long values are cut, deep, wide and circular ones abridged, bytes shown as their
- * number, and control characters escaped, also those that turn text around in a terminal. Masking
- * personal data is done before.
+ * most 16 384 characters: long values are cut, deep, wide and circular ones abridged, bytes shown
+ * as their number, and control characters escaped, also those that turn text around in a terminal.
+ * Masking personal data is done before.
  */
 export const createJsonLogger = (options: LoggerOptions): Logger =>
   createLogger(options, ({ at, level, message, fields }) =>

@@ -111,6 +111,7 @@ describe('renderOpenMetrics', () => {
         }
         for (const [webhook] of measured) checkHistogram(families, webhook, measured)
       }),
+      { numRuns: 25 },
     )
   })
 })

@@ -278,7 +278,7 @@ function memoryContexts(): api.ContextManager {
   const storage = new AsyncLocalStorage<api.Context>()
   const manager: api.ContextManager = {
     active: () => storage.getStore() ?? api.ROOT_CONTEXT,
-    with: (context, work, thisArg, ...args) =>
+    with: (context, work, ...[thisArg, ...args]) =>
       storage.run(context, () => work.call(thisArg as ThisParameterType<typeof work>, ...args)),
     bind: (_context, target) => target,
     enable: () => manager,

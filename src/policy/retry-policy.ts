@@ -52,7 +52,7 @@ export interface RetryPolicy {
   readonly jitter?: 'full' | 'none'
 }
 
-/** A retry policy with every value present and inside its bounds. Plain data: it is in the Model. */
+/** A retry policy with every value present and inside its bounds. Plain data of the Model. */
 export interface ResolvedRetryPolicy {
   readonly attempts: number
   readonly firstDelayMs: number
@@ -77,7 +77,7 @@ export const retryPresets: Readonly<
   patient: { attempts: 18, first: '10s', factor: 4, max: '6h' },
 }
 
-/** Under full jitter no retry comes sooner than this, so that a retry never hits the same moment. */
+/** Under full jitter no retry comes sooner than this, so that none hits the same moment. */
 const JITTER_FLOOR_MS = 50
 
 /** Where the curve starts when `first` is 0; otherwise every later delay would be 0 as well. */

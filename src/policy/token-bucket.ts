@@ -35,7 +35,7 @@ export interface TokenDecision {
 }
 
 export interface TokenRequest {
-  /** From `Clock.monotonicMs`: a wall clock that jumps must neither open nor close the gate (F35). */
+  /** From `Clock.monotonicMs`: a wall clock that jumps may not open the gate (F35). */
   readonly monotonicMs: number
   /**
    * @default 1

@@ -59,7 +59,8 @@ function toEcmaMeaning(pattern: string): string {
     else if (token === ']') inClass = false
     else if (token === '\\s') return inClass ? SPACE : `[${SPACE}]`
     else if (token === '\\S' && !inClass) return `[^${SPACE}]`
-    else if (token.endsWith('}')) return token.replace(/\w+(?=\})/, (name) => CATEGORIES[name] ?? name)
+    else if (token.endsWith('}'))
+      return token.replace(/\w+(?=\})/, (name) => CATEGORIES[name] ?? name)
     return token
   })
 }

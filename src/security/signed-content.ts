@@ -50,10 +50,8 @@ export const hmacOf = (
 export const contentBytes = (content: SignedContent): Uint8Array =>
   Buffer.concat([Buffer.from(content.before), content.body, Buffer.from(content.after)])
 
-export const encodeSignature = (
-  bytes: Buffer,
-  encoding: SignatureVersion['encoding'],
-): string => bytes.toString(encoding)
+export const encodeSignature = (bytes: Buffer, encoding: SignatureVersion['encoding']): string =>
+  bytes.toString(encoding)
 
 /**
  * Whether an id may be part of signed content: visible ASCII without a comma, and without the

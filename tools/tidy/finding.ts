@@ -22,6 +22,7 @@ export const RULES = [
   'import-cycle',
   'line-length',
   'markdown-link',
+  'mock',
   'name-word',
   'nesting',
   'optional-peer',

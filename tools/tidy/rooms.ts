@@ -5,9 +5,9 @@ import type { SourceTree } from './source-tree.ts'
 
 /**
  * The rooms of the house, by level. A room may import any room of a lower level; rooms of one
- * level do not see each other. The table of ARCHITECTURE.md and this one are the same.
+ * level do not see each other. ARCHITECTURE.md says what each room holds.
  */
-export const ROOM_LEVELS: Readonly<Record<string, number>> = {
+const ROOM_LEVELS: Readonly<Record<string, number>> = {
   kernel: 0,
   policy: 1,
   contract: 2,
@@ -34,7 +34,7 @@ export const ROOM_LEVELS: Readonly<Record<string, number>> = {
 }
 
 /** Neighbours on one level that may be entered all the same, each with its reason. */
-export const NEIGHBOURS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+const NEIGHBOURS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   transport: { store: 'The embedded and the PostgreSQL transport read the log where it lives.' },
 }
 
@@ -46,9 +46,9 @@ export const checkRooms = (tree: SourceTree): readonly Finding[] => [
 ]
 
 /** `src/store/sqlite/x.ts` is in room `store`; `src/index.ts` and everything outside is in none. */
-export const roomOf = (path: string): string | undefined => /^src\/([^/]+)\/./.exec(path)?.[1]
+const roomOf = (path: string): string | undefined => /^src\/([^/]+)\/./.exec(path)?.[1]
 
-export const targetOf = (from: string, link: ModuleLink): string | undefined =>
+const targetOf = (from: string, link: ModuleLink): string | undefined =>
   link.specifier.startsWith('.')
     ? posix.normalize(posix.join(posix.dirname(from), link.specifier))
     : undefined

@@ -20,7 +20,7 @@ export interface ModuleLink {
   readonly line: number
 }
 
-export interface SourceComment {
+interface SourceComment {
   readonly text: string
   readonly start: number
   readonly end: number

@@ -12,15 +12,9 @@ export interface SourceTree {
   readonly dependencies: readonly string[]
 }
 
-const SKIPPED_FOLDERS: ReadonlySet<string> = new Set([
-  'node_modules',
-  'dist',
-  '.git',
-  '.junctura',
-  '.tmp',
-  'coverage',
-  'vendor',
-])
+const SKIPPED_FOLDERS: ReadonlySet<string> = new Set(['node_modules', 'dist', 'coverage', 'vendor'])
+/** The folders with a dot that are ours; tools keep their own things in the others. */
+const DOT_FOLDERS: ReadonlySet<string> = new Set(['.ci', '.github'])
 const TEXT = /\.(ts|js|mjs|cjs|md|json|jsonc|ya?ml|sql|html|css|sh)$|^\.ci\/run$|^LICENSE$/
 
 export const readSourceTree = (root: string): SourceTree => {
@@ -57,4 +51,4 @@ function listFiles(root: string, folder: string): readonly string[] {
 }
 
 const isSkipped = (folder: string): boolean =>
-  SKIPPED_FOLDERS.has(folder) || folder.startsWith('.dist-')
+  SKIPPED_FOLDERS.has(folder) || (folder.startsWith('.') && !DOT_FOLDERS.has(folder))

@@ -4,11 +4,16 @@ import type { SourceTree } from './source-tree.ts'
 
 const SKIP = /^(it|test|describe|suite)\.(skip|skipIf|todo|fails|runIf)$|^x(it|test|describe)$/
 const ONLY = /^(it|test|describe|suite)\.only$/
+const MOCK = /^vi\.(mock|doMock|hoisted|useFakeTimers|stubGlobal)$/
 const REASON = /\bskip(ped|s)?\b.*:\s*\S{3,}|\bruns only\b.*\S{3,}/i
 const MARK = /\b(TODO|FIXME|XXX|HACK)\b(?!\(#\d+\))/
 
-export const checkComments = (tree: SourceTree): readonly Finding[] =>
-  tree.modules.flatMap((module) => [...checkMarks(module), ...checkSkips(module)])
+export const checkTestManners = (tree: SourceTree): readonly Finding[] =>
+  tree.modules.flatMap((module) => [
+    ...checkMarks(module),
+    ...checkSkips(module),
+    ...checkMocks(module),
+  ])
 
 /** A mark without an issue is forgotten; one with a number can be found and closed. */
 function checkMarks(module: SourceModule): readonly Finding[] {
@@ -33,6 +38,18 @@ function checkSkips(module: SourceModule): readonly Finding[] {
     if (SKIP.test(name) && !hasReason(module, line)) {
       findings.push({ ...at, message: `${name}: write "// Skipped: reason" on the line above` })
     }
+  })
+  return findings
+}
+
+/** A mock agrees with the test that made it. Stand-ins exist at ports, and pass the same suite. */
+function checkMocks(module: SourceModule): readonly Finding[] {
+  const findings: Finding[] = []
+  walk(module.program, (node) => {
+    const name = node.type === 'MemberExpression' ? (dottedName(node) ?? '') : ''
+    if (!MOCK.test(name)) return
+    const message = `${name}: hand in a virtual clock, or a memory driver that passes the suite`
+    findings.push({ path: module.path, line: module.lineAt(node.start), rule: 'mock', message })
   })
   return findings
 }

@@ -1,0 +1,123 @@
+import type { AlertRoute, Team } from '../contract/index.ts'
+import { type Kernel, LIMITS } from '../kernel/index.ts'
+import {
+  acknowledgeAlert,
+  type AlertNotificationKind,
+  type AlertSeverity,
+  markNotified,
+  raiseAlert,
+  resolveAlert,
+} from '../observe/index.ts'
+import type { AlertRow, RowWrite, Store } from '../store/index.ts'
+
+/** Something that an owner must know, as the rooms raise it. */
+export interface RaisedAlert {
+  readonly kind: string
+  readonly cause: string
+  readonly title: string
+  readonly owner: Team | undefined
+  readonly target: AlertRoute
+  readonly severity: AlertSeverity
+  readonly atMs: number
+}
+
+/**
+ * The open alerts of this process, by cause. What `raise` returns commits with what raised it, so
+ * that a crash neither loses an alert nor tells about something that did not happen.
+ */
+export interface AlertBook {
+  load(): Promise<void>
+  raise(alert: RaisedAlert): readonly RowWrite[]
+  /** The cause is gone; empty when no alert of it is open. */
+  resolve(cause: string): readonly RowWrite[]
+  acknowledge(id: string): readonly RowWrite[] | undefined
+  delivered(id: string, kind: AlertNotificationKind): readonly RowWrite[]
+  /** Alerts that owe a notification, oldest first. */
+  owing(): readonly AlertRow[]
+  openCount(): number
+  all(): Iterable<AlertRow>
+}
+
+export interface AlertBookOptions {
+  readonly store: Store
+  readonly kernel: Kernel
+  /** Told when an alert changes or owes something new. */
+  readonly onChange: (alert: AlertRow, owes: boolean) => void
+}
+
+export const createAlertBook = (options: AlertBookOptions): AlertBook => {
+  const { store, kernel, onChange } = options
+  const byCause = new Map<string, AlertRow>()
+  /** Resolved ones that still owe a notification. */
+  const leaving = new Map<string, AlertRow>()
+
+  const keep = (row: AlertRow, owes: boolean): readonly RowWrite[] => {
+    if (row.state !== 'resolved') byCause.set(row.cause, row)
+    else {
+      byCause.delete(row.cause)
+      if (row.owed.length > 0) leaving.set(row.id, row)
+      else leaving.delete(row.id)
+    }
+    onChange(row, owes)
+    return [{ collection: 'alerts', key: row.id, row }]
+  }
+
+  const find = (id: string): AlertRow | undefined =>
+    leaving.get(id) ?? [...byCause.values()].find((row) => row.id === id)
+
+  return {
+    async load() {
+      for (const state of ['open', 'acknowledged', 'resolved'] as const) {
+        const page = await store.scan({
+          collection: 'alerts',
+          index: 'byState',
+          where: [state],
+          reverse: true,
+          limit: LIMITS.pageRowsMax,
+        })
+        for (const { row } of page) {
+          if (row.state !== 'resolved') byCause.set(row.cause, row)
+          else if (row.owed.length > 0) leaving.set(row.id, row)
+        }
+      }
+    },
+    raise(alert) {
+      const existing = byCause.get(alert.cause)
+      const { record, notify } = raiseAlert(
+        existing,
+        {
+          cause: alert.cause,
+          title: alert.title,
+          owner: alert.owner?.name ?? '',
+          route: alert.target.kind,
+          severity: alert.severity,
+          atMs: alert.atMs,
+        },
+        kernel.ids,
+      )
+      return keep({ ...record, kind: alert.kind, target: alert.target }, notify !== undefined)
+    },
+    resolve(cause) {
+      const existing = byCause.get(cause)
+      if (!existing) return []
+      const { record } = resolveAlert(existing, kernel.clock.now())
+      return keep({ ...existing, ...record }, true)
+    },
+    acknowledge(id) {
+      const existing = find(id)
+      if (!existing) return undefined
+      return keep({ ...existing, ...acknowledgeAlert(existing).record }, false)
+    },
+    delivered(id, kind) {
+      const existing = find(id)
+      if (!existing) return []
+      return keep({ ...existing, ...markNotified(existing, kind, kernel.clock.now()) }, false)
+    },
+    owing: () =>
+      [...byCause.values(), ...leaving.values()]
+        .filter((row) => row.owed.length > 0)
+        .sort((a, b) => a.lastAtMs - b.lastAtMs),
+    openCount: () => byCause.size,
+    all: () => byCause.values(),
+  }
+}

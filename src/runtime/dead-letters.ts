@@ -1,0 +1,236 @@
+import { type ConsumerRunner, itemOf, type ReplayMark } from '../consumer/index.ts'
+import { JuncturaError, type Kernel, LIMITS } from '../kernel/index.ts'
+import type { Committer, DeadLetterRow, RowWrite, Store } from '../store/index.ts'
+import type { AlertBook } from './alert-book.ts'
+import { refused } from './operations.ts'
+import { eachRow, pageOf } from './paging.ts'
+import type { DeadLetterGroup, DeadLetterQuery, Page } from './views.ts'
+
+export interface DeadLettersOptions {
+  readonly store: Store
+  readonly committer: Committer
+  readonly kernel: Kernel
+  readonly alerts: AlertBook
+  readonly runners: ReadonlyMap<string, ConsumerRunner>
+  /** Runs the transform of a raw message again. */
+  readonly retryTransform: (letter: DeadLetterRow) => Promise<{ readonly ok: boolean }>
+}
+
+/** What gave up, by cause, and what people do about it. */
+export interface DeadLetters {
+  list(query: DeadLetterQuery): Promise<Page<DeadLetterRow>>
+  groups(): Promise<readonly DeadLetterGroup[]>
+  /** Runs one again, with the id and the place in the order that it had (M15). */
+  retry(letter: DeadLetterRow, mark?: ReplayMark): Promise<'running' | 'done' | 'failed'>
+  retryMany(which: Selection): Promise<{ readonly started: number; readonly refused: number }>
+  dropMany(which: Selection, actor: string): Promise<{ readonly dropped: number }>
+  /** A dead letter was resolved: its alert is, when it was the last of its cause. */
+  settled(cause: string): Promise<void>
+}
+
+export interface Selection {
+  readonly ids?: readonly string[]
+  readonly cause?: string
+}
+
+/** Dead letters read to build the groups; beyond it a group says that there are more. */
+const GROUPED_MAX = 20_000
+
+export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
+  const { store, committer, kernel, alerts, runners } = options
+
+  const selected = async function* (which: Selection): AsyncGenerator<DeadLetterRow> {
+    for (const id of which.ids ?? []) {
+      const row = await store.row('deadLetters', id)
+      if (!row)
+        throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'dead letter', id } })
+      yield row
+    }
+    if (which.cause === undefined) return
+    const where = [which.cause, 'open']
+    yield* rowsOf(eachRow(store, { collection: 'deadLetters', index: 'byCause', where }))
+  }
+
+  const retry: DeadLetters['retry'] = async (letter, mark) => {
+    if (letter.state !== 'open')
+      throw refused(`dead letter ${letter.id} is ${letter.state}`, 'list the open ones')
+    if (letter.stage === 'transform') {
+      const { ok } = await options.retryTransform(letter)
+      if (ok) await settled(letter.cause)
+      return ok ? 'done' : 'failed'
+    }
+    const runner = runners.get(letter.consumer)
+    if (!runner) {
+      throw refused(
+        `its consumer ${letter.consumer} is not part of this integration`,
+        'declare it, or drop the dead letter',
+      )
+    }
+    if (runner.consumer.replay === 'never') {
+      throw refused(
+        `consumer ${letter.consumer} declares replay: 'never'`,
+        'drop the dead letter, or declare another replay rule',
+      )
+    }
+    return rerun(runner, letter, mark)
+  }
+
+  const rerun = async (
+    runner: ConsumerRunner,
+    letter: DeadLetterRow,
+    mark: ReplayMark | undefined,
+  ): Promise<'running'> => {
+    const lane = runner.lanes.find(letter.key)
+    const laneRow = await store.row('lanes', `${letter.consumer}\n${letter.key}`)
+    if (lane && laneRow?.state === 'parked' && laneRow.deadLetter === letter.id) {
+      if (lane.running || lane.queue.length > 0)
+        throw refused('it is running already', 'wait for its outcome')
+      const fresh = { ...laneRow, attempts: 0, crashes: 0 }
+      await runner.held.runHead(lane, fresh, mark ? { replay: mark } : {})
+      return 'running'
+    }
+    const delivered = await runner.held.read(letter.position)
+    if (!delivered) throw refused('its message has expired', 'drop the dead letter')
+    const item = itemOf(runner.consumer, delivered, 'replay', {
+      deadLetter: letter.id,
+      letterRow: letter,
+      ...(mark && { replay: mark }),
+    })
+    runner.arrive(item)
+    runner.dispatch()
+    return 'running'
+  }
+
+  const drop = async (letter: DeadLetterRow, actor: string): Promise<void> => {
+    const row: DeadLetterRow = {
+      ...letter,
+      state: 'dropped',
+      resolvedAtMs: kernel.clock.now(),
+      resolvedBy: actor,
+    }
+    const dropped: RowWrite = { collection: 'deadLetters', key: letter.id, row }
+    const runner = runners.get(letter.consumer)
+    const lane = runner?.lanes.find(letter.key)
+    const laneRow = await store.row('lanes', `${letter.consumer}\n${letter.key}`)
+    if (runner && lane && laneRow?.deadLetter === letter.id)
+      await runner.held.release(lane, [dropped])
+    else await committer.submit({ rows: [dropped] })
+  }
+
+  const settled = async (cause: string): Promise<void> => {
+    const open = await store.scan({
+      collection: 'deadLetters',
+      index: 'byCause',
+      where: [cause, 'open'],
+      limit: 1,
+    })
+    if (open.length > 0) return
+    const rows = alerts.resolve(cause)
+    if (rows.length > 0) await committer.submit({ rows })
+  }
+
+  return {
+    retry,
+    settled,
+    list: (query) => {
+      const state = query.state ?? 'open'
+      const scan =
+        query.cause !== undefined
+          ? { index: 'byCause', where: [query.cause, state] }
+          : query.consumer !== undefined
+            ? { index: 'byConsumer', where: [query.consumer, state] }
+            : { index: 'byState', where: [state] }
+      return pageOf(
+        store,
+        { collection: 'deadLetters', ...scan, reverse: true },
+        {
+          query,
+          view: ({ row }) => row,
+        },
+      )
+    },
+    groups: () => groupLetters(store),
+    async retryMany(which) {
+      let started = 0
+      let turnedDown = 0
+      let lastError: unknown
+      for await (const letter of selected(which)) {
+        try {
+          await retry(letter)
+          started += 1
+        } catch (error) {
+          turnedDown += 1
+          lastError = error
+        }
+      }
+      if (started === 0 && lastError !== undefined) throw lastError
+      return { started, refused: turnedDown }
+    },
+    async dropMany(which, actor) {
+      let dropped = 0
+      const causes = new Set<string>()
+      for await (const letter of selected(which)) {
+        if (letter.state !== 'open')
+          throw refused(`dead letter ${letter.id} is ${letter.state}`, 'list the open ones')
+        await drop(letter, actor)
+        causes.add(letter.cause)
+        dropped += 1
+      }
+      for (const cause of causes) await settled(cause)
+      return { dropped }
+    },
+  }
+}
+
+async function* rowsOf<R>(rows: AsyncIterable<{ readonly row: R }>): AsyncGenerator<R> {
+  for await (const { row } of rows) yield row
+}
+
+interface GroupCount {
+  first: DeadLetterRow
+  count: number
+  keys: Set<string>
+  firstAtMs: number
+  lastAtMs: number
+}
+
+async function groupLetters(store: Store): Promise<readonly DeadLetterGroup[]> {
+  const groups = new Map<string, GroupCount>()
+  let read = 0
+  const scan = { collection: 'deadLetters', index: 'byState', where: ['open'] } as const
+  for await (const { row } of eachRow(store, scan, GROUPED_MAX)) {
+    read += 1
+    const group = groups.get(row.cause)
+    if (!group) {
+      const { diedAtMs } = row
+      groups.set(row.cause, {
+        first: row,
+        count: 1,
+        keys: new Set([row.key]),
+        firstAtMs: diedAtMs,
+        lastAtMs: diedAtMs,
+      })
+      continue
+    }
+    group.count += 1
+    if (group.keys.size < LIMITS.pageRowsMax) group.keys.add(row.key)
+    group.lastAtMs = Math.max(group.lastAtMs, row.diedAtMs)
+  }
+  return [...groups.values()]
+    .sort((a, b) => b.count - a.count)
+    .map(({ first, count, keys, firstAtMs, lastAtMs }) => ({
+      cause: first.cause,
+      title: first.causeTitle,
+      consumer: first.consumer,
+      type: first.type,
+      contractVersion: first.contractVersion,
+      stage: first.stage,
+      owner: first.owner,
+      count,
+      keys: keys.size,
+      firstAtMs,
+      lastAtMs,
+      sample: first.id,
+      more: read >= GROUPED_MAX,
+    }))
+}

@@ -1,0 +1,147 @@
+import { decodeRecord } from '../contract/index.ts'
+import { formatDuration, LIMITS } from '../kernel/index.ts'
+import type { ReplayPlan } from './commands.ts'
+import { eachRow } from './paging.ts'
+import {
+  consumersOf,
+  type FrozenFilter,
+  matchesLetter,
+  matchesMessage,
+  openLetterOf,
+  type ReplaysOptions,
+} from './replays.ts'
+
+/** Rows and records that a plan reads; beyond it the plan says that it is not complete. */
+const PLAN_READ_MAX = 1_000_000
+
+const AGES_MS: readonly number[] = [0, 3_600_000, 86_400_000, 7 * 86_400_000, 30 * 86_400_000]
+
+/** Counts what a replay would touch, without touching it. */
+export const planReplay = async (
+  options: ReplaysOptions,
+  filter: FrozenFilter,
+): Promise<ReplayPlan> => {
+  const tally = new Tally(options)
+  if (filter.from === 'messages') await countMessages(options, filter, tally)
+  else await countLetters(options, filter, tally)
+  return tally.plan(consumersOf(options, filter).map((runner) => runner.consumer))
+}
+
+async function countLetters(
+  options: ReplaysOptions,
+  filter: FrozenFilter,
+  tally: Tally,
+): Promise<void> {
+  const scan = { collection: 'deadLetters', index: 'byState', where: ['open'] } as const
+  for await (const { row } of eachRow(options.store, scan, PLAN_READ_MAX)) {
+    if (!matchesLetter(filter, row)) continue
+    tally.count(row.receivedAtMs, row.key, { cause: row.cause, title: row.causeTitle })
+  }
+}
+
+async function countMessages(
+  options: ReplaysOptions,
+  filter: FrozenFilter,
+  tally: Tally,
+): Promise<void> {
+  for (const runner of consumersOf(options, filter)) {
+    let afterPosition = filter.fromPosition - 1
+    while (afterPosition < filter.toPosition && tally.read < PLAN_READ_MAX) {
+      const page = await options.store.readLog({
+        channel: runner.consumer.on.channel,
+        afterPosition,
+        limit: LIMITS.pageRowsMax,
+        bytesMax: 8_388_608,
+      })
+      for (const stored of page.records) {
+        tally.read += 1
+        const delivered = { ...stored, record: decodeRecord(stored.bytes, stored.position) }
+        if (stored.position > filter.toPosition) return
+        if (!matchesMessage(filter, runner, delivered)) continue
+        const letter = await openLetterOf(options.store, runner.consumer.name, delivered)
+        const key = delivered.record.head.envelope.partitionkey
+        tally.count(
+          stored.atMs,
+          key,
+          letter
+            ? { cause: letter.cause, title: letter.causeTitle }
+            : { cause: 'done', title: `${runner.consumer.name}: done before` },
+        )
+        if (!letter) tally.alreadyDone += 1
+      }
+      if (page.records.length === 0) break
+      afterPosition = page.scannedTo
+      await options.kernel.clock.yield()
+    }
+  }
+}
+
+class Tally {
+  read = 0
+  alreadyDone = 0
+  #total = 0
+  #pastDedupe = 0
+  readonly #causes = new Map<string, { title: string; count: number }>()
+  readonly #ages: number[] = AGES_MS.map(() => 0)
+  readonly #keys = new Set<string>()
+  readonly #nowMs: number
+  readonly #retentionMs: number
+
+  constructor(options: ReplaysOptions) {
+    this.#nowMs = options.kernel.clock.now()
+    const retentions = options.integration.webhooks.map((hook) => hook.idempotency.retentionMs)
+    this.#retentionMs = retentions.length > 0 ? Math.min(...retentions) : Number.POSITIVE_INFINITY
+  }
+
+  count(receivedAtMs: number, key: string, cause: { cause: string; title: string }): void {
+    const ageMs = this.#nowMs - receivedAtMs
+    this.#total += 1
+    if (ageMs > this.#retentionMs) this.#pastDedupe += 1
+    if (this.#keys.size < LIMITS.jsonNodesMax) this.#keys.add(key)
+    const known = this.#causes.get(cause.cause)
+    if (known) known.count += 1
+    else this.#causes.set(cause.cause, { title: cause.title, count: 1 })
+    const bucket = AGES_MS.findLastIndex((age) => ageMs >= age)
+    this.#ages[Math.max(0, bucket)] = (this.#ages[Math.max(0, bucket)] ?? 0) + 1
+  }
+
+  plan(
+    consumers: readonly {
+      readonly name: string
+      readonly afterDeadLetter?: string
+      readonly replay?: string
+    }[],
+  ): ReplayPlan {
+    const skipping = consumers.filter((one) => one.afterDeadLetter === 'skip')
+    const guarded = consumers.filter((one) => one.replay === 'guarded')
+    const warnings = [
+      ...skipping.map(
+        (one) =>
+          `${one.name} went on after its dead letters: they run after newer messages of their key`,
+      ),
+      ...guarded.map(
+        (one) => `${one.name} declares replay: 'guarded': what it has done is done again`,
+      ),
+      ...(this.#pastDedupe > 0
+        ? [
+            `${this.#pastDedupe} are older than the dedupe retention: a repeat from outside would be taken as new`,
+          ]
+        : []),
+      ...(this.read >= PLAN_READ_MAX
+        ? ['the plan stopped counting; the replay itself does not stop there']
+        : []),
+    ]
+    return {
+      total: this.#total,
+      alreadyDone: this.alreadyDone,
+      byCause: [...this.#causes].map(([cause, one]) => ({ cause, ...one })),
+      byAge: AGES_MS.map((age, index) => ({
+        olderThan: formatDuration(age),
+        count: this.#ages[index] ?? 0,
+      })).filter((one) => one.count > 0),
+      keys: this.#keys.size,
+      pastDedupeRetention: this.#pastDedupe,
+      warnings,
+    }
+  }
+}

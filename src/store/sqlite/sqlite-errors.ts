@@ -1,0 +1,66 @@
+import { isJuncturaError, JuncturaError, messageOf } from '../../kernel/index.ts'
+
+/** Where in a transaction the engine failed: after `commit` was sent, the outcome may be unknown. */
+export type StorePhase = 'read' | 'write' | 'commit'
+
+/**
+ * The engine's error as ours.
+ *
+ * A failed fsync is never retried: the kernel may have dropped the pages it could not write, so a
+ * second fsync that succeeds says nothing about them (F21).
+ */
+export const storeErrorOf = (error: unknown, file: string, phase: StorePhase): JuncturaError => {
+  if (isJuncturaError(error)) return error
+  const options = { cause: error, details: { file, problem: messageOf(error) } }
+  switch (resultCodeOf(error)) {
+    case SQLITE_FULL:
+      return new JuncturaError('JUNCTURA_STORE_FULL', options)
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return new JuncturaError('JUNCTURA_STORE_DAMAGED', options)
+    case SQLITE_IOERR:
+      if (phase === 'commit') return new JuncturaError('JUNCTURA_STORE_UNKNOWN', options)
+      return new JuncturaError('JUNCTURA_STORE_FAILED', options)
+    default:
+      return new JuncturaError('JUNCTURA_STORE_FAILED', options)
+  }
+}
+
+/** Whether the error came from the engine or the disk, and not from what was asked of it. */
+export const isEngineFailure = (error: unknown): boolean => {
+  const code = resultCodeOf(error)
+  return code !== undefined && !CALLERS_FAULTS.has(code)
+}
+
+export const isBusy = (error: unknown): boolean => resultCodeOf(error) === SQLITE_BUSY
+
+export const isDamage = (error: unknown): boolean => {
+  const code = resultCodeOf(error)
+  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB
+}
+
+/** @see https://www.sqlite.org/rescode.html */
+const SQLITE_ERROR = 1
+const SQLITE_BUSY = 5
+const SQLITE_IOERR = 10
+const SQLITE_CORRUPT = 11
+const SQLITE_FULL = 13
+const SQLITE_TOOBIG = 18
+const SQLITE_CONSTRAINT = 19
+const SQLITE_MISMATCH = 20
+const SQLITE_RANGE = 25
+const SQLITE_NOTADB = 26
+
+const CALLERS_FAULTS: ReadonlySet<number> = new Set([
+  SQLITE_ERROR,
+  SQLITE_TOOBIG,
+  SQLITE_CONSTRAINT,
+  SQLITE_MISMATCH,
+  SQLITE_RANGE,
+])
+
+/** The primary result code; the engine gives the extended one, which holds it in its low byte. */
+function resultCodeOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('errcode' in error)) return undefined
+  return typeof error.errcode === 'number' ? error.errcode & 0xff : undefined
+}
