@@ -107,6 +107,12 @@ describe('a finding too many would be worked around, so tidy says nothing about'
         'src/kernel/a.test.ts': `describe('x', () => {\n  it('y', () => 0)\n${lines(80, '  void 0')}})\n`,
       },
     ],
+    [
+      'a factory whose functions are short',
+      {
+        'src/kernel/a.ts': `export const a = () => {\n${`  const b = () => {\n${lines(30, '    void 0')}  }\n`.repeat(3)}}\n`,
+      },
+    ],
     ['a long text', { 'src/kernel/a.ts': `export const a =\n  '${'x'.repeat(120)}'\n` }],
     ['`as const`', { 'src/kernel/a.ts': 'export const a = [1] as const\n' }],
     [

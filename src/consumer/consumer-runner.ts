@@ -216,7 +216,7 @@ export class ConsumerRunner {
     if (position <= progress.fetchedTo) return
     if (record.head.envelope.type !== consumer.on.name) return progress.passed(position)
     if (progress.wasDone(position)) return progress.fetchedFinished(position)
-    progress.fetched(position)
+    progress.fetched(position, delivered.atMs)
     this.arrive(itemOf(consumer, delivered, 'log'))
   }
 
@@ -424,6 +424,7 @@ export class ConsumerRunner {
 
   #done(lane: Lane, item: WorkItem, how: 'done' | 'filtered'): void {
     if (item.origin === 'head') lane.state = 'draining'
+    if (item.letterRow) this.ports.observer.letterResolved(item.letterRow)
     item.replay?.settled(how === 'done' ? 'done' : 'skipped')
     this.tellFinished(item, how)
   }

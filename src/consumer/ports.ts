@@ -1,6 +1,6 @@
-import type { Consumer, ConsumerContext, Draft, Envelope } from '../contract/index.ts'
+import type { Consumer, Draft, Envelope } from '../contract/index.ts'
 import type { Kernel, SteadyClock } from '../kernel/index.ts'
-import type { Append, Committer, RowWrite, Store, Timers } from '../store/index.ts'
+import type { Append, Committer, DeadLetterRow, RowWrite, Store, Timers } from '../store/index.ts'
 import type { Transport } from '../transport/index.ts'
 
 /** What a consumer needs from the runtime. */
@@ -59,6 +59,8 @@ export interface ConsumerObserver {
     readonly type: string
     readonly cause: string
   }): void
+  /** A dead letter was resolved by success, in the same commit. */
+  letterResolved(letter: DeadLetterRow): void
   dropped(event: { readonly consumer: string; readonly messageId: string }): void
   logged(event: {
     readonly consumer: string
@@ -89,5 +91,3 @@ export interface FinishedEvent {
   readonly finishedAtMs: number
   readonly how: 'done' | 'filtered' | 'skipped'
 }
-
-export type HandlerContext = ConsumerContext

@@ -1,6 +1,9 @@
 import { assert, LIMITS } from '../kernel/index.ts'
 import type { ProgressBook, ProgressMark, ProgressRow, RowWrite } from '../store/index.ts'
 
+/** Stands for the time of a finished position. */
+const FINISHED = 0
+
 /**
  * How far one consumer has come. Everything fetched is in `#fetched`, in order of position, until
  * everything before it is finished; the watermark is what lies before the first unfinished one.
@@ -10,8 +13,8 @@ export class ConsumerProgress {
   readonly consumer: string
   readonly channel: string
   readonly #epoch: number
-  /** Fetched and not yet below the watermark: position → finished. */
-  readonly #fetched = new Map<number, boolean>()
+  /** Fetched and not yet below the watermark: position → when it was appended, 0 once finished. */
+  readonly #fetched = new Map<number, number>()
   #watermark: number
   #fetchedTo: number
   #claimedTo: number
@@ -48,6 +51,18 @@ export class ConsumerProgress {
     return this.#fetched.size
   }
 
+  /** When the oldest unfinished message was appended. */
+  get oldestAtMs(): number | undefined {
+    const first = this.#fetched.values().next()
+    return first.done ? undefined : first.value
+  }
+
+  /** Whether this position is finished, or has a row of its own. */
+  isFinished(position: number): boolean {
+    if (position <= this.#watermark) return true
+    return position <= this.#fetchedTo && (this.#fetched.get(position) ?? FINISHED) === FINISHED
+  }
+
   /** Whether handlers may be given this position: its claim is durable. */
   isClaimed(position: number): boolean {
     return position <= this.#claimedTo
@@ -61,9 +76,9 @@ export class ConsumerProgress {
   }
 
   /** Notes a fetched position that has to be finished. */
-  fetched(position: number): void {
+  fetched(position: number, atMs: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
-    this.#fetched.set(position, false)
+    this.#fetched.set(position, Math.max(1, atMs))
     this.#fetchedTo = position
     this.#unfinished += 1
   }
@@ -71,7 +86,7 @@ export class ConsumerProgress {
   /** Notes a position that an earlier run finished; it stays finished until the watermark passes. */
   fetchedFinished(position: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
-    if (this.#fetched.size > 0) this.#fetched.set(position, true)
+    if (this.#fetched.size > 0) this.#fetched.set(position, FINISHED)
     this.#fetchedTo = position
     if (this.#fetched.size === 0) this.#watermark = position
   }
@@ -89,8 +104,8 @@ export class ConsumerProgress {
     let gapFound = false
     let run: [number, number] | undefined
     const done: [number, number][] = []
-    for (const [position, finished] of this.#fetched) {
-      if (finished || marks.has(position)) {
+    for (const [position, atMs] of this.#fetched) {
+      if (atMs === FINISHED || marks.has(position)) {
         if (!gapFound) continue
         if (run) run[1] = position
         else done.push((run = [position, position]))
@@ -114,12 +129,12 @@ export class ConsumerProgress {
   /** The row that `row` gave for these marks is durable. */
   apply(marks: ReadonlySet<number>, row: ProgressRow): void {
     for (const position of marks) {
-      if (this.#fetched.get(position) !== false) continue
-      this.#fetched.set(position, true)
+      if ((this.#fetched.get(position) ?? FINISHED) === FINISHED) continue
+      this.#fetched.set(position, FINISHED)
       this.#unfinished -= 1
     }
-    for (const [position, finished] of this.#fetched) {
-      if (!finished) break
+    for (const [position, atMs] of this.#fetched) {
+      if (atMs !== FINISHED) break
       this.#fetched.delete(position)
     }
     const first = this.#fetched.keys().next()

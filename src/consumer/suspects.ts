@@ -64,7 +64,7 @@ async function takeSuspect(
     progress.fetchedFinished(position)
     return undefined
   }
-  progress.fetched(position)
+  progress.fetched(position, delivered.atMs)
   const known = await ports.store.row('suspects', laneKey(consumer.name, positionText(position)))
   const crashes = known?.attempts ?? 0
   return itemOf(consumer, delivered, 'suspect', { attempts: crashes, crashes })

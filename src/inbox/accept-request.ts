@@ -55,7 +55,9 @@ export const createAcceptor = (
         if (isSame) throw error
       })
       if (isSame && outcome?.kind === 'accepted') {
-        const first = { id: outcome.id, receivedAtMs: leader.intake.request.receivedAtMs }
+        const { id, position } = outcome
+        const { receivedAtMs } = leader.intake.request
+        const first = { id, position, receivedAtMs }
         return acceptRepeat(context, intake, first)
       }
       return acceptAlone(context, intake)
@@ -96,7 +98,7 @@ async function acceptAlone(context: InboxContext, intake: Intake): Promise<Accep
     }
     const record = await readRecordAt(context.store, taken.position)
     const claimed = taken.claim === 0 ? ({ by: 'key', key } as const) : ({ by: 'bytes' } as const)
-    const verdict = judgeRepeat(record, { request, bodySha256, claimed })
+    const verdict = judgeRepeat(record, { request, bodySha256, claimed, position: taken.position })
     if (verdict.kind === 'collision') salt++
     else if (verdict.kind === 'gone') return acceptRepeat(context, intake, undefined)
     else if (verdict.kind === 'same') return acceptRepeat(context, intake, verdict.first)
@@ -160,7 +162,7 @@ async function commitEvents(
   desk.accepted.add()
   const events = result.events.length
   context.tell({ kind: 'accepted', webhook, id: intake.id, key, events, atMs })
-  return { kind: 'accepted', id: intake.id, events }
+  return { kind: 'accepted', id: intake.id, events, position: result.positions[0] ?? 0 }
 }
 
 /** The raw message is stored and its dead letter with it; the sender has done its part. */
@@ -186,7 +188,7 @@ async function commitFailure(
   const webhook = request.webhook.name
   const atMs = row.diedAtMs
   context.tell({ kind: 'transform-failed', webhook, id: intake.id, deadLetter: row.id, atMs })
-  return { kind: 'accepted', id: intake.id, events: 0 }
+  return { kind: 'accepted', id: intake.id, events: 0, position: result.positions[0] ?? 0 }
 }
 
 /**
@@ -243,7 +245,7 @@ function commitParts(
     border: { receipt, raw: request.raw },
     receiptLog: { channel: desk.channel, type: webhook.accepts.name },
     claims: claimsOf(intake, step, nowMs),
-    ...(request.readmission && { rows: request.readmission.rows(intake.id) }),
+    ...(request.readmission && { rows: request.readmission.rows }),
   }
 }
 
@@ -252,10 +254,16 @@ function claimsOf(
   { key, salt }: ClaimStep,
   nowMs: number,
 ): readonly Omit<Claim, 'append'>[] {
-  const expiresAtMs = nowMs + request.webhook.idempotency.retentionMs
+  const expiresAtMs = nowMs + heldForMs(request.webhook)
   const own = { scope: salted(desk.scope, salt), key, expiresAtMs }
   if (request.keyCovered) return [own]
   return [own, { scope: salted(desk.bodyScope, salt), key: bodySha256, expiresAtMs }]
+}
+
+/** A key outlives the tolerance of its timestamp, or a late replay would be a new message (F113). */
+function heldForMs({ verify, idempotency }: Webhook): number {
+  if (verify.kind === 'unsigned') return idempotency.retentionMs
+  return Math.max(idempotency.retentionMs, verify.tolerance.pastMs + verify.tolerance.futureMs)
 }
 
 function acceptRepeat(
@@ -286,6 +294,7 @@ async function refuseOther(
     context.tell({ kind: 'duplicate', webhook, id, key, atMs: context.kernel.clock.now() })
     return { kind: 'duplicate', id }
   }
+  if (request.readmission) return { kind: 'conflict', id, invalidId: request.readmission.invalidId }
   const kept = await context.shelf.keep({
     request,
     reason: 'conflict',

@@ -1,12 +1,10 @@
 import type { Receipt } from '../contract/index.ts'
-import { isJuncturaError, JuncturaError } from '../kernel/index.ts'
+import { JuncturaError } from '../kernel/index.ts'
 import type { Append, Claim, RowWrite, Unit } from '../store/index.ts'
+import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
-import { factScope, salted } from './message-keys.ts'
 import { type BorderPart, eventAppend, type MessageOrigin, receiptAppend } from './message-record.ts'
 import type { PreparedEvent } from './prepare-event.ts'
-import { readRecordAt } from './read-record-at.ts'
-import { isSameFact, messageIdOf } from './repeat-verdict.ts'
 
 /** A message and everything that becomes durable with it, in one unit. */
 export interface MessageCommit {
@@ -59,7 +57,7 @@ export const commitMessage = async (
     }
     const fresh = await dropKnownFacts(context, events)
     events = fresh.events
-    duplicateOf ??= fresh.duplicateOf
+    duplicateOf ??= [...fresh.known.values()][0]
   }
   throw new JuncturaError('JUNCTURA_STORE_FAILED', {
     details: { problem: 'keys are refused that the store does not hold' },
@@ -90,48 +88,4 @@ function buildAppends(commit: MessageCommit, duplicateOf: string | undefined): r
   if (!border || !receiptLog) return []
   const receipt: Receipt = duplicateOf === undefined ? border.receipt : { ...border.receipt, duplicateOf }
   return [receiptAppend(origin, { ...border, receipt }, receiptLog)]
-}
-
-function factClaim(
-  context: InboxContext,
-  event: PreparedEvent,
-  nowMs: number,
-): Omit<Claim, 'append'> | undefined {
-  const { contract, factKey } = event
-  if (!contract.fact || factKey === undefined) return undefined
-  const scope = salted(factScope(context.tenant, contract), event.factSalt)
-  return { scope, key: factKey, expiresAtMs: nowMs + contract.fact.retentionMs }
-}
-
-async function dropKnownFacts(
-  context: InboxContext,
-  events: readonly PreparedEvent[],
-): Promise<{ readonly events: readonly PreparedEvent[]; readonly duplicateOf: string | undefined }> {
-  const fresh: PreparedEvent[] = []
-  let duplicateOf: string | undefined
-  for (const event of events) {
-    const claim = factClaim(context, event, 0)
-    const position = claim && (await context.store.claimedPosition(claim.scope, claim.key))
-    if (position === undefined) {
-      fresh.push(event)
-      continue
-    }
-    const record = await readRecordAt(context.store, position)
-    if (record && !mayBeSameFact(record, event)) {
-      fresh.push({ ...event, factSalt: event.factSalt + 1 })
-      continue
-    }
-    duplicateOf ??= record ? messageIdOf(record) : 'unknown'
-  }
-  return { events: fresh, duplicateOf }
-}
-
-/** Data of an older version that cannot be lifted any more counts as the same: no second effect. */
-function mayBeSameFact(...[record, event]: Parameters<typeof isSameFact>): boolean {
-  try {
-    return isSameFact(record, event)
-  } catch (error) {
-    if (isJuncturaError(error, 'JUNCTURA_UPCAST_FAILED')) return true
-    throw error
-  }
 }

@@ -13,7 +13,7 @@ export interface PreparedEvent {
   /** What identifies the fact, where the contract says so. */
   readonly factKey: string | undefined
   /** Raised when another fact has the same fingerprint in the store. */
-  readonly factSalt: number
+  factSalt: number
 }
 
 /**

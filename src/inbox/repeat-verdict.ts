@@ -15,6 +15,7 @@ export type RepeatVerdict =
 
 export interface FirstMessage {
   readonly id: string
+  readonly position: number
   readonly receivedAtMs: number
 }
 
@@ -22,6 +23,8 @@ export interface FirstMessage {
 export interface Presented {
   readonly request: VerifiedRequest
   readonly bodySha256: string
+  /** Where the record stands that took the claim. */
+  readonly position: number
   /** The claim that was refused: the key, or the bytes themselves. */
   readonly claimed: { readonly by: 'key'; readonly key: string } | { readonly by: 'bytes' }
 }
@@ -30,9 +33,9 @@ export interface Presented {
 export const judgeRepeat = (record: LogRecord | undefined, presented: Presented): RepeatVerdict => {
   if (!record) return { kind: 'gone' }
   const { receipt, envelope } = record.head
-  const { request, bodySha256, claimed } = presented
+  const { request, bodySha256, claimed, position } = presented
   if (receipt?.webhook !== request.webhook.name) return { kind: 'collision' }
-  const first = { id: envelope.id, receivedAtMs: receipt.receivedAtMs }
+  const first = { id: envelope.id, position, receivedAtMs: receipt.receivedAtMs }
   if (claimed.by === 'bytes') {
     return receipt.bodySha256 === bodySha256 ? { kind: 'same', first } : { kind: 'collision' }
   }

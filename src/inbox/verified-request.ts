@@ -1,5 +1,6 @@
 import type { Webhook } from '../contract/index.ts'
 import type { SpanContext } from '../observe/index.ts'
+import type { RowWrite } from '../store/index.ts'
 
 /** The value of a header by its lower-case name; a list when the header came more than once. */
 export type ReadHeader = (name: string) => string | readonly string[] | undefined
@@ -42,11 +43,18 @@ export interface Readmission {
   readonly messageId: string
   /** A person has judged the mismatch: it is taken as a message of its own. */
   readonly asNew: boolean
+  /** Commits with the message: what is no longer open. */
+  readonly rows: readonly RowWrite[]
 }
 
 export type AcceptResult =
   /** Durable, with its key. `events` is 0 when the transform made none or failed. */
-  | { readonly kind: 'accepted'; readonly id: string; readonly events: number }
+  | {
+      readonly kind: 'accepted'
+      readonly id: string
+      readonly events: number
+      readonly position: number
+    }
   /** A repeat; `id` is the first message's, unless retention has dropped that message. */
   | { readonly kind: 'duplicate'; readonly id: string | undefined }
   /** The key was used with other content; the bytes are kept unless the shelf is full. */

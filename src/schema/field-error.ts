@@ -45,7 +45,7 @@ function toFieldError(error: ErrorObject): FieldError {
     params['unevaluatedProperty'] ??
     error.propertyName
   const full =
-    child === undefined ? error.instancePath : `${error.instancePath}/${escapeToken(String(child))}`
+    typeof child === 'string' ? `${error.instancePath}/${escapeToken(child)}` : error.instancePath
   // A sender chooses names, so names are capped like everything else a sender chooses.
   const pointer = full.slice(0, POINTER_CHARS_MAX)
   return {

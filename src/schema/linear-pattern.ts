@@ -49,7 +49,7 @@ export const linearPattern = (pattern: string, field: string): LinearPattern => 
 }
 
 const compile = (pattern: string): RE2JS =>
-  RE2JS.compile(toEcmaMeaning(String(RE2JS.translateRegExp(pattern))))
+  RE2JS.compile(toEcmaMeaning(RE2JS.translateRegExp(pattern)))
 
 /** White space of ECMA-262, and its long names of Unicode categories, in RE2's words. */
 function toEcmaMeaning(pattern: string): string {

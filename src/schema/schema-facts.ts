@@ -84,7 +84,10 @@ export const valuesOf = (parts: Parts): readonly unknown[] | undefined => {
   if (values) return types ? values.filter((value) => isOfType(value, types)) : values
   if (!types) return undefined
   if (types.some((type) => type !== 'boolean' && type !== 'null')) return undefined
-  return [...(types.includes('boolean') ? [true, false] : []), ...(types.includes('null') ? [null] : [])]
+  return [
+    ...(types.includes('boolean') ? [true, false] : []),
+    ...(types.includes('null') ? [null] : []),
+  ]
 }
 
 /** The types that `type` leaves, or undefined when nothing is said. */

@@ -122,7 +122,7 @@ describe('the package in an empty folder', () => {
     expect(status).toBe(0)
   })
 
-  // The quick start of the README, from this tarball in an empty folder, stands in
+  // The quick start of the README, from this tarball in an empty folder, belongs in
   // quick-start.test.ts beside this file.
 })
 

@@ -1,12 +1,5 @@
 import type { Finding } from './finding.ts'
-import {
-  type AstNode,
-  childrenOf,
-  dottedName,
-  isNode,
-  type SourceModule,
-  walk,
-} from './source-module.ts'
+import { type AstNode, childrenOf, isNode, type SourceModule, walk } from './source-module.ts'
 import type { SourceTree } from './source-tree.ts'
 
 const SIZE_LIMITS = {
@@ -22,7 +15,6 @@ const SIZE_LIMITS = {
 const FUNCTION = /^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/
 const BLOCK =
   /^(IfStatement|For(In|Of)?Statement|WhileStatement|DoWhileStatement|SwitchStatement|TryStatement)$/
-const TEST_CALL = /^(describe|it|test)(\.|$)/
 
 export const checkSizes = (tree: SourceTree): readonly Finding[] =>
   tree.modules.flatMap((module) => [
@@ -71,12 +63,12 @@ function linesOfLiterals(module: SourceModule): ReadonlySet<number> {
 
 function checkFunctions(module: SourceModule): readonly Finding[] {
   const findings: Finding[] = []
-  walk(module.program, (node) => {
+  walk(module.program, (node, parents) => {
     if (!FUNCTION.test(node.type)) return
     const at = { path: module.path, line: module.lineAt(node.start) }
     const body = node['body']
-    const lines = module.lineAt(node.end) - at.line + 1
-    if (lines > SIZE_LIMITS.functionLines && !declaresTests(node)) {
+    const lines = ownLines(node, module)
+    if (lines > SIZE_LIMITS.functionLines && !isDescribe(parents.at(-1))) {
       const message = `a function of ${lines} lines; at most ${SIZE_LIMITS.functionLines}`
       findings.push({ ...at, rule: 'function-length', message })
     }
@@ -94,14 +86,24 @@ function checkFunctions(module: SourceModule): readonly Finding[] {
   return findings
 }
 
-/** The callback of a `describe`, or a suite that declares tests: a list, not a piece of logic. */
-function declaresTests(root: AstNode): boolean {
-  let found = false
-  walk(root, (node) => {
-    const callee = node.type === 'CallExpression' ? node['callee'] : undefined
-    if (TEST_CALL.test(dottedName(callee) ?? '')) found = true
-  })
-  return found
+/**
+ * Lines of a function without those of the functions inside it, which are measured alone: what a
+ * factory returns, or a list of tests, is a sequence of functions and not one long function.
+ */
+function ownLines(root: AstNode, module: SourceModule): number {
+  const linesOf = (node: AstNode): number => module.lineAt(node.end) - module.lineAt(node.start)
+  const innerLines = (node: AstNode): number =>
+    childrenOf(node)
+      .map((child) => (FUNCTION.test(child.type) ? linesOf(child) : innerLines(child)))
+      .reduce((sum, count) => sum + count, 0)
+  return linesOf(root) + 1 - innerLines(root)
+}
+
+/** The callback of a `describe` holds tests and tables of cases: a list, not a piece of logic. */
+function isDescribe(call: AstNode | undefined): boolean {
+  let at: unknown = call
+  while (isNode(at) && at.type !== 'Identifier') at = at['callee'] ?? at['object'] ?? at['tag']
+  return isNode(at) && at['name'] === 'describe'
 }
 
 /** Depth of control blocks; `else if` goes on at the same depth, an inner function counts anew. */

@@ -32,7 +32,8 @@ const PAGE_BYTES = 8_192
 
 export const openConnection = (options: ConnectionOptions): Connection => {
   const { file, readOnly = false, busyMs = 1_000 } = options
-  const db = new DatabaseSync(file, { readOnly, timeout: busyMs })
+  const db = new DatabaseSync(file, { readOnly })
+  db.exec(`PRAGMA busy_timeout = ${busyMs}`)
   const statements = new Map<string, StatementSync>()
   const prepare = (sql: string): StatementSync => {
     let statement = statements.get(sql)
@@ -46,8 +47,11 @@ export const openConnection = (options: ConnectionOptions): Connection => {
   return {
     db,
     prepare,
-    rows: (sql, ...parameters) => asRows(prepare(sql).all(...parameters)),
-    first: (sql, ...parameters) => asRows(prepare(sql).all(...parameters))[0],
+    rows: (sql, ...parameters) => prepare(sql).all(...parameters).map(asRow),
+    first: (sql, ...parameters) => {
+      const row = prepare(sql).get(...parameters)
+      return row === undefined ? undefined : asRow(row)
+    },
     run: (sql, ...parameters) => void prepare(sql).run(...parameters),
     forget: (table) => {
       for (const sql of statements.keys()) {
@@ -87,9 +91,9 @@ export const setUpReader = (db: DatabaseSync): void => {
 }
 
 /** `setReturnArrays` was called, which the engine's types do not say. */
-export const asRows = (rows: unknown): readonly SqlRow[] => {
-  assert(Array.isArray(rows) && (rows.length === 0 || Array.isArray(rows[0])), 'rows are arrays')
-  return rows as readonly SqlRow[]
+export const asRow = (row: unknown): SqlRow => {
+  assert(Array.isArray(row), 'a row is an array')
+  return row as SqlRow
 }
 
 export const integerAt = (row: SqlRow, column: number): number => {

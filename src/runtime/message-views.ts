@@ -1,0 +1,343 @@
+import type { ConsumerRunner } from '../consumer/index.ts'
+import {
+  type AnyContract,
+  decodeRecord,
+  type Integration,
+  type LogRecord,
+} from '../contract/index.ts'
+import { type Kernel, LIMITS } from '../kernel/index.ts'
+import { createMasker, type Masker } from '../security/index.ts'
+import type { DeadLetterRow, Store, StoredRecord } from '../store/index.ts'
+import type { AttemptHistory } from './attempt-history.ts'
+import type {
+  MessageConsumerView,
+  MessagePage,
+  MessageQuery,
+  MessageStatus,
+  MessageSummary,
+  MessageView,
+} from './views.ts'
+
+export interface MessageViewsOptions {
+  readonly store: Store
+  readonly kernel: Kernel
+  readonly integration: Integration
+  readonly runners: ReadonlyMap<string, ConsumerRunner>
+  readonly history: AttemptHistory
+}
+
+export interface MessageViews {
+  search(query: MessageQuery): Promise<MessagePage>
+  find(id: string): Promise<MessageView | undefined>
+  /** The masked payload of the message at a position. */
+  payloadAt(position: number): Promise<unknown>
+  /** What became of a message, for its sender. */
+  outcomeOf(position: number): Promise<MessageStatus>
+}
+
+/** Records that one search reads, newest first; the answer says how far it came. */
+const SEARCH_RECORDS_MAX = 20_000
+const SEARCH_PAGE = 250
+/** Ids carry their time to the millisecond; commits may be a little later. */
+const COMMIT_DELAY_MS = 60_000
+
+export const createMessageViews = (options: MessageViewsOptions): MessageViews => {
+  const { store, integration, runners, history } = options
+  const maskers = new Map<string, Masker>()
+
+  const maskerOf = (type: string): Masker => {
+    let masker = maskers.get(type)
+    if (!masker) {
+      masker = createMasker(integration.contracts.get(type)?.pii ?? [])
+      maskers.set(type, masker)
+    }
+    return masker
+  }
+
+  const consumersOf = (record: LogRecord, channel: string): readonly ConsumerRunner[] =>
+    [...runners.values()].filter(
+      ({ consumer }) =>
+        consumer.on.name === record.head.envelope.type && consumer.on.channel === channel,
+    )
+
+  const consumerView = async (
+    runner: ConsumerRunner,
+    at: { readonly id: string; readonly position: number; readonly key: string },
+    letters: readonly DeadLetterRow[],
+  ): Promise<MessageConsumerView> => {
+    const consumer = runner.consumer.name
+    const attempts = history.of(consumer, at.id)
+    const letter = letters.find((row) => row.consumer === consumer)
+    if (letter && letter.state !== 'resolved') {
+      const status = letter.state === 'dropped' ? 'dropped' : 'dead'
+      const lastError = `${letter.errorName}: ${letter.errorMessage}`
+      return { consumer, status, attempts, deadLetter: letter.id, lastError }
+    }
+    const base = { consumer, attempts, ...(letter && { deadLetter: letter.id }) }
+    const lane = await store.row('lanes', `${consumer}\n${at.key}`)
+    if (lane?.state === 'retry' && lane.position === at.position) {
+      return {
+        ...base,
+        status: 'retrying',
+        nextAttemptAtMs: lane.dueAtMs,
+        lastError: lane.lastError,
+      }
+    }
+    const successor = `${consumer}\n${at.key}\n${String(at.position).padStart(16, '0')}`
+    if (lane && (await store.row('successors', successor))) return { ...base, status: 'parked' }
+    return { ...base, status: runner.progress.isFinished(at.position) ? 'done' : 'pending' }
+  }
+
+  const statusOf = async (
+    stored: StoredRecord,
+    record: LogRecord,
+  ): Promise<{
+    readonly status: MessageStatus
+    readonly consumers: readonly MessageConsumerView[]
+  }> => {
+    const { envelope, receipt } = record.head
+    const page = await store.scan({
+      collection: 'deadLetters',
+      index: 'byMessage',
+      where: [envelope.id],
+      limit: 100,
+    })
+    const letters = page.map(({ row }) => row)
+    const transform = letters.find((row) => row.stage === 'transform')
+    if (transform && transform.state !== 'resolved') {
+      return { status: transform.state === 'dropped' ? 'dropped' : 'dead', consumers: [] }
+    }
+    if (receipt?.duplicateOf !== undefined) return { status: 'duplicate', consumers: [] }
+    const at = { id: envelope.id, position: stored.position, key: envelope.partitionkey }
+    const consumers: MessageConsumerView[] = []
+    for (const runner of consumersOf(record, stored.channel)) {
+      consumers.push(await consumerView(runner, at, letters))
+    }
+    return { status: worstOf(consumers.map((one) => one.status)), consumers }
+  }
+
+  const summarise = async (stored: StoredRecord): Promise<MessageSummary> => {
+    const record = decodeRecord(stored.bytes, stored.position)
+    const { status } = await statusOf(stored, record)
+    return { ...summaryOf(stored, record), status }
+  }
+
+  const search = async (query: MessageQuery): Promise<MessagePage> => {
+    const limit = Math.min(LIMITS.pageRowsMax, Math.max(1, query.limit ?? 50))
+    if (query.id !== undefined) return searchById(query.id)
+    const head = await store.headPosition()
+    let before = query.after === undefined ? head + 1 : Number(query.after)
+    const toPosition = Math.max(0, before - 1)
+    const items: MessageSummary[] = []
+    let records = 0
+    for (;;) {
+      const page = await store.readLogBackwards({ beforePosition: before, limit: SEARCH_PAGE })
+      for (const stored of page) {
+        before = stored.position
+        records += 1
+        const record = decodeRecord(stored.bytes, stored.position)
+        if (!matches(query, record)) continue
+        const summary = await summarise(stored)
+        if (query.status === undefined || summary.status === query.status) items.push(summary)
+        if (items.length >= limit) break
+      }
+      const complete = page.length < SEARCH_PAGE && items.length < limit
+      if (complete || items.length >= limit || records >= SEARCH_RECORDS_MAX) {
+        const searched = { records, fromPosition: complete ? 1 : before, toPosition, complete }
+        return complete ? { items, searched } : { items, next: String(before), searched }
+      }
+      await options.kernel.clock.yield()
+    }
+  }
+
+  const searchById = async (id: string): Promise<MessagePage> => {
+    const stored = await locate(id)
+    const head = await store.headPosition()
+    const items = stored ? [await summarise(stored)] : []
+    return {
+      items,
+      searched: { records: items.length, fromPosition: 1, toPosition: head, complete: true },
+    }
+  }
+
+  /** Finds a message by the time in its id: positions grow with time, so a few reads suffice. */
+  const locate = async (id: string): Promise<StoredRecord | undefined> => {
+    const known = history.positionOf(id)
+    if (known !== undefined) {
+      const stored = await store.recordAt(known)
+      if (stored && idAt(stored) === id) return stored
+    }
+    const createdMs = timeOfId(id)
+    let before =
+      (await positionAfter(store, (createdMs ?? Number.MAX_SAFE_INTEGER) + COMMIT_DELAY_MS)) + 1
+    for (let records = 0; records < SEARCH_RECORDS_MAX * 5;) {
+      const page = await store.readLogBackwards({ beforePosition: before, limit: SEARCH_PAGE })
+      for (const stored of page) {
+        if (idAt(stored) === id) return stored
+        if (createdMs !== undefined && stored.atMs < createdMs - COMMIT_DELAY_MS) return undefined
+        before = stored.position
+      }
+      if (page.length < SEARCH_PAGE) return undefined
+      records += page.length
+      await options.kernel.clock.yield()
+    }
+    return undefined
+  }
+
+  const find = async (id: string): Promise<MessageView | undefined> => {
+    const stored = await locate(id)
+    if (!stored) return undefined
+    const record = decodeRecord(stored.bytes, stored.position)
+    const { status, consumers } = await statusOf(stored, record)
+    const { envelope, receipt } = record.head
+    const repeats = receipt && (await store.row('repeats', `${receipt.webhook}\n${envelope.id}`))
+    return {
+      ...summaryOf(stored, record),
+      status,
+      envelope,
+      payload: maskedPayload(record, maskerOf, integration),
+      border: borderSteps(record),
+      consumers,
+      related: await relatedTo(stored, record),
+      ...(repeats && { repeats }),
+    }
+  }
+
+  const relatedTo = async (
+    stored: StoredRecord,
+    record: LogRecord,
+  ): Promise<readonly MessageSummary[]> => {
+    const related: MessageSummary[] = []
+    const { id, correlationid } = record.head.envelope
+    const near = await store.readLogBackwards({
+      beforePosition: stored.position + SEARCH_PAGE * 4,
+      limit: SEARCH_PAGE * 8,
+    })
+    for (const other of near) {
+      const envelope = decodeRecord(other.bytes, other.position).head.envelope
+      if (envelope.id === id || envelope.correlationid !== correlationid) continue
+      related.push(await summarise(other))
+      if (related.length >= 50) break
+    }
+    return related
+  }
+
+  return {
+    search,
+    find,
+    async payloadAt(position) {
+      const stored = await store.recordAt(position)
+      if (!stored) return null
+      return maskedPayload(decodeRecord(stored.bytes, position), maskerOf, integration)
+    },
+    async outcomeOf(position) {
+      const stored = await store.recordAt(position)
+      if (!stored) return 'done'
+      return (await statusOf(stored, decodeRecord(stored.bytes, position))).status
+    },
+  }
+}
+
+const summaryOf = (stored: StoredRecord, record: LogRecord): Omit<MessageSummary, 'status'> => {
+  const { envelope } = record.head
+  return {
+    id: envelope.id,
+    type: envelope.type,
+    version: envelope.contractversion,
+    key: envelope.partitionkey,
+    position: stored.position,
+    correlationId: envelope.correlationid,
+    source: envelope.source,
+    receivedAtMs: stored.atMs,
+  }
+}
+
+const matches = (query: MessageQuery, record: LogRecord): boolean => {
+  const { envelope } = record.head
+  return (
+    (query.correlation === undefined || envelope.correlationid === query.correlation) &&
+    (query.key === undefined || envelope.partitionkey === query.key) &&
+    (query.type === undefined || envelope.type === query.type)
+  )
+}
+
+/** From the one that most needs somebody to the one that needs nobody. */
+const URGENCY: readonly MessageStatus[] = [
+  'dead',
+  'retrying',
+  'parked',
+  'pending',
+  'dropped',
+  'done',
+]
+
+const worstOf = (statuses: readonly MessageStatus[]): MessageStatus =>
+  URGENCY.find((status) => statuses.includes(status)) ?? 'no-consumer'
+
+const idAt = (stored: StoredRecord): string =>
+  decodeRecord(stored.bytes, stored.position).head.envelope.id
+
+/** The creation time inside an id of ours. */
+const timeOfId = (id: string): number | undefined => {
+  const match = /^[a-z]+_([0-9a-f]{12})7/.exec(id)
+  return match?.[1] === undefined ? undefined : Number.parseInt(match[1], 16)
+}
+
+/** The last position whose record is not later than `atMs`, by halving. */
+async function positionAfter(store: Store, atMs: number): Promise<number> {
+  let low = 0
+  let high = await store.headPosition()
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    const [stored] = await store.readLogBackwards({ beforePosition: middle + 1, limit: 1 })
+    if (!stored || stored.atMs <= atMs) low = middle
+    else high = Math.min(middle - 1, stored.position - 1)
+  }
+  return low
+}
+
+function maskedPayload(
+  record: LogRecord,
+  maskerOf: (type: string) => Masker,
+  integration: Integration,
+): unknown {
+  const { envelope, receipt } = record.head
+  const isReceiptOnly = record.data.length === 0
+  const bytes = isReceiptOnly ? record.raw : record.data
+  if (!bytes) return null
+  const contract: AnyContract | undefined = isReceiptOnly
+    ? integration.webhooks.find((hook) => hook.name === receipt?.webhook)?.accepts
+    : integration.contracts.get(envelope.type)
+  try {
+    return maskerOf(contract?.name ?? envelope.type).value(
+      JSON.parse(Buffer.from(bytes).toString('utf8')),
+    )
+  } catch {
+    // Not JSON, or masking gave up: showing nothing is safe.
+    return null
+  }
+}
+
+function borderSteps(record: LogRecord): MessageView['border'] {
+  const { receipt } = record.head
+  if (!receipt) return []
+  const skew =
+    receipt.signedAtMs === undefined
+      ? ''
+      : `, signed ${Math.round((receipt.receivedAtMs - receipt.signedAtMs) / 1_000)} s before`
+  const key = receipt.keyIndex === undefined ? '' : `, secret ${receipt.keyIndex + 1}`
+  return [
+    { step: 'verify', outcome: `${receipt.scheme}${key}${skew}` },
+    { step: 'validate', outcome: `version ${receipt.version}` },
+    {
+      step: 'dedupe',
+      outcome:
+        receipt.duplicateOf === undefined ? 'first seen' : `same fact as ${receipt.duplicateOf}`,
+    },
+    {
+      step: 'transform',
+      outcome: receipt.transformError === undefined ? 'done' : `failed: ${receipt.transformError}`,
+    },
+    { step: 'store', outcome: 'durable' },
+  ]
+}

@@ -1,0 +1,217 @@
+import { crc32 } from 'node:zlib'
+import { type Clock, JuncturaError, LIMITS } from '../../kernel/index.ts'
+import {
+  claimBucketEndsAtMs,
+  claimBucketOf,
+  createDedupeIndex,
+  createFingerprinter,
+  type DedupeIndex,
+  type Fingerprint,
+  type IndexedClaim,
+} from '../dedupe-index.ts'
+import type { Claim } from '../store.ts'
+import { bytesAt, type Connection, integerAt, textAt } from './connection.ts'
+import { transaction } from './log-writer.ts'
+
+/**
+ * The keys that are claimed: looked up in memory, kept on disk as one row per commit and bucket,
+ * appended to the table of the time they expire, which is dropped as a whole.
+ *
+ * What a transaction claims stays in `#pending` until it has committed, so that a rolled back unit
+ * or commit leaves nothing to undo; equal keys in one commit meet there.
+ */
+export class ClaimTables {
+  readonly #writer: Connection
+  readonly #index: DedupeIndex = createDedupeIndex()
+  readonly #fingerprintOf: (scope: string, key: string) => Fingerprint
+  readonly #buckets = new Set<number>()
+  readonly #pending = new Map<string, PendingClaim>()
+  #newBuckets: number[] = []
+
+  constructor(writer: Connection, secret: Uint8Array) {
+    this.#writer = writer
+    this.#fingerprintOf = createFingerprinter(secret)
+  }
+
+  get index(): DedupeIndex {
+    return this.#index
+  }
+
+  /** Position of a key that is committed. */
+  committed(scope: string, key: string, nowMs: number): number | undefined {
+    return this.#index.find(this.#fingerprintOf(scope, key), nowMs)
+  }
+
+  /** First claim of a unit that is taken, also by a unit before it in the same transaction. */
+  conflict(claims: readonly Claim[], nowMs: number): ClaimConflict | undefined {
+    for (let claim = 0; claim < claims.length; claim++) {
+      const wanted = claims[claim]
+      if (wanted === undefined) continue
+      const position =
+        this.#pending.get(pendingKey(wanted))?.position ??
+        this.committed(wanted.scope, wanted.key, nowMs)
+      if (position !== undefined) return { claim, position }
+    }
+    return undefined
+  }
+
+  /** Claims for a unit whose records stand at `positions`; durable with the transaction. */
+  hold(claims: readonly Claim[], positions: readonly number[], nowMs: number): void {
+    for (const claim of claims) {
+      const position = positions[claim.append]
+      const key = pendingKey(claim)
+      if (position === undefined || this.#pending.has(key)) continue
+      this.#pending.set(key, {
+        fingerprint: this.#fingerprintOf(claim.scope, claim.key),
+        position,
+        expiresAtMs: claim.expiresAtMs,
+        bucket: claimBucketOf(claim.expiresAtMs, nowMs),
+      })
+    }
+  }
+
+  /** Writes what the transaction claimed, as its last statements but the commit. */
+  write(): void {
+    if (this.#pending.size === 0) return
+    const byBucket = Map.groupBy(this.#pending.values(), ({ bucket }) => bucket)
+    for (const [bucket, claims] of byBucket) {
+      if (!this.#buckets.has(bucket)) {
+        this.#writer.db.exec(createClaimTable(bucket))
+        this.#newBuckets.push(bucket)
+      }
+      const entries = encodeClaims(claims)
+      const sql = `INSERT INTO ${claimTableName(bucket)} (checksum, entries) VALUES (?, ?)`
+      this.#writer.run(sql, crc32(entries), entries)
+    }
+  }
+
+  settle(): void {
+    if (this.#pending.size === 0) return
+    for (const bucket of this.#newBuckets) this.#buckets.add(bucket)
+    for (const claim of this.#pending.values()) this.#index.add(claim.fingerprint, claim)
+    this.discard()
+  }
+
+  discard(): void {
+    this.#pending.clear()
+    this.#newBuckets = []
+  }
+
+  /** Reads every table into memory. Refuses when one row is damaged: a lost key is an effect twice. */
+  async load(clock: Clock, file: string): Promise<void> {
+    const nowMs = clock.now()
+    for (const bucket of claimBuckets(this.#writer)) {
+      this.#buckets.add(bucket)
+      if (claimBucketEndsAtMs(bucket) <= nowMs) continue
+      const table = claimTableName(bucket)
+      for (let after = 0; ; ) {
+        const rows = this.#writer.rows(
+          `SELECT id, checksum, entries FROM ${table} WHERE id > ? ORDER BY id LIMIT ${LOAD_ROWS}`,
+          after,
+        )
+        for (const row of rows) {
+          const entries = bytesAt(row, 2)
+          after = integerAt(row, 0)
+          if (crc32(entries) !== integerAt(row, 1)) throw damagedClaims(file, table, after)
+          decodeClaims(entries, bucket, (fingerprint, claim) => this.#index.add(fingerprint, claim))
+        }
+        if (rows.length < LOAD_ROWS) break
+        await clock.yield()
+      }
+      this.#writer.forget(table)
+    }
+  }
+
+  /** Rows whose checksum does not hold, of every table. */
+  damagedRows(): readonly string[] {
+    return [...this.#buckets].flatMap((bucket) => {
+      const table = claimTableName(bucket)
+      const bad: string[] = []
+      for (const row of this.#writer.rows(`SELECT id, checksum, entries FROM ${table}`)) {
+        if (crc32(bytesAt(row, 2)) !== integerAt(row, 1)) bad.push(`${table} ${integerAt(row, 0)}`)
+      }
+      return bad
+    })
+  }
+
+  /** Drops the tables in which everything has expired, a few at a time. */
+  expire(nowMs: number): void {
+    this.#index.expire(nowMs)
+    const ended = [...this.#buckets].filter((bucket) => claimBucketEndsAtMs(bucket) <= nowMs)
+    for (const bucket of ended.slice(0, LIMITS.claimTablesDroppedMax)) {
+      const table = claimTableName(bucket)
+      transaction(this.#writer, () => {
+        this.#writer.forget(table)
+        this.#writer.db.exec(`DROP TABLE ${table}`)
+      })
+      this.#buckets.delete(bucket)
+    }
+  }
+}
+
+export interface ClaimConflict {
+  readonly claim: number
+  readonly position: number
+}
+
+interface PendingClaim extends IndexedClaim {
+  readonly fingerprint: Fingerprint
+}
+
+const LOAD_ROWS = 1_000
+
+const CLAIM_TABLE = 'junctura_claims_'
+
+export const claimTableName = (bucket: number): string => `${CLAIM_TABLE}${bucket}`
+
+/** The number in the name says when everything in the table has expired. */
+export const createClaimTable = (bucket: number): string => `
+  CREATE TABLE ${claimTableName(bucket)} (
+    id INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    entries BLOB NOT NULL
+  )
+`
+
+export const claimBuckets = (connection: Connection): readonly number[] =>
+  connection
+    .rows(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB '${CLAIM_TABLE}*'`)
+    .map((row) => Number(textAt(row, 0).slice(CLAIM_TABLE.length)))
+
+/** A claim on disk: three words of fingerprint, position, time of expiry; little endian. */
+const ENTRY_BYTES = 28
+
+export const encodeClaims = (claims: readonly PendingClaim[]): Uint8Array => {
+  const bytes = Buffer.allocUnsafe(claims.length * ENTRY_BYTES)
+  claims.forEach(({ fingerprint, position, expiresAtMs }, index) => {
+    const at = index * ENTRY_BYTES
+    fingerprint.forEach((word, offset) => bytes.writeUInt32LE(word, at + offset * 4))
+    bytes.writeDoubleLE(position, at + 12)
+    bytes.writeDoubleLE(expiresAtMs, at + 20)
+  })
+  return bytes
+}
+
+export const decodeClaims = (
+  entries: Uint8Array,
+  bucket: number,
+  visit: (fingerprint: Fingerprint, claim: IndexedClaim) => void,
+): void => {
+  const view = new DataView(entries.buffer, entries.byteOffset, entries.byteLength)
+  for (let at = 0; at + ENTRY_BYTES <= entries.length; at += ENTRY_BYTES) {
+    const fingerprint = Uint32Array.of(
+      view.getUint32(at, true),
+      view.getUint32(at + 4, true),
+      view.getUint32(at + 8, true),
+    )
+    const position = view.getFloat64(at + 12, true)
+    visit(fingerprint, { position, expiresAtMs: view.getFloat64(at + 20, true), bucket })
+  }
+}
+
+const pendingKey = ({ scope, key }: Claim): string => `${scope.length}:${scope}${key}`
+
+const damagedClaims = (file: string, table: string, row: number): JuncturaError =>
+  new JuncturaError('JUNCTURA_STORE_DAMAGED', {
+    details: { file, problem: `the idempotency keys in row ${row} of ${table} are not readable` },
+  })

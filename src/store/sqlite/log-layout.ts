@@ -1,0 +1,65 @@
+import { crc32 } from 'node:zlib'
+import { bytesAt, type Connection, integerAt, type SqlRow } from './connection.ts'
+
+/** How the log is laid out: one table per partition, a dictionary of channels. Format 1. */
+export const LOG_SCHEMA = `
+  CREATE TABLE junctura_channels (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+  CREATE TABLE junctura_partitions (
+    id INTEGER PRIMARY KEY,
+    first_position INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    -- Known when the partition is closed.
+    last_position INTEGER,
+    first_at_ms INTEGER,
+    last_at_ms INTEGER
+  );
+`
+
+export const logTableName = (partition: number): string => `junctura_log_${partition}`
+
+/**
+ * There is no index besides the position: one over anything random costs several times the append,
+ * and readers go by position.
+ */
+export const createLogTable = (partition: number): string => `
+  CREATE TABLE ${logTableName(partition)} (
+    position INTEGER PRIMARY KEY,
+    channel INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record BLOB NOT NULL
+  );
+`
+
+/** In this order everywhere: `checksumHolds` and the readers go by column number. */
+export const RECORD_COLUMNS = 'position, channel, slot, at_ms, checksum, record'
+
+/** What a row takes beside its record. */
+export const ROW_BYTES = 32
+
+/** Start of the checksum: a record that stands under another position is seen too. */
+export const checksumSeed = (position: number, channel: number, slot: number): number =>
+  (position ^ Math.imul(channel, 0x9e3779b1) ^ Math.imul(slot, 0x85ebca6b)) >>> 0
+
+export const checksumHolds = (row: SqlRow): boolean => {
+  const seed = checksumSeed(integerAt(row, 0), integerAt(row, 1), integerAt(row, 2))
+  return integerAt(row, 4) === crc32(bytesAt(row, 5), (seed ^ integerAt(row, 3)) >>> 0)
+}
+
+export interface NewPartition {
+  readonly id: number
+  readonly firstPosition: number
+  readonly createdAtMs: number
+}
+
+/** Inside a transaction that the caller has open. */
+export const addPartition = (writer: Connection, partition: NewPartition): void => {
+  writer.db.exec(createLogTable(partition.id))
+  writer.run(
+    'INSERT INTO junctura_partitions (id, first_position, created_at_ms) VALUES (?, ?, ?)',
+    partition.id,
+    partition.firstPosition,
+    partition.createdAtMs,
+  )
+}
