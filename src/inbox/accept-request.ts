@@ -42,7 +42,10 @@ const IN_FLIGHT: AcceptResult = { kind: 'in-flight' }
 export const createAcceptor = (
   context: InboxContext,
 ): ((request: VerifiedRequest) => Promise<AcceptResult>) => {
-  const leaders = new Map<string, { readonly intake: Intake; readonly work: Promise<AcceptResult> }>()
+  const leaders = new Map<
+    string,
+    { readonly intake: Intake; readonly work: Promise<AcceptResult> }
+  >()
   return async (request) => {
     const intake = openIntake(context, request)
     const lane = `${request.webhook.name}\n${intake.key}`
@@ -87,7 +90,7 @@ async function acceptAlone(context: InboxContext, intake: Intake): Promise<Accep
   const { desk, bodySha256, request } = intake
   let key = intake.key
   let made: Made | undefined
-  for (let salt = 0; salt < SALTS_MAX; ) {
+  for (let salt = 0; salt < SALTS_MAX;) {
     const known = await context.store.claimedPosition(salted(desk.scope, salt), key)
     let taken = known === undefined ? undefined : { claim: 0, position: known }
     if (!taken) {
@@ -115,7 +118,9 @@ async function acceptAlone(context: InboxContext, intake: Intake): Promise<Accep
 const ruleOf = (request: VerifiedRequest): Webhook['idempotency']['mismatch'] =>
   request.readmission?.asNew ? 'accept-as-new' : request.webhook.idempotency.mismatch
 
-type Committed = AcceptResult | { readonly kind: 'taken'; readonly claim: number; readonly position: number }
+type Committed =
+  | AcceptResult
+  | { readonly kind: 'taken'; readonly claim: number; readonly position: number }
 
 async function commitIntake(
   context: InboxContext,

@@ -3,7 +3,12 @@ import { JuncturaError } from '../kernel/index.ts'
 import type { Append, Claim, RowWrite, Unit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
-import { type BorderPart, eventAppend, type MessageOrigin, receiptAppend } from './message-record.ts'
+import {
+  type BorderPart,
+  eventAppend,
+  type MessageOrigin,
+  receiptAppend,
+} from './message-record.ts'
 import type { PreparedEvent } from './prepare-event.ts'
 
 /** A message and everything that becomes durable with it, in one unit. */
@@ -70,12 +75,15 @@ function buildUnit(
   duplicateOf: string | undefined,
 ): Unit {
   const appends = buildAppends(commit, duplicateOf)
+  const rows = commit.rows && { rows: commit.rows }
+  // A claim stands for a record; without one there is nothing that a key could lead to.
+  if (appends.length === 0) return { ...rows }
   const claims: Claim[] = commit.claims.map((claim) => ({ ...claim, append: 0 }))
   commit.events.forEach((event, append) => {
     const claim = factClaim(context, event, commit.origin.appendedAtMs)
     if (claim) claims.push({ ...claim, append })
   })
-  return { claims, appends, ...(commit.rows && { rows: commit.rows }) }
+  return { claims, appends, ...rows }
 }
 
 function buildAppends(commit: MessageCommit, duplicateOf: string | undefined): readonly Append[] {
@@ -86,6 +94,7 @@ function buildAppends(commit: MessageCommit, duplicateOf: string | undefined): r
     )
   }
   if (!border || !receiptLog) return []
-  const receipt: Receipt = duplicateOf === undefined ? border.receipt : { ...border.receipt, duplicateOf }
+  const receipt: Receipt =
+    duplicateOf === undefined ? border.receipt : { ...border.receipt, duplicateOf }
   return [receiptAppend(origin, { ...border, receipt }, receiptLog)]
 }

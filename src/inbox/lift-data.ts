@@ -23,7 +23,12 @@ function liftStep(
   data: unknown,
   place: { readonly from: number; readonly step: number },
 ): unknown {
-  const details = { contract: contract.name, from: place.from, to: contract.latest, step: place.step }
+  const details = {
+    contract: contract.name,
+    from: place.from,
+    to: contract.latest,
+    step: place.step,
+  }
   const lift = contract.upcast.get(place.step)
   if (!lift) {
     const problem = 'it has no upcaster'

@@ -1,4 +1,3 @@
-import { parseJson } from '../schema/index.ts'
 import type { InboxContext } from './inbox-context.ts'
 import { liftData } from './lift-data.ts'
 import { type PreparedEvent, prepareEvent, readDrafts, withoutTwinFacts } from './prepare-event.ts'
@@ -38,10 +37,4 @@ export const makeEvents = async (
     // JUNCTURA_EMIT_INVALID, or whatever a getter of the returned object throws.
     return { ok: false, error }
   }
-}
-
-/** Kept data as a transform takes it, or undefined when it is no longer readable. */
-export const readKept = (raw: Uint8Array): { readonly data: unknown; readonly text: string } | undefined => {
-  const parsed = parseJson(raw)
-  return parsed.ok ? { data: parsed.value, text: parsed.text } : undefined
 }

@@ -1,5 +1,11 @@
-import { type Envelope, encodeRecord, type LogRecord, type Receipt, slotOf } from '../contract/index.ts'
-import { formatTraceparent, type SpanContext } from '../observe/index.ts'
+import {
+  type Envelope,
+  encodeRecord,
+  type LogRecord,
+  type Receipt,
+  slotOf,
+} from '../contract/index.ts'
+import { formatTraceparent, parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append } from '../store/index.ts'
 import type { PreparedEvent } from './prepare-event.ts'
 
@@ -112,4 +118,11 @@ function append(
     bytes: encodeRecord(record),
     record,
   }
+}
+
+/** The trace that an envelope carries. */
+export const traceOf = (envelope: Envelope): SpanContext | undefined => {
+  const context =
+    envelope.traceparent === undefined ? undefined : parseTraceparent(envelope.traceparent)
+  return context && { ...context, traceState: envelope.tracestate ?? '' }
 }

@@ -45,7 +45,9 @@ function namesOfHeaders(webhook: Webhook): readonly string[] {
       ? verify.headers.flatMap(({ signature, timestamp, id }) => [signature, timestamp, id])
       : []
   const names = [...ofScheme, nameOf(idempotency.key), nameOf(version)]
-  return [...new Set(names.filter((name) => name !== undefined))].filter((name) => !SECRET.has(name))
+  return [...new Set(names.filter((name) => name !== undefined))].filter(
+    (name) => !SECRET.has(name),
+  )
 }
 
 const nameOf = (source: KeySource | undefined): string | undefined =>

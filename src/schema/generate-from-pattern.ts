@@ -6,7 +6,7 @@ import { type Random, randomInteger } from '../kernel/index.ts'
  * the text and tries again.
  */
 export const generateFromPattern = (pattern: string, random: Random): string | undefined => {
-  const reader: Reader = { pattern, at: 0, random, failed: false }
+  const reader: Reader = { pattern, at: 0, random, steps: 0, failed: false }
   const text = readAlternatives(reader)
   return reader.failed || reader.at < pattern.length ? undefined : text
 }
@@ -15,6 +15,7 @@ interface Reader {
   readonly pattern: string
   readonly random: Random
   at: number
+  steps: number
   failed: boolean
 }
 
@@ -22,6 +23,8 @@ interface Reader {
 const REPEAT_MORE = 4
 const REPEAT_MAX = 200
 const NESTING_MAX = 40
+/** Atoms read; repeats of repeats multiply. */
+const STEPS_MAX = 100_000
 
 /**
  * All branches are read so that the reader stands behind them; the text of one is kept. Text of
@@ -60,6 +63,7 @@ function readSequence(reader: Reader, nesting: number): string {
 }
 
 function readAtom(reader: Reader, nesting: number): string {
+  if (++reader.steps > STEPS_MAX) reader.failed = true
   const character = reader.pattern.charAt(reader.at++)
   if (character === '^' || character === '$') return ''
   if (character === '.') return pickFrom(reader, WORD)

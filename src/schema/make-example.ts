@@ -157,8 +157,9 @@ function ofType(making: Making, parts: Parts, depth: number): unknown {
     case 'boolean':
       return making.random.next() < 0.5
     case 'null':
-      return null
+      break
   }
+  return null
 }
 
 /** One branch of each union, resolved and joined to the rest. */

@@ -171,7 +171,7 @@ function collectAll(value: unknown, place: Place, found: Personal): boolean {
 const isShort = (form: string): boolean => /^.{0,2}$/su.test(form)
 
 /** Compiling and running a longer pattern would hold the loop. */
-const PATTERN_CHARS_MAX = 262_144
+const PATTERN_CHARS_MAX = 65_536
 
 function replaceAll(text: string, values: Personal): string {
   const searched = text.slice(0, LIMITS.maskTextCharsMax)

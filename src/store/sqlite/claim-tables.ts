@@ -73,7 +73,12 @@ export class ClaimTables {
   /** Writes what the transaction claimed, as its last statements but the commit. */
   write(): void {
     if (this.#pending.size === 0) return
-    const byBucket = Map.groupBy(this.#pending.values(), ({ bucket }) => bucket)
+    const byBucket = new Map<number, PendingClaim[]>()
+    for (const claim of this.#pending.values()) {
+      const claims = byBucket.get(claim.bucket)
+      if (claims === undefined) byBucket.set(claim.bucket, [claim])
+      else claims.push(claim)
+    }
     for (const [bucket, claims] of byBucket) {
       if (!this.#buckets.has(bucket)) {
         this.#writer.db.exec(createClaimTable(bucket))

@@ -1,0 +1,159 @@
+import type { Draft, Envelope } from '../contract/index.ts'
+import { JuncturaError, LIMITS } from '../kernel/index.ts'
+import type { SpanContext } from '../observe/index.ts'
+import type { Append, Claim } from '../store/index.ts'
+import { dropKnownFacts, factClaim } from './fact-claims.ts'
+import { commitError, type InboxContext } from './inbox-context.ts'
+import { eventAppend, type MessageOrigin, traceOf } from './message-record.ts'
+import { type PreparedEvent, prepareEvent } from './prepare-event.ts'
+
+export interface PublishOptions {
+  readonly correlationId?: string
+  readonly causationId?: string
+  readonly trace?: SpanContext
+}
+
+export interface Published {
+  /** Of the message, or of the one that carried its fact first. */
+  readonly id: string
+  /** True when the fact was in the log already; nothing was appended then. */
+  readonly isDuplicate: boolean
+}
+
+const ROUNDS_MAX = 8
+
+/**
+ * Appends messages in one commit, all or none; what carries a known fact is left out. Resolves
+ * once they are durable, in the order given.
+ *
+ * @throws JUNCTURA_EMIT_INVALID when one does not fit its contract; nothing is published.
+ * @throws JUNCTURA_USAGE for more than LIMITS.publishManyMax at once.
+ */
+export const publishEvents = async (
+  context: InboxContext,
+  drafts: readonly Draft[],
+  options: PublishOptions = {},
+): Promise<readonly Published[]> => {
+  if (drafts.length === 0) return []
+  if (drafts.length > LIMITS.publishManyMax) {
+    const problem = `${drafts.length} messages at once; at most ${LIMITS.publishManyMax}`
+    throw new JuncturaError('JUNCTURA_USAGE', { details: { problem } })
+  }
+  const items = drafts.map((draft) => ({
+    event: prepareEvent(draft, context.book),
+    id: context.kernel.ids.next('msg'),
+  }))
+  const twins = findTwins(items)
+  const known = new Map<PreparedEvent, string>(twins)
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const fresh = items.filter(({ event }) => !known.has(event))
+    const outcome = await context.committer.submit(buildUnit(context, fresh, options))
+    if (outcome.status === 'committed') {
+      tellPublished(context, fresh)
+      return items.map(({ event, id }) => toPublished(known.get(event), id))
+    }
+    if (outcome.status !== 'duplicate') throw commitError(outcome)
+    const sorted = await dropKnownFacts(
+      context,
+      fresh.map(({ event }) => event),
+    )
+    for (const [event, id] of sorted.known) known.set(event, id)
+  }
+  throw new JuncturaError('JUNCTURA_STORE_FAILED', {
+    details: { problem: 'keys are refused that the store does not hold' },
+  })
+}
+
+interface Item {
+  readonly event: PreparedEvent
+  readonly id: string
+}
+
+const toPublished = (firstId: string | undefined, id: string): Published =>
+  firstId === undefined ? { id, isDuplicate: false } : { id: firstId, isDuplicate: true }
+
+/** Within one call too, a fact is published once: the later one gets the id of the first. */
+function findTwins(items: readonly Item[]): Map<PreparedEvent, string> {
+  const first = new Map<string, string>()
+  const twins = new Map<PreparedEvent, string>()
+  for (const { event, id } of items) {
+    if (event.factKey === undefined) continue
+    const identity = `${event.contract.name}\n${event.factKey}`
+    const earlier = first.get(identity)
+    if (earlier === undefined) first.set(identity, id)
+    else twins.set(event, earlier)
+  }
+  return twins
+}
+
+function buildUnit(
+  context: InboxContext,
+  items: readonly Item[],
+  options: PublishOptions,
+): { readonly appends: readonly Append[]; readonly claims: readonly Claim[] } {
+  const nowMs = context.kernel.clock.now()
+  const claims: Claim[] = []
+  const appends = items.map(({ event, id }, append) => {
+    const claim = factClaim(context, event, nowMs)
+    if (claim) claims.push({ ...claim, append })
+    return eventAppend(originOf(context, id, { options, nowMs }), event, { index: 0 })
+  })
+  return { appends, claims }
+}
+
+function originOf(
+  context: InboxContext,
+  id: string,
+  { options, nowMs }: { readonly options: PublishOptions; readonly nowMs: number },
+): MessageOrigin {
+  return {
+    id,
+    tenant: context.tenant,
+    source: '/publish',
+    receivedAtMs: nowMs,
+    appendedAtMs: nowMs,
+    correlationId: options.correlationId,
+    causationId: options.causationId,
+    idempotencyKey: undefined,
+    trace: options.trace,
+  }
+}
+
+function tellPublished(context: InboxContext, items: readonly Item[]): void {
+  const atMs = context.kernel.clock.now()
+  for (const { event, id } of items) {
+    context.tell({ kind: 'published', id, type: event.contract.name, atMs })
+  }
+}
+
+/** The message whose handler emitted something. */
+export interface EmittedBy {
+  readonly envelope: Envelope
+  readonly consumer: string
+  /** Counts the emits of one attempt, so that a repeated attempt gives the same ids. */
+  readonly index: number
+  readonly atMs: number
+}
+
+/**
+ * What a handler emitted, as an append that commits with the handler's completion. The id follows
+ * from the message, the consumer and the index.
+ *
+ * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
+ */
+export const emitAppend = (context: InboxContext, draft: Draft, by: EmittedBy): Append => {
+  const { envelope, consumer, index, atMs } = by
+  const event = prepareEvent(draft, context.book)
+  const origin: MessageOrigin = {
+    id: `${envelope.id}.${consumer}.${index}`,
+    tenant: envelope.tenant,
+    source: `/consumers/${consumer}`,
+    receivedAtMs: atMs,
+    appendedAtMs: atMs,
+    correlationId: envelope.correlationid,
+    causationId: envelope.id,
+    idempotencyKey: undefined,
+    trace: traceOf(envelope),
+  }
+  return eventAppend(origin, event, { index: 0 })
+}
