@@ -1,7 +1,7 @@
 import type { Consumer } from '../contract/index.ts'
 import { isJuncturaError, LIMITS, messageOf as textOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit, LaneRow, ProgressRow, UnitOutcome } from '../store/index.ts'
-import type { Delivered } from '../transport/index.ts'
+import type { Delivered, Subscription } from '../transport/index.ts'
 import { isStoreTrouble, runAttempt } from './attempt.ts'
 import { describeFailure } from './failure.ts'
 import { HeldLanes } from './held-lanes.ts'
@@ -50,6 +50,7 @@ export class ConsumerRunner {
   #running = 0
   #mode: 'recovering' | 'running' | 'paused' | 'stopped' | 'closed' = 'recovering'
   #loop: Promise<void> | undefined
+  #subscription: Subscription | undefined
   #wakeFetch: (() => void) | undefined
   #wakeIdle: (() => void)[] = []
   #claiming = false
@@ -68,6 +69,11 @@ export class ConsumerRunner {
 
   get mode(): string {
     return this.#mode
+  }
+
+  /** Whether everything in the log has been fetched. */
+  get atHead(): boolean {
+    return this.#subscription?.atHead ?? false
   }
 
   get inFlight(): number {
@@ -185,6 +191,7 @@ export class ConsumerRunner {
   async #fetchLoop(): Promise<void> {
     const { consumer, ports, progress } = this
     const subscription = ports.transport.subscribe(consumer.on.channel, progress.fetchedTo)
+    this.#subscription = subscription
     try {
       while (!this.#fetching.signal.aborted) {
         const room = LIMITS.fetchWindowMax - Math.max(progress.span, this.held.storing)

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Receipt, Webhook } from '../contract/index.ts'
-import { assert, isJuncturaError, messageOf } from '../kernel/index.ts'
+import { isJuncturaError, JuncturaError, messageOf } from '../kernel/index.ts'
 import type { Claim, DeadLetterRow } from '../store/index.ts'
 import { commitMessage, type MessageCommit } from './commit-message.ts'
 import type { InboxContext } from './inbox-context.ts'
@@ -112,7 +112,8 @@ async function acceptAlone(context: InboxContext, intake: Intake): Promise<Accep
       salt = 0
     }
   }
-  assert(false, 'a key has a fingerprint of its own under one of its salts')
+  const invariant = 'a key has a fingerprint of its own under one of its salts'
+  throw new JuncturaError('JUNCTURA_INVARIANT', { details: { invariant } })
 }
 
 const ruleOf = (request: VerifiedRequest): Webhook['idempotency']['mismatch'] =>

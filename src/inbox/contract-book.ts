@@ -1,5 +1,10 @@
 import type { AnyContract } from '../contract/index.ts'
-import { compileValidator, type Validation, type Validator } from '../schema/index.ts'
+import {
+  compileValidator,
+  evaluateUpcast,
+  type Validation,
+  type Validator,
+} from '../schema/index.ts'
 
 /**
  * Validators of every contract version, compiled once. What the integration names is compiled at
@@ -8,26 +13,38 @@ import { compileValidator, type Validation, type Validator } from '../schema/ind
 export interface ContractBook {
   /** @throws JUNCTURA_DECLARATION when the schema cannot be compiled. */
   validate(contract: AnyContract, version: number, data: unknown): Validation
+  /**
+   * Lifts data to the latest version.
+   *
+   * @throws JUNCTURA_UPCAST_FAILED when a step is missing, throws or gives invalid data.
+   */
+  lift(contract: AnyContract, version: number, data: unknown): unknown
 }
 
 export const createContractBook = (contracts: Iterable<AnyContract>): ContractBook => {
   // By the versions a contract was declared with: `.version(n)` gives a new object of the same.
   const books = new Map<AnyContract['versions'], Map<number, Validator>>()
-  const validatorOf = (contract: AnyContract, version: number): Validator | undefined => {
+  const validatorsOf = (contract: AnyContract): ReadonlyMap<number, Validator> => {
     let book = books.get(contract.versions)
     if (!book) {
       book = compileVersions(contract)
       books.set(contract.versions, book)
     }
-    return book.get(version)
+    return book
   }
-  for (const contract of contracts) validatorOf(contract, contract.latest)
+  for (const contract of contracts) validatorsOf(contract)
   return {
     validate(contract, version, data) {
-      const validator = validatorOf(contract, version)
+      const validator = validatorsOf(contract).get(version)
       if (validator) return validator.validate(data)
       const message = `The contract has no version ${version}.`
       return { ok: false, errors: [{ pointer: '', keyword: 'version', message }] }
+    },
+    lift(contract, version, data) {
+      if (version === contract.latest) return data
+      const { name, upcast, latest: to } = contract
+      const validators = validatorsOf(contract)
+      return evaluateUpcast({ contract: name, validators, upcast }, { data, from: version, to })
     },
   }
 }

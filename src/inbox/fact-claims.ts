@@ -40,7 +40,7 @@ export const dropKnownFacts = async (
       continue
     }
     const record = await readRecordAt(context.store, position)
-    if (record && !mayBeSameFact(record, event)) {
+    if (record && !mayBeSameFact(record, event, context.book)) {
       event.factSalt++
       fresh.push(event)
     } else known.set(event, record ? messageIdOf(record) : 'unknown')
@@ -49,9 +49,9 @@ export const dropKnownFacts = async (
 }
 
 /** Data of an older version that cannot be lifted any more counts as the same: no second effect. */
-function mayBeSameFact(...[record, event]: Parameters<typeof isSameFact>): boolean {
+function mayBeSameFact(...compared: Parameters<typeof isSameFact>): boolean {
   try {
-    return isSameFact(record, event)
+    return isSameFact(...compared)
   } catch (error) {
     if (isJuncturaError(error, 'JUNCTURA_UPCAST_FAILED')) return true
     throw error

@@ -1,5 +1,4 @@
 import type { InboxContext } from './inbox-context.ts'
-import { liftData } from './lift-data.ts'
 import { type PreparedEvent, prepareEvent, readDrafts, withoutTwinFacts } from './prepare-event.ts'
 import type { VerifiedRequest } from './verified-request.ts'
 
@@ -25,7 +24,7 @@ export const makeEvents = async (
     timeoutMs: webhook.transformTimeoutMs,
     run: (again) => {
       const data: unknown = again ? JSON.parse(text) : request.data
-      const lifted = own ? data : liftData(webhook.accepts, data, version)
+      const lifted = own ? data : context.book.lift(webhook.accepts, version, data)
       return transform(lifted, { id, receivedAtMs, version })
     },
   })

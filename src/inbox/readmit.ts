@@ -40,7 +40,11 @@ export const readmitInvalid = async (
     receivedAtMs: row.receivedAtMs,
     scheme: row.scheme,
     ...(row.signedAtMs !== undefined && { signedAtMs: row.signedAtMs }),
-    ...{ data, text, version, key, keyCovered },
+    data,
+    text,
+    version,
+    key,
+    keyCovered,
     readmission: {
       invalidId,
       messageId,

@@ -1,7 +1,7 @@
 import { type LogRecord, type Receipt, valueAt } from '../contract/index.ts'
 import { parseJson, rawScalarAt } from '../schema/index.ts'
 import { contractKey } from './message-keys.ts'
-import { liftData } from './lift-data.ts'
+import type { ContractBook } from './contract-book.ts'
 import type { PreparedEvent } from './prepare-event.ts'
 import type { VerifiedRequest } from './verified-request.ts'
 
@@ -62,13 +62,17 @@ function sameFields(
 }
 
 /** Whether a record carries the fact of an event, or only has the same fingerprint. */
-export const isSameFact = (record: LogRecord, event: PreparedEvent): boolean => {
+export const isSameFact = (
+  record: LogRecord,
+  event: PreparedEvent,
+  book: ContractBook,
+): boolean => {
   const { envelope } = record.head
   const { contract } = event
   if (envelope.type !== contract.name || !contract.fact) return false
   const parsed = parseJson(record.data)
   if (!parsed.ok) return false
-  const data = liftData(contract, parsed.value, envelope.contractversion)
+  const data = book.lift(contract, envelope.contractversion, parsed.value)
   const key = contractKey(contract.fact.paths, data)
   return key.ok && key.key === event.factKey
 }

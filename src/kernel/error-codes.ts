@@ -384,6 +384,26 @@ export const ERROR_CODES = {
     message: 'There is no {what} {id}.',
     advice: 'List what there is; ids are case sensitive.',
   },
+  // The command line.
+  JUNCTURA_UNREACHABLE: {
+    status: 503,
+    retryable: true,
+    message: 'Nothing answers at {url}: {problem}',
+    advice:
+      'Start the integration (`junctura start FILE`), or say where it is: --management-url URL, --url URL.',
+  },
+  JUNCTURA_API_REFUSED: {
+    status: 400,
+    retryable: false,
+    message: '{problem}',
+    advice: 'The answer says what is wrong; `junctura help COMMAND` lists the allowed values.',
+  },
+  JUNCTURA_ENTRY_UNUSABLE: {
+    status: 500,
+    retryable: false,
+    message: 'The file {file} gives no integration: {problem}',
+    advice: "Export one: export default integration('name', { parts: [ … ] })",
+  },
 } as const
 
 export type ErrorCode = keyof typeof ERROR_CODES

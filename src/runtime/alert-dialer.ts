@@ -4,7 +4,7 @@ import { standardWebhooks } from '../contract/index.ts'
 import type { AlertRoute } from '../contract/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import type { AlertNotification } from '../observe/index.ts'
-import { resolveSecretText, signRequest } from '../security/index.ts'
+import { resolveSecrets, resolveSecretText, signRequest } from '../security/index.ts'
 import type { SendNotification } from './alert-notifier.ts'
 
 /** A route has this long to take a notification, answer included. */
@@ -14,16 +14,21 @@ const TIMEOUT_MS = 10_000
  * Sends notifications over the routes that leave the process. One of the few files that open
  * connections; it holds no policy: retries and order are the notifier's.
  */
-export const createAlertDialer = (kernel: Kernel): SendNotification => async (alert, notification, signal) => {
-  const { target } = alert
-  if (target.kind === 'log') {
-    const { id, kind, title, owner, count, severity } = notification
-    kernel.log.warn({ alert: alert.id, notification: id, owner, count, severity }, `alert ${kind}: ${title}`)
-    return
+export const createAlertDialer =
+  (kernel: Kernel): SendNotification =>
+  async (alert, notification, signal) => {
+    const { target } = alert
+    if (target.kind === 'log') {
+      const { id, kind, title, owner, count, severity } = notification
+      kernel.log.warn(
+        { alert: alert.id, notification: id, owner, count, severity },
+        `alert ${kind}: ${title}`,
+      )
+      return
+    }
+    if (target.kind === 'http') await postSigned(kernel, target, { notification, signal })
+    else await postPagerDuty(kernel, target, { notification, signal })
   }
-  if (target.kind === 'http') await postSigned(kernel, target, { notification, signal })
-  else await postPagerDuty(kernel, target, { notification, signal })
-}
 
 interface Sending {
   readonly notification: AlertNotification
@@ -36,10 +41,11 @@ async function postSigned(
   { notification, signal }: Sending,
 ): Promise<void> {
   const body = Buffer.from(JSON.stringify({ type: `alert.${notification.kind}`, ...notification }))
-  const secret = await resolveSecretText(target.secret, kernel)
+  const scheme = standardWebhooks({ secret: target.secret })
+  const { keys } = await resolveSecrets(kernel, scheme)
   const headers = signRequest({
-    scheme: standardWebhooks({ secret: target.secret }),
-    secret,
+    scheme,
+    keys,
     messageId: notification.id.replaceAll('.', '_'),
     timestampMs: kernel.clock.now(),
     body,
@@ -55,7 +61,7 @@ async function postPagerDuty(
 ): Promise<void> {
   const body = Buffer.from(
     JSON.stringify({
-      routing_key: await resolveSecretText(target.routingKey, kernel),
+      routing_key: await resolveSecretText(kernel, target.routingKey),
       event_action: notification.kind === 'resolved' ? 'resolve' : 'trigger',
       dedup_key: notification.alertId,
       payload: {

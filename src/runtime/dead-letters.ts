@@ -14,6 +14,7 @@ export interface DeadLettersOptions {
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   /** Runs the transform of a raw message again. */
   readonly retryTransform: (letter: DeadLetterRow) => Promise<{ readonly ok: boolean }>
+  readonly onDropped: (letter: DeadLetterRow) => void
 }
 
 /** What gave up, by cause, and what people do about it. */
@@ -173,6 +174,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
         if (letter.state !== 'open')
           throw refused(`dead letter ${letter.id} is ${letter.state}`, 'list the open ones')
         await drop(letter, actor)
+        options.onDropped(letter)
         causes.add(letter.cause)
         dropped += 1
       }

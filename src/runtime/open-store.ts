@@ -1,5 +1,10 @@
 import type { Kernel } from '../kernel/index.ts'
-import { createMemoryStore, createPostgresStore, createSqliteStore, type Store } from '../store/index.ts'
+import {
+  createMemoryStore,
+  createPostgresStore,
+  createSqliteStore,
+  type Store,
+} from '../store/index.ts'
 
 /** The one line that changes when a team outgrows one machine. */
 export type StoreChoice =

@@ -1,4 +1,5 @@
 import type { Draft, Integration, Model } from '../contract/index.ts'
+import type { Ingress } from '../ingress/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
@@ -33,7 +34,7 @@ export interface Runtime extends AsyncDisposable {
   readonly startedAtMs: number
 
   /** Serves one request of the public listener. */
-  readonly ingress: import('../ingress/index.ts').Ingress
+  readonly ingress: Ingress
 
   /** Appends a message of our own; resolves with its id once it is durable. */
   publish(draft: Draft): Promise<string>

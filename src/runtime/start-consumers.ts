@@ -81,11 +81,16 @@ async function adopt(
 ): Promise<ProgressRow> {
   const { former, consumer, row } = rename
   const { name } = consumer
-  for (const collection of KEYED_BY_CONSUMER) await rekey(store, committer, { collection, former, name })
+  for (const collection of KEYED_BY_CONSUMER)
+    await rekey(store, committer, { collection, former, name })
   for await (const { key, row: timer } of eachRow(store, { collection: 'timers' })) {
     if (timer.owner !== `consumer/${former}`) continue
     const owner = `consumer/${name}`
-    const moved = { collection: 'timers', key: `${owner}\n${timer.reference}`, row: { ...timer, owner } } as const
+    const moved = {
+      collection: 'timers',
+      key: `${owner}\n${timer.reference}`,
+      row: { ...timer, owner },
+    } as const
     await committer.submit({ rows: [{ collection: 'timers', key, row: undefined }, moved] })
   }
   for await (const { key, row: letter } of eachRow(store, { collection: 'deadLetters' })) {
@@ -147,7 +152,11 @@ export const retireConsumer = async (
   return removed
 }
 
-async function warnOfOrphans(store: Store, kernel: Kernel, integration: Integration): Promise<void> {
+async function warnOfOrphans(
+  store: Store,
+  kernel: Kernel,
+  integration: Integration,
+): Promise<void> {
   const declared = new Set(integration.consumers.map((consumer) => consumer.name))
   for await (const { row } of eachRow(store, { collection: 'progress' })) {
     if (declared.has(row.consumer)) continue

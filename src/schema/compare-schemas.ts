@@ -6,6 +6,7 @@ import { type Comparison, type Difference, type Walk, isSame, unknown } from './
 import {
   type Parts,
   type SchemaNode,
+  declaredTypes,
   isNode,
   mapOf,
   partsOf,
@@ -14,7 +15,7 @@ import {
   valuesOf,
 } from './schema-facts.ts'
 
-/** Pairs of schemas looked at; unions inside unions multiply. */
+/** Places looked at; unions inside unions multiply. */
 const STEPS_MAX = 20_000
 
 /**
@@ -28,10 +29,20 @@ export const compareSchemas = (comparison: Comparison): readonly Difference[] =>
     ids.set(part, id)
     return id
   }
+  const texts = new WeakMap<object, string>()
+  const textOf = (part: object): string => {
+    const text = texts.get(part) ?? canonicalJson(part)
+    texts.set(part, text)
+    return text
+  }
+  const isSameRoot = textOf(comparison.writerRoot) === textOf(comparison.readerRoot)
   const open = new Set<string>()
   let steps = 0
   const walk: Walk = {
     ...comparison,
+    isSameText: (writer, reader) =>
+      textOf(writer) === textOf(reader) && (isSameRoot || !textOf(reader).includes('"$ref"')),
+    isSpent: () => ++steps > STEPS_MAX,
     compareNode(writer, reader, path) {
       const parts = partsOf(writer, comparison.writerRoot)
       if (parts === undefined) return []
@@ -48,7 +59,6 @@ export const compareSchemas = (comparison: Comparison): readonly Difference[] =>
       const pair = `${writer.map(idOf).join()}:${parts.map(idOf).join()}`
       // Met again inside itself: a recursive schema agrees with itself unless some place differs.
       if (open.has(pair)) return []
-      if (++steps > STEPS_MAX) return [unknown(path, 'too-large', 'the schemas are too large')]
       open.add(pair)
       const found = compareParts(walk, { writer, reader: parts, path })
       open.delete(pair)
@@ -66,6 +76,7 @@ interface Place {
 }
 
 function compareParts(walk: Walk, place: Place): readonly Difference[] {
+  if (walk.isSpent()) return [unknown(place.path, 'too-large', 'the schemas are too large')]
   const direct = place.reader.flatMap((part) => comparePart(walk, place, part))
   if (direct.every(({ verdict }) => verdict === 'note')) return direct
   // A union of the writer is contained when each of its branches is.
@@ -93,7 +104,7 @@ const unique = (differences: readonly Difference[]): readonly Difference[] => [
 
 function comparePart(walk: Walk, place: Place, reader: JsonSchema): readonly Difference[] {
   const { writer, path } = place
-  if (writer.some((part) => part === reader)) return []
+  if (writer.some((part) => walk.isSameText(part, reader))) return []
   const scalars = compareScalars(walk, { writer, reader, path })
   // A value of another type has no members to compare; the type is finding enough.
   if (scalars.some(({ rule }) => rule === 'type-narrowed')) return scalars
@@ -109,19 +120,16 @@ function compareUnion(walk: Walk, place: Place, reader: JsonSchema): readonly Di
   const branches = branchesOf(reader)
   if (branches === undefined) return []
   const { writer, path } = place
+  if (walk.isSpent()) return [unknown(path, 'too-large', 'the schemas are too large')]
   const keyword = 'anyOf' in reader ? 'anyOf' : 'oneOf'
-  const sameUnion = writer.some(
-    (part) => isSame(part[keyword], reader[keyword]) && isSame(walk.writerRoot, walk.readerRoot),
-  )
-  if (sameUnion) return []
   const attempts = branches.map((branch) => walk.compare(writer, branch, path))
   const fits = attempts.filter((found) => found.every(({ verdict }) => verdict === 'note'))
   if (fits.length > 0) {
     if (keyword === 'anyOf' || areExclusive(branches, walk.readerRoot)) return fits[0] ?? []
     return [unknown(path, 'one-of', 'a value may fit several branches of oneOf')]
   }
-  // A type list or a nested union of the writer may still fit branch by branch; see compareParts.
-  const types = typesOf(writer)
+  // A list of types or values may still fit one by one.
+  const types = declaredTypes(writer) ?? []
   if (types.length > 1 && valuesOf(writer) === undefined) {
     return types.flatMap((type) =>
       compareUnion(walk, { ...place, writer: [...writer, { type }] }, reader),

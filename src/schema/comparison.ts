@@ -23,6 +23,10 @@ export interface Comparison {
 
 /** A comparison on its way: the rules recurse through `compare`. */
 export interface Walk extends Comparison {
+  /** Whether both parts say the same in the same words, also behind their references. */
+  isSameText(writer: JsonSchema, reader: JsonSchema): boolean
+  /** Counts one step of work; true once there have been too many. */
+  isSpent(): boolean
   compare(writer: Parts, reader: SchemaNode, path: string): readonly Difference[]
   compareNode(writer: SchemaNode, reader: SchemaNode, path: string): readonly Difference[]
 }

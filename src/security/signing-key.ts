@@ -41,7 +41,7 @@ export const createSigningKey = (input: SigningKeyInput): SigningKey => {
   const bytes = form && decodeSecret(form, text)
   if (!form || !bytes) throw invalid(input, 'it is not encoded as the scheme expects')
   if (form.use !== 'hmac') return createEd25519Key(input, form.use, bytes)
-  if (false) {
+  if (bytes.length < scheme.secretBytesMin) {
     throw new JuncturaError('JUNCTURA_SECRET_WEAK', {
       details: {
         source,

@@ -3,16 +3,17 @@ import { sign as signGithub, verify as verifyGithub } from '@octokit/webhooks-me
 import { Webhook as StandardWebhook } from 'standardwebhooks'
 import { Stripe } from 'stripe'
 import { Webhook as SvixWebhook } from 'svix'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { github, secret, type SignedScheme, standardWebhooks, stripe } from '../contract/index.ts'
-import { utf8 } from '../kernel/index.ts'
+import { createSystemClock, utf8 } from '../kernel/index.ts'
 import { generateKeyPair, generateSecret } from './generate-secret.ts'
 import { signRequest } from './sign-request.ts'
 import type { HeaderLookup } from './signature-claim.ts'
 import { createSigningKey, ed25519PrivateKey, ed25519PublicBytes } from './signing-key.ts'
 import { type VerificationResult, verifySignature } from './verify-signature.ts'
 
-const NOW_MS = 1_735_689_600_000
+// The vendors' libraries read the system's clock; what they are handed must be of now.
+const NOW_MS = Math.floor(createSystemClock().now() / 1_000) * 1_000
 const MESSAGE_ID = 'msg_p5jXN8AQM9LWM0D4loKWxJek'
 const STANDARD_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const STRIPE_SECRET = 'whsec_ZGV2ZWxvcG1lbnQtc3RyaXBlLXNlY3JldA'
@@ -26,10 +27,6 @@ const BODIES = [
   '{"name":"Zoë \u{1f98a} \u0000","nfd":"Zoe\u0308"}\n',
   ' [1,\t2] ',
 ] as const
-
-// The vendors' libraries read the system's clock.
-beforeAll(() => void vi.useFakeTimers({ now: NOW_MS, toFake: ['Date'] }))
-afterAll(() => void vi.useRealTimers())
 
 interface Exchange {
   readonly scheme: SignedScheme

@@ -45,8 +45,8 @@ export const createFingerprinter = (
   assert(secret.length >= 16, 'the secret of the fingerprints has at least 16 bytes')
   const prefix = Buffer.from(secret).toString('hex')
   return (scope, key) => {
-    // The length keeps scope and key apart. `latin1` is the cheapest form to get the bytes in.
-    const digest = hash('sha256', `${prefix}${scope.length}:${scope}${key}`, 'latin1')
+    // The length keeps scope and key apart. `binary` is the cheapest form to get the bytes in.
+    const digest = hash('sha256', `${prefix}${scope.length}:${scope}${key}`, 'binary')
     const words = new Uint32Array(FINGERPRINT_WORDS)
     for (let word = 0; word < FINGERPRINT_WORDS; word++) {
       const at = word * 4

@@ -13,6 +13,8 @@ import type { Delivered, Subscription, Transport } from './transport.ts'
 export interface EmbeddedTransport extends Transport {
   /** Tells what a commit appended; wakes the subscribers. */
   appended(records: readonly Appended[]): void
+  /** Last position of any channel. */
+  readonly head: number
 }
 
 /** Records kept per channel; a consumer further behind reads the store. */
@@ -85,6 +87,9 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
 
   return {
     subscribe,
+    get head() {
+      return head
+    },
     appended(records) {
       const woken = new Set<Tail>()
       for (const { append, position } of records) {
@@ -92,7 +97,7 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
         head = Math.max(head, position)
         const record = append.record ?? decodeRecord(append.bytes, position)
         tail.records.push({ position, slot: append.slot, atMs: append.atMs, record })
-        tail.bytes += append.bytes.length
+        tail.bytes += record.data.length + (record.raw?.length ?? 0)
         woken.add(tail)
       }
       for (const tail of woken) {

@@ -1,0 +1,101 @@
+import { userInfo } from 'node:os'
+import { createInterface } from 'node:readline/promises'
+import { emitKeypressEvents } from 'node:readline'
+import type { ReadStream, WriteStream } from 'node:tty'
+import { createSystemKernel } from '../kernel/index.ts'
+import type { CliIo, StopSignal, TextSink, TextSource } from './cli-io.ts'
+import { dialHttp } from './http-dialer.ts'
+
+/** The real terminal, process and network. */
+export const createSystemIo = (): CliIo => ({
+  kernel: createSystemKernel(),
+  stdout: createSink(process.stdout),
+  stderr: createSink(process.stderr),
+  stdin: createSource(process.stdin),
+  dial: dialHttp,
+  cwd: process.cwd(),
+  user: userName(),
+  self: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
+  onSignal(listener) {
+    const signals: readonly StopSignal[] = ['SIGINT', 'SIGTERM']
+    const handlers = signals.map((signal) => [signal, () => listener(signal)] as const)
+    for (const [signal, handler] of handlers) process.on(signal, handler)
+    return () => {
+      for (const [signal, handler] of handlers) process.removeListener(signal, handler)
+    }
+  },
+  onUncaught(listener) {
+    const onException = (error: unknown): void => listener('exception', error)
+    const onRejection = (error: unknown): void => listener('rejection', error)
+    process.on('uncaughtException', onException)
+    process.on('unhandledRejection', onRejection)
+    return () => {
+      process.removeListener('uncaughtException', onException)
+      process.removeListener('unhandledRejection', onRejection)
+    }
+  },
+  onParentGone(listener) {
+    if (!process.channel) return () => undefined
+    process.on('disconnect', listener)
+    // Watching the parent must not keep a finished command alive.
+    process.channel.unref()
+    return () => void process.removeListener('disconnect', listener)
+  },
+  exitNow: (code) => process.exit(code),
+})
+
+function createSink(stream: WriteStream): TextSink {
+  // A reader that went away (`junctura tail | head`) is no failure of the command.
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0)
+    throw error
+  })
+  return {
+    isTerminal: stream.isTTY === true,
+    get columns() {
+      return stream.columns ?? 80
+    },
+    write: (text) => void stream.write(text),
+  }
+}
+
+function createSource(stream: ReadStream): TextSource {
+  return {
+    isTerminal: stream.isTTY === true,
+    async readAll() {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of stream) chunks.push(Buffer.from(chunk))
+      return Buffer.concat(chunks)
+    },
+    async ask(question) {
+      const reader = createInterface({ input: stream, output: process.stderr })
+      try {
+        return await reader.question(question)
+      } finally {
+        reader.close()
+      }
+    },
+    onKey(listener) {
+      const handler = (text: string | undefined, key: { name?: string; ctrl?: boolean }): void =>
+        listener(key.ctrl === true && key.name === 'c' ? 'ctrl-c' : (text ?? key.name ?? ''))
+      emitKeypressEvents(stream)
+      stream.setRawMode(true)
+      stream.resume()
+      stream.on('keypress', handler)
+      return () => {
+        stream.removeListener('keypress', handler)
+        stream.setRawMode(false)
+        stream.pause()
+      }
+    },
+  }
+}
+
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // A container may run under a number that no user has.
+    return 'unknown'
+  }
+}

@@ -1,0 +1,5 @@
+export * from './ingress.ts'
+export * from './ingress-context.ts'
+export * from './ingress-request.ts'
+export * from './listener.ts'
+export * from './problem.ts'

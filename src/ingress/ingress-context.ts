@@ -1,0 +1,123 @@
+import type { Webhook } from '../contract/index.ts'
+import type { Inbox, MessageStatus } from '../inbox/index.ts'
+import { type ErrorCode, type Kernel, LIMITS, randomInteger } from '../kernel/index.ts'
+import { type GaugeSeries, type HistogramSeries, type Metrics, METRICS } from '../observe/index.ts'
+import type { Tracer } from '../observe/index.ts'
+import type { SigningKey } from '../security/index.ts'
+import type { ByteBudget, IngressResponse } from './ingress-request.ts'
+import { problem, type ProblemOptions } from './problem.ts'
+
+/** What the steps of the border share. */
+export interface IngressContext {
+  readonly kernel: Kernel
+  readonly inbox: Pick<Inbox, 'check' | 'accept' | 'keepInvalid' | 'statusOf'>
+  readonly keysOf: (webhook: Webhook) => readonly SigningKey[]
+  readonly metrics: Metrics
+  readonly tracer: Tracer | undefined
+  readonly budget: ByteBudget
+  readonly outcomeOf: OutcomeOf | undefined
+  readonly onRefused: ((refusal: Refusal) => void) | undefined
+}
+
+/** What the consumers have made of a message: nothing yet, all of it, or somebody must look. */
+export type MessageOutcome = 'pending' | 'delivered' | 'held'
+export type OutcomeOf = (message: MessageStatus) => Promise<MessageOutcome>
+
+/** A request that was answered with an error and not kept. */
+export interface Refusal {
+  /** Undefined when the request named no webhook. */
+  readonly webhook: string | undefined
+  readonly status: number
+  readonly code: ErrorCode
+  /** For operators; the sender is not told more than the code. */
+  readonly reason: RefusedFor
+  readonly detail?: string
+  readonly remoteAddress: string
+  readonly atMs: number
+}
+
+/** Label values of the metric; permanent. */
+export type RefusedFor =
+  | 'size'
+  | 'route'
+  | 'method'
+  | 'rate'
+  | 'overload'
+  | 'content-type'
+  | 'encoding'
+  | 'body'
+  | 'signature'
+  | 'key'
+  | 'in-flight'
+  | 'store'
+  | 'internal'
+
+/** What the border needs of one webhook at every request. */
+export interface IngressDesk {
+  readonly webhook: Webhook
+  readonly latency: HistogramSeries
+  readonly skew: GaugeSeries
+  /** The declared maximum, or what fits into one record. */
+  readonly bodyBytesMax: number
+}
+
+/** Room that envelope, receipt and data leave in a record beside the raw bytes, at least. */
+const RECORD_OVERHEAD_BYTES = 65_536
+
+export const openIngressDesk = (webhook: Webhook, metrics: Metrics): IngressDesk => ({
+  webhook,
+  latency: metrics.histogram(METRICS.ingressLatency).with({ webhook: webhook.name }),
+  skew: metrics.gauge(METRICS.signatureSkew).with({ webhook: webhook.name }),
+  bodyBytesMax: Math.min(webhook.bodyBytesMax, LIMITS.recordBytesMax - RECORD_OVERHEAD_BYTES),
+})
+
+/** Where a refusal happens. */
+export interface RefusalPlace {
+  readonly desk: IngressDesk | undefined
+  readonly remoteAddress: string
+}
+
+export interface RefusalOptions extends ProblemOptions {
+  readonly reason: RefusedFor
+  /** Told to operators only. */
+  readonly why?: string
+}
+
+/** Counts a refusal, tells who listens, and makes the answer. */
+export const refuse = (
+  context: IngressContext,
+  place: RefusalPlace,
+  answer: { readonly code: ErrorCode } & RefusalOptions,
+): IngressResponse => {
+  const response = problem(answer.code, answer)
+  countRefusal(context, place, { ...answer, status: response.status })
+  return response
+}
+
+export const countRefusal = (
+  context: IngressContext,
+  place: RefusalPlace,
+  refusal: {
+    readonly code: ErrorCode
+    readonly status: number
+    readonly reason: RefusedFor
+    readonly why?: string
+  },
+): void => {
+  const webhook = place.desk?.webhook.name
+  const { reason, status, code, why } = refusal
+  context.metrics.counter(METRICS.refused).with({ webhook: webhook ?? 'none', reason }).add()
+  context.onRefused?.({
+    webhook,
+    status,
+    code,
+    reason,
+    ...(why !== undefined && { detail: why }),
+    remoteAddress: place.remoteAddress,
+    atMs: context.kernel.clock.now(),
+  })
+}
+
+/** Spread out, so that all who were sent away do not come back in the same second. */
+export const retryAfterS = (context: IngressContext, minimum: number): number =>
+  randomInteger(context.kernel.random, minimum, minimum * 3)

@@ -1,0 +1,64 @@
+import { checkIntegration, formatFinding, type Integration } from '../contract/index.ts'
+import { createSystemKernel, JuncturaError, type Kernel } from '../kernel/index.ts'
+import type { Tracer } from '../observe/index.ts'
+import type { Store } from '../store/index.ts'
+import type { SendNotification } from './alert-notifier.ts'
+import { openStore, type StoreChoice } from './open-store.ts'
+import { buildPipeline } from './pipeline.ts'
+import type { ArchivePartition } from './retention.ts'
+import { RunningIntegration } from './running-integration.ts'
+import type { Runtime } from './runtime-port.ts'
+
+export interface RuntimeOptions {
+  /** @default the machine's own clock, chance, environment and files */
+  readonly kernel?: Kernel
+  /** Where everything durable lives. @default SQLite in `.junctura` */
+  readonly store?: StoreChoice | Store
+  /** Sends alert notifications. @default the routes as declared */
+  readonly send?: SendNotification
+  /** @default a tracer that only carries contexts on */
+  readonly tracer?: Tracer
+  /** Called before a partition of the log is dropped. */
+  readonly archive?: ArchivePartition
+  /** Called when this process can no longer trust its store and should be restarted. */
+  readonly onFatal?: (error: unknown) => void
+}
+
+/**
+ * Starts an integration: the path of a message from the border to the dead letter, in one process.
+ * Resolves when it takes messages.
+ *
+ * @throws JUNCTURA_REFUSED_START with every finding, its line and its fix.
+ * @throws JUNCTURA_SECRET_MISSING and others of the secrets; JUNCTURA_STORE_LOCKED, _DAMAGED,
+ *   _FORMAT of the store; JUNCTURA_MIGRATION_… of the user's tables.
+ */
+export const createRuntime = async (
+  integration: Integration,
+  options: RuntimeOptions = {},
+): Promise<Runtime> => {
+  refuseFindings(integration)
+  const kernel = options.kernel ?? createSystemKernel()
+  const choice = options.store ?? { engine: 'sqlite', directory: '.junctura' }
+  const store = 'engine' in choice ? await openStore(choice, kernel) : choice
+  try {
+    const pipeline = await buildPipeline(integration, { ...options, kernel, store })
+    const running = new RunningIntegration(pipeline)
+    await running.start()
+    return running
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+function refuseFindings(integration: Integration): void {
+  const findings = checkIntegration(integration)
+  if (findings.length === 0) return
+  throw new JuncturaError('JUNCTURA_REFUSED_START', {
+    details: {
+      count: findings.length,
+      findings: findings.map(formatFinding).join('\n'),
+      list: findings,
+    },
+  })
+}

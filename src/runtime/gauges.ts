@@ -1,0 +1,48 @@
+import type { ConsumerRunner } from '../consumer/index.ts'
+import type { Kernel } from '../kernel/index.ts'
+import { METRICS, type Metrics } from '../observe/index.ts'
+import type { Committer } from '../store/index.ts'
+import type { AlertBook } from './alert-book.ts'
+
+export interface GaugeOptions {
+  readonly metrics: Metrics
+  readonly kernel: Kernel
+  readonly runners: ReadonlyMap<string, ConsumerRunner>
+  readonly committer: Committer
+  readonly alerts: AlertBook
+  readonly lagOf: (runner: ConsumerRunner) => number
+  readonly openLetters: ReadonlyMap<string, number>
+}
+
+/** Gauges that are read when somebody looks; all of them from memory. */
+export const registerGauges = (options: GaugeOptions): void => {
+  const { metrics, kernel, runners, committer, alerts, lagOf, openLetters } = options
+  const perConsumer = function* (
+    read: (runner: ConsumerRunner) => number,
+  ): Generator<{ readonly labels: { readonly consumer: string }; readonly value: number }> {
+    for (const [consumer, runner] of runners) yield { labels: { consumer }, value: read(runner) }
+  }
+  metrics.observe(METRICS.lag, () => perConsumer(lagOf))
+  metrics.observe(METRICS.oldestPendingAge, () =>
+    perConsumer(({ progress }) =>
+      progress.oldestAtMs === undefined ? 0 : (kernel.clock.now() - progress.oldestAtMs) / 1_000,
+    ),
+  )
+  metrics.observe(METRICS.parkedLanes, () => perConsumer((runner) => runner.lanes.held()))
+  metrics.observe(METRICS.inFlight, () => perConsumer((runner) => runner.inFlight))
+  metrics.observe(METRICS.deadLettersOpen, () =>
+    [...openLetters].map(([consumer, value]) => ({ labels: { consumer }, value })),
+  )
+  metrics.observe(METRICS.commitWaiting, () => [{ labels: {}, value: committer.waiting }])
+  metrics.observe(METRICS.alertsOpen, () => {
+    const counts = new Map<string, number>()
+    for (const { severity, state } of alerts.all()) {
+      const key = `${severity}\n${state}`
+      counts.set(key, (counts.get(key) ?? 0) + 1)
+    }
+    return [...counts].map(([key, value]) => {
+      const [severity = '', state = ''] = key.split('\n')
+      return { labels: { severity, state }, value }
+    })
+  })
+}

@@ -1,0 +1,166 @@
+import type { Inbox } from '../inbox/index.ts'
+import type { Integration } from '../contract/index.ts'
+import { JuncturaError, type Kernel, sleep } from '../kernel/index.ts'
+import { createMasker } from '../security/index.ts'
+import type { Committer, InvalidRow, Store } from '../store/index.ts'
+import type { OperationCommand } from './commands.ts'
+import { eachRow, pageOf } from './paging.ts'
+import type { InvalidGroup, InvalidQuery, InvalidView, Page } from './views.ts'
+
+export interface InvalidRequestsOptions {
+  readonly store: Store
+  readonly committer: Committer
+  readonly kernel: Kernel
+  readonly inbox: Pick<Inbox, 'readmit'>
+  readonly integration: Integration
+}
+
+/** What the border kept, and putting it through the border again. */
+export interface InvalidRequests {
+  list(query: InvalidQuery): Promise<Page<InvalidView>>
+  groups(): Promise<readonly InvalidGroup[]>
+  one(id: string): Promise<InvalidView | undefined>
+  readmit(command: Extract<OperationCommand, { kind: 'invalid.readmit' }>): Promise<ReadmitReport>
+  drop(
+    command: Extract<OperationCommand, { kind: 'invalid.drop' }>,
+  ): Promise<{ readonly dropped: number }>
+}
+
+export interface ReadmitReport {
+  readonly planned: number
+  readonly admitted: number
+  readonly stillInvalid: number
+  readonly duplicates: number
+  readonly planOnly: boolean
+}
+
+const GROUPED_MAX = 20_000
+const RATE_DEFAULT = 100
+
+export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidRequests => {
+  const { store, committer, kernel, inbox, integration } = options
+  const maskers = new Map(
+    integration.webhooks.map((hook) => [hook.name, createMasker(hook.accepts.pii)] as const),
+  )
+
+  const view = (row: InvalidRow): InvalidView => {
+    const { body, ...rest } = row
+    try {
+      const value: unknown = JSON.parse(Buffer.from(body, 'base64').toString('utf8'))
+      return { ...rest, payload: maskers.get(row.webhook)?.value(value) ?? null }
+    } catch {
+      // Not JSON: nothing in it can be told to be harmless, so it is not shown.
+      return { ...rest, payload: null }
+    }
+  }
+
+  const selected = async function* (which: {
+    readonly ids?: readonly string[]
+    readonly cause?: string
+    readonly webhook?: string
+  }): AsyncGenerator<InvalidRow> {
+    for (const id of which.ids ?? []) {
+      const row = await store.row('invalid', id)
+      if (!row)
+        throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'invalid request', id } })
+      yield row
+    }
+    const scan =
+      which.cause !== undefined
+        ? { index: 'byCause', where: [which.cause, 'open'] }
+        : which.webhook !== undefined
+          ? { index: 'byWebhook', where: [which.webhook, 'open'] }
+          : undefined
+    if (!scan) return
+    for await (const { row } of eachRow(store, { collection: 'invalid', ...scan })) yield row
+  }
+
+  return {
+    list: (query) => {
+      const state = query.state ?? 'open'
+      const scan =
+        query.cause !== undefined
+          ? { index: 'byCause', where: [query.cause, state] }
+          : query.webhook !== undefined
+            ? { index: 'byWebhook', where: [query.webhook, state] }
+            : { index: 'byState', where: [state] }
+      return pageOf(
+        store,
+        { collection: 'invalid', ...scan, reverse: true },
+        {
+          query,
+          view: ({ row }) => view(row),
+        },
+      )
+    },
+    groups: () => groupInvalid(store),
+    async one(id) {
+      const row = await store.row('invalid', id)
+      return row && view(row)
+    },
+    async readmit(command) {
+      const rows: string[] = []
+      for await (const row of selected(command)) if (row.state === 'open') rows.push(row.id)
+      const report = { planned: rows.length, admitted: 0, stillInvalid: 0, duplicates: 0 }
+      if (command.planOnly === true) return { ...report, planOnly: true }
+      const delayMs = 1_000 / Math.max(0.1, command.ratePerSecond ?? RATE_DEFAULT)
+      for (const id of rows) {
+        const result = await inbox.readmit(id)
+        if (result.kind === 'accepted') report.admitted += 1
+        else if (result.kind === 'duplicate') report.duplicates += 1
+        else report.stillInvalid += 1
+        if (rows.length > 1 && delayMs >= 1) await sleep(kernel.clock, delayMs)
+      }
+      return { ...report, planOnly: false }
+    },
+    async drop(command) {
+      let dropped = 0
+      for await (const row of selected(command)) {
+        const { id } = row
+        const gone = { ...row, state: 'dropped', resolvedAtMs: kernel.clock.now() } as const
+        await committer.submit({ rows: [{ collection: 'invalid', key: id, row: gone }] })
+        dropped += 1
+      }
+      return { dropped }
+    },
+  }
+}
+
+async function groupInvalid(store: Store): Promise<readonly InvalidGroup[]> {
+  const groups = new Map<
+    string,
+    { first: InvalidRow; count: number; firstAtMs: number; lastAtMs: number }
+  >()
+  let read = 0
+  const scan = { collection: 'invalid', index: 'byState', where: ['open'] } as const
+  for await (const { row } of eachRow(store, scan, GROUPED_MAX)) {
+    read += 1
+    const { receivedAtMs } = row
+    const group = groups.get(row.cause)
+    if (group) {
+      group.count += 1
+      group.lastAtMs = Math.max(group.lastAtMs, receivedAtMs)
+    } else {
+      groups.set(row.cause, {
+        first: row,
+        count: 1,
+        firstAtMs: receivedAtMs,
+        lastAtMs: receivedAtMs,
+      })
+    }
+  }
+  return [...groups.values()]
+    .sort((a, b) => b.count - a.count)
+    .map(({ first, count, firstAtMs, lastAtMs }) => ({
+      cause: first.cause,
+      title: first.causeTitle,
+      webhook: first.webhook,
+      reason: first.reason,
+      version: first.version,
+      count,
+      firstAtMs,
+      lastAtMs,
+      sample: first.id,
+      more: read >= GROUPED_MAX,
+    }))
+}

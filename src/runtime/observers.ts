@@ -1,0 +1,105 @@
+import type { ConsumerObserver } from '../consumer/index.ts'
+import type { Integration } from '../contract/index.ts'
+import type { Kernel } from '../kernel/index.ts'
+import { METRICS, type Metrics, parseTraceparent, type Tracer } from '../observe/index.ts'
+import type { DeadLetterRow } from '../store/index.ts'
+import type { AttemptHistory } from './attempt-history.ts'
+import type { EventHub } from './events.ts'
+
+export interface ObserverOptions {
+  readonly kernel: Kernel
+  readonly metrics: Metrics
+  readonly events: EventHub
+  readonly tracer: Tracer
+  readonly integration: Integration
+  readonly history: AttemptHistory
+  readonly onDeadLetter: (consumer: string) => void
+  readonly onLetterResolved: (letter: DeadLetterRow) => void
+}
+
+/** Bridges what consumers tell to metrics, the event stream, traces and the log. */
+export const createConsumerObserver = (options: ObserverOptions): ConsumerObserver => {
+  const { kernel, metrics, events, tracer, integration, history } = options
+  const series = new Map(
+    integration.consumers.map(({ name }) => [name, consumerSeries(metrics, name)] as const),
+  )
+  return {
+    attempt(event) {
+      const own = series.get(event.consumer)
+      own?.outcomes[event.outcome].add()
+      own?.handler.record(event.durationMs / 1_000)
+      history.attempted(event)
+      const { consumer, messageId, key, attempt, outcome, durationMs, error } = event
+      events.publish({
+        kind: 'attempt',
+        consumer,
+        messageId,
+        key,
+        attempt,
+        outcome,
+        durationMs: Math.round(durationMs * 100) / 100,
+        ...(error !== undefined && { error }),
+      })
+    },
+    finished(event) {
+      const own = series.get(event.consumer)
+      if (event.how === 'done')
+        own?.latency.record((event.finishedAtMs - event.receivedAtMs) / 1_000)
+    },
+    retryScheduled(event) {
+      series.get(event.consumer)?.retries.add()
+      events.publish({ kind: 'retry', ...event })
+    },
+    deadLettered(event) {
+      series.get(event.consumer)?.dead.add()
+      options.onDeadLetter(event.consumer)
+      const { consumer, id, messageId, key, cause } = event
+      events.publish({ kind: 'dead-letter', consumer, deadLetterId: id, messageId, key, cause })
+    },
+    letterResolved: options.onLetterResolved,
+    dropped(event) {
+      series.get(event.consumer)?.dropped.add()
+    },
+    logged(event) {
+      const { consumer, messageId, message, fields } = event
+      kernel.log.info({ ...fields, consumer, messageId }, message)
+      events.publish({ kind: 'log', consumer, messageId, message })
+    },
+    async span(consumer, envelope, run) {
+      const parent =
+        envelope.traceparent === undefined ? undefined : parseTraceparent(envelope.traceparent)
+      const span = tracer.startSpan(`consume ${consumer}`, {
+        kind: 'consumer',
+        parent,
+        attributes: {
+          'messaging.system': 'junctura',
+          'messaging.destination.name': envelope.type,
+          'messaging.message.id': envelope.id,
+          'messaging.consumer.group.name': consumer,
+        },
+      })
+      try {
+        return await span.run(run)
+      } catch (error) {
+        span.recordError(error)
+        throw error
+      } finally {
+        span.end()
+      }
+    },
+  }
+}
+
+// The series of one consumer, bound once, so that an attempt costs a few additions.
+const consumerSeries = (metrics: Metrics, consumer: string) => ({
+  outcomes: {
+    done: metrics.counter(METRICS.attempts).with({ consumer, outcome: 'done' }),
+    failed: metrics.counter(METRICS.attempts).with({ consumer, outcome: 'failed' }),
+    timeout: metrics.counter(METRICS.attempts).with({ consumer, outcome: 'timeout' }),
+  },
+  handler: metrics.histogram(METRICS.handlerDuration).with({ consumer }),
+  latency: metrics.histogram(METRICS.endToEndLatency).with({ consumer }),
+  retries: metrics.counter(METRICS.retriesScheduled).with({ consumer }),
+  dead: metrics.counter(METRICS.deadLetters).with({ consumer, stage: 'handler' }),
+  dropped: metrics.counter(METRICS.droppedAtMostOnce).with({ consumer }),
+})

@@ -1,0 +1,186 @@
+import type { ConsumerRunner } from '../consumer/index.ts'
+import type { Integration } from '../contract/index.ts'
+import type { Inbox } from '../inbox/index.ts'
+import type { Kernel } from '../kernel/index.ts'
+import {
+  type Health,
+  histogramOf,
+  type HistogramSnapshot,
+  METRICS,
+  type Metrics,
+  quantileOf,
+} from '../observe/index.ts'
+import type { Store } from '../store/index.ts'
+import type { AlertBook } from './alert-book.ts'
+import type { ConsumerStatus, Overview, WebhookStatus } from './views.ts'
+
+export interface OverviewOptions {
+  readonly kernel: Kernel
+  readonly integration: Integration
+  readonly store: Store
+  readonly metrics: Metrics
+  readonly health: Health
+  readonly inbox: Pick<Inbox, 'repeatsOf'>
+  readonly runners: ReadonlyMap<string, ConsumerRunner>
+  readonly alerts: AlertBook
+  readonly openLetters: ReadonlyMap<string, number>
+  readonly lagOf: (runner: ConsumerRunner) => number
+  readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] }
+  readonly startedAtMs: number
+  readonly version: string
+}
+
+export const buildOverview = async (options: OverviewOptions): Promise<Overview> => {
+  const { kernel, integration, store, metrics, health, alerts } = options
+  const figures = health.figures()
+  const consumers = await consumerStatuses(options)
+  const webhooks = await Promise.all(
+    integration.webhooks.map((hook) => webhookStatus(options, hook)),
+  )
+  const { ready, reasons } = options.readiness()
+  const notes = [
+    ...reasons,
+    ...consumers
+      .filter((one) => one.mode === 'stopped')
+      .map((one) => `consumer ${one.name} is stopped`),
+    ...consumers
+      .filter((one) => one.deadLettersOpen > 0)
+      .map((one) => `${one.name} has ${one.deadLettersOpen} open dead letters`),
+  ]
+  const ingress = histogramOf(metrics, METRICS.ingressLatency)
+  const invalidOpen = await store.count({
+    collection: 'invalid',
+    index: 'byState',
+    where: ['open'],
+  })
+  const deadLettersOpen = await store.count({
+    collection: 'deadLetters',
+    index: 'byState',
+    where: ['open'],
+  })
+  return {
+    name: integration.name,
+    version: options.version,
+    modelHash: integration.model.hash,
+    startedAtMs: options.startedAtMs,
+    nowMs: kernel.clock.now(),
+    status: ready ? (notes.length > 0 ? 'degraded' : 'ok') : 'down',
+    reasons: notes,
+    health: {
+      duplicateRate: figures.duplicateRatio ?? 0,
+      deadLetters: deadLettersOpen,
+      contractMismatchRate: figures.contractMismatchRatio ?? 0,
+      consumerLatencyMsP50: figures.latencyMsP50 ?? null,
+      consumerLatencyMsP99: figures.latencyMsP99 ?? null,
+      correlationCoverage: figures.correlationRatio ?? 1,
+    },
+    accepted: sum(webhooks, (one) => one.accepted),
+    duplicates: sum(webhooks, (one) => one.duplicates),
+    refused: sum(webhooks, (one) => one.refused),
+    invalidOpen,
+    deadLettersOpen,
+    alertsOpen: alerts.openCount(),
+    ingressLatencyMsP50: quantileMs(ingress, 0.5),
+    ingressLatencyMsP99: quantileMs(ingress, 0.99),
+    consumers,
+    webhooks,
+    store: {
+      engine: store.features.engine,
+      durability: store.features.durability,
+      headPosition: await store.headPosition(),
+      sizeBytes: (await store.sizeBytes()) ?? null,
+    },
+  }
+}
+
+export const consumerStatuses = async (
+  options: OverviewOptions,
+): Promise<readonly ConsumerStatus[]> => {
+  const { store, metrics, kernel } = options
+  const statuses: ConsumerStatus[] = []
+  for (const [name, runner] of options.runners) {
+    const { consumer, progress } = runner
+    const latency = snapshotOf(metrics, METRICS.endToEndLatency.name, name)
+    const [retrying, parked] = await Promise.all(
+      ['retry', 'parked'].map((state) =>
+        store.count({ collection: 'lanes', index: 'byConsumer', where: [name, state] }),
+      ),
+    )
+    statuses.push({
+      name,
+      owner: consumer.owner?.name ?? '',
+      on: consumer.on.name,
+      version: consumer.on.asked,
+      mode: runner.mode,
+      watermark: progress.watermark,
+      lag: options.lagOf(runner),
+      oldestPendingAgeMs:
+        progress.oldestAtMs === undefined
+          ? null
+          : Math.max(0, kernel.clock.now() - progress.oldestAtMs),
+      inFlight: runner.inFlight,
+      retrying: retrying ?? 0,
+      parked: parked ?? 0,
+      deadLettersOpen: options.openLetters.get(name) ?? 0,
+      done: counterOf(metrics, METRICS.attempts.name, { consumer: name, outcome: 'done' }),
+      latencyMsP50: quantileMs(latency, 0.5),
+      latencyMsP99: quantileMs(latency, 0.99),
+    })
+  }
+  return statuses
+}
+
+async function webhookStatus(
+  options: OverviewOptions,
+  hook: Integration['webhooks'][number],
+): Promise<WebhookStatus> {
+  const { metrics, inbox } = options
+  const labels = { webhook: hook.name }
+  const repeats = await inbox.repeatsOf(hook.name)
+  return {
+    name: hook.name,
+    path: hook.path,
+    from: hook.from.name,
+    accepted: counterOf(metrics, METRICS.accepted.name, labels),
+    duplicates: counterOf(metrics, METRICS.duplicates.name, labels),
+    refused: counterOf(metrics, METRICS.refused.name, labels),
+    mismatches: counterOf(metrics, METRICS.contractMismatches.name, labels),
+    repeats: {
+      ids: repeats.messages.length,
+      ...(repeats.longest && { longest: repeats.longest }),
+    },
+  }
+}
+
+/** Sum of the points of a counter whose labels include the given ones. */
+function counterOf(
+  metrics: Metrics,
+  name: string,
+  labels: Readonly<Record<string, string>>,
+): number {
+  const definition = Object.values(METRICS).find((one) => one.name === name)
+  const family = definition && metrics.read(definition)
+  if (family?.kind !== 'number') return 0
+  return family.points
+    .filter((point) => Object.entries(labels).every(([key, value]) => point.labels[key] === value))
+    .reduce((total, point) => total + point.value, 0)
+}
+
+function snapshotOf(
+  metrics: Metrics,
+  name: string,
+  consumer: string,
+): HistogramSnapshot | undefined {
+  const definition = Object.values(METRICS).find((one) => one.name === name)
+  const family = definition && metrics.read(definition)
+  if (family?.kind !== 'histogram') return undefined
+  return family.points.find((point) => point.labels['consumer'] === consumer)?.histogram
+}
+
+const quantileMs = (snapshot: HistogramSnapshot | undefined, quantile: number): number | null => {
+  const seconds = snapshot && quantileOf(snapshot, quantile)
+  return seconds === undefined ? null : Math.round(seconds * 100_000) / 100
+}
+
+const sum = <T>(items: readonly T[], read: (item: T) => number): number =>
+  items.reduce((total, item) => total + read(item), 0)

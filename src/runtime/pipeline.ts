@@ -1,0 +1,389 @@
+import {
+  type ConsumerPorts,
+  type ConsumerProgressBook,
+  type ConsumerRunner,
+  createProgressBook,
+} from '../consumer/index.ts'
+import type { AlertRoute, Integration } from '../contract/index.ts'
+import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
+import { createIngress, type Ingress } from '../ingress/index.ts'
+import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
+import {
+  createContextTracer,
+  createHealth,
+  createMetrics,
+  METRICS,
+  type Metrics,
+  type Tracer,
+} from '../observe/index.ts'
+import { createMasker, type Masker } from '../security/index.ts'
+import {
+  type Committer,
+  createCommitter,
+  createTimers,
+  type Store,
+  type Timers,
+} from '../store/index.ts'
+import { createEmbeddedTransport, type EmbeddedTransport } from '../transport/index.ts'
+import { type AlertBook, createAlertBook, type RaisedAlert } from './alert-book.ts'
+import { createAlertDialer } from './alert-dialer.ts'
+import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
+import { type AttemptHistory, createAttemptHistory } from './attempt-history.ts'
+import type { RuntimeOptions } from './create-runtime.ts'
+import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
+import { createEventHub } from './event-hub.ts'
+import type { EventHub } from './events.ts'
+import { registerGauges } from './gauges.ts'
+import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
+import { createMessageViews, type MessageViews } from './message-views.ts'
+import { createConsumerObserver } from './observers.ts'
+import type { OverviewOptions } from './overview.ts'
+import { createReadData } from './read-data.ts'
+import { recordStart } from './record-start.ts'
+import { createReplays, type Replays } from './replays.ts'
+import { createRetention, type Retention } from './retention.ts'
+import { loadConsumers } from './start-consumers.ts'
+import { tellBorderEvent } from './tell-border-event.ts'
+import { VERSION } from './version.ts'
+
+/**
+ * The path of a message, in order:
+ *
+ * 1. `ingress` takes a request: size, route, rate, signature, time, parse, version, schema.
+ * 2. `inbox` stores it and what the transform made of it, with its key, in one commit; then 2xx.
+ * 3. `committer` joins what came together into one transaction of the `store`.
+ * 4. `transport` gives what was appended to the consumers, in order.
+ * 5. `runners` run the handlers, one lane for each key; failure → retry → dead letter → alert.
+ * 6. `deadLetters`, `replays` and `invalid` are what people do about it, through `operate`.
+ *
+ * Each stage below builds its part and hands on what the next ones need.
+ */
+export interface Pipeline extends Foundations, Alerting {
+  readonly inbox: Inbox
+  readonly ingress: Ingress
+  readonly runners: ReadonlyMap<string, ConsumerRunner>
+  readonly deadLetters: DeadLetters
+  readonly replays: Replays
+  readonly views: MessageViews
+  readonly invalid: InvalidRequests
+  readonly retention: Retention
+  readonly overview: Omit<OverviewOptions, 'readiness'>
+}
+
+type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
+
+export const buildPipeline = async (
+  integration: Integration,
+  options: Opened,
+): Promise<Pipeline> => {
+  const base = await layFoundations(integration, options)
+  const alerting = await openAlerting(base, options)
+  const inbox = createInbox({
+    ...base,
+    modelHash: integration.model.hash,
+    raiseAlert: (alert) => alerting.alerts.raise(borderAlert(alert)),
+    maskText: (contract, text, data) => base.masks.of(contract.name).text(text, data),
+    onEvent: tellBorderEvent(base.events),
+  })
+  const letters = new OpenLetters()
+  const people: { deadLetters?: DeadLetters } = {}
+  const ports = consumerPorts(base, alerting, {
+    inbox,
+    letters,
+    onResolved: (cause) => people.deadLetters?.settled(cause),
+  })
+  const { book } = base
+  const runners = await loadConsumers({
+    ports,
+    integration,
+    book,
+    onStopped: (consumer, error) => {
+      const title = `${consumer.name} stopped: ${messageOf(error)}`
+      const cause = `stopped/${consumer.name}`
+      const atMs = base.kernel.clock.now()
+      const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
+      void base.committer.submit({ rows }).catch(() => undefined)
+    },
+  })
+  await letters.load(base.store, runners)
+  const deadLetters = createDeadLetters({
+    ...base,
+    ...alerting,
+    runners,
+    retryTransform: async (letter) => {
+      const result = await inbox.retryTransform(letter.id, 'operator')
+      return { ok: result.kind === 'done' }
+    },
+    onDropped: (letter) => letters.add(letter.consumer, -1),
+  })
+  people.deadLetters = deadLetters
+  const replays = createReplays({ ...base, runners, deadLetters })
+  const views = createMessageViews({ ...base, runners })
+  const invalid = createInvalidRequests({ ...base, inbox })
+  const retention = openRetention(base, alerting, { runners, options })
+  const ingress = await openIngress(base, { inbox, views })
+  const overview = openOverview(base, alerting, { inbox, runners, letters })
+  return {
+    ...base,
+    ...alerting,
+    inbox,
+    ingress,
+    runners,
+    deadLetters,
+    replays,
+    views,
+    invalid,
+    retention,
+    overview,
+  }
+}
+
+interface Foundations {
+  readonly integration: Integration
+  readonly kernel: Kernel
+  readonly steady: SteadyClock
+  readonly store: Store
+  readonly metrics: Metrics
+  readonly events: EventHub
+  readonly tracer: Tracer
+  readonly history: AttemptHistory
+  readonly masks: Masks
+  readonly transport: EmbeddedTransport
+  readonly book: ConsumerProgressBook
+  readonly committer: Committer
+  readonly timers: Timers
+  readonly epoch: number
+  readonly startedAtMs: number
+}
+
+/** The store is migrated, the log can be read and written, this start has its number. */
+async function layFoundations(integration: Integration, options: Opened): Promise<Foundations> {
+  const { kernel, store } = options
+  const metrics = createMetrics(kernel.clock)
+  await store.migrate(integration.tables)
+  const transport = createEmbeddedTransport(store, await store.headPosition())
+  const book = createProgressBook()
+  const units = metrics.histogram(METRICS.commitBatchSize).with({})
+  const duration = metrics.histogram(METRICS.commitDuration).with({})
+  const committer = createCommitter({
+    store,
+    clock: kernel.clock,
+    log: kernel.log,
+    progress: book,
+    onAppended: (appended) => transport.appended(appended),
+    onCommit: (count, durationMs) => {
+      units.record(count)
+      duration.record(durationMs / 1_000)
+    },
+    onFailed: (error) => options.onFatal?.(error),
+  })
+  const epoch = await recordStart(integration, { store, kernel, committer })
+  const steady = createSteadyClock(kernel.clock)
+  return {
+    integration,
+    kernel,
+    steady,
+    store,
+    metrics,
+    events: createEventHub(kernel),
+    tracer: options.tracer ?? createContextTracer(kernel.random),
+    history: createAttemptHistory(kernel.clock),
+    masks: createMasks(integration),
+    transport,
+    book,
+    committer,
+    timers: createTimers({ store, clock: kernel.clock, steady, log: kernel.log }),
+    epoch,
+    startedAtMs: kernel.clock.now(),
+  }
+}
+
+interface Alerting {
+  readonly alerts: AlertBook
+  readonly notifier: AlertNotifier
+}
+
+async function openAlerting(base: Foundations, options: Opened): Promise<Alerting> {
+  const { store, kernel, committer, events, metrics } = base
+  const pokes: (() => void)[] = []
+  const alerts = createAlertBook({
+    store,
+    kernel,
+    onChange: ({ id, state, title, count }, owes) => {
+      if (!owes) return
+      events.publish({ kind: 'alert', alertId: id, state, title, count })
+      for (const poke of pokes) poke()
+    },
+  })
+  await alerts.load()
+  const sent = metrics.counter(METRICS.alertNotifications)
+  const notifier = createAlertNotifier({
+    book: alerts,
+    committer,
+    kernel,
+    send: options.send ?? createAlertDialer(kernel),
+    onSent: (kind, outcome) => sent.with({ kind, outcome }).add(),
+  })
+  pokes.push(() => notifier.poke())
+  return { alerts, notifier }
+}
+
+const borderAlert = (alert: BorderAlert): RaisedAlert => ({
+  ...alert,
+  target: alert.owner?.oncall ?? LOG_ROUTE,
+})
+
+const LOG_ROUTE: AlertRoute = { kind: 'log' }
+
+function consumerPorts(
+  base: Foundations,
+  { alerts }: Alerting,
+  parts: {
+    readonly inbox: Inbox
+    readonly letters: OpenLetters
+    readonly onResolved: (cause: string) => Promise<void> | undefined
+  },
+): ConsumerPorts {
+  const { kernel, metrics, events, tracer, integration, history } = base
+  const { inbox, letters } = parts
+  return {
+    ...base,
+    readData: createReadData(integration),
+    prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
+    raiseAlert: ({ kind, cause, title, consumer, atMs }) =>
+      alerts.raise({
+        kind,
+        cause,
+        title,
+        owner: consumer.deadLetter?.owner ?? consumer.owner,
+        target: consumer.deadLetter?.alert ?? LOG_ROUTE,
+        severity: 'critical',
+        atMs,
+      }),
+    maskText: (consumer, text, data) => base.masks.of(consumer.on.name).text(text, data),
+    observer: createConsumerObserver({
+      kernel,
+      metrics,
+      events,
+      tracer,
+      integration,
+      history,
+      onDeadLetter: (consumer) => letters.add(consumer, 1),
+      onLetterResolved: ({ consumer, cause }) => {
+        letters.add(consumer, -1)
+        parts.onResolved(cause)?.catch((error: unknown) => {
+          kernel.log.warn({ problem: messageOf(error) }, 'an alert could not be resolved yet')
+        })
+      },
+    }),
+    modelHash: integration.model.hash,
+  }
+}
+
+/** Open dead letters per consumer, kept in memory for the gauges. */
+class OpenLetters {
+  readonly counts: Map<string, number> = new Map<string, number>()
+
+  add(consumer: string, change: number): void {
+    this.counts.set(consumer, Math.max(0, (this.counts.get(consumer) ?? 0) + change))
+  }
+
+  async load(store: Store, runners: ReadonlyMap<string, ConsumerRunner>): Promise<void> {
+    for (const name of runners.keys()) {
+      const where = [name, 'open']
+      this.counts.set(
+        name,
+        await store.count({ collection: 'deadLetters', index: 'byConsumer', where }),
+      )
+    }
+  }
+}
+
+function openRetention(
+  base: Foundations,
+  { alerts }: Alerting,
+  parts: { readonly runners: ReadonlyMap<string, ConsumerRunner>; readonly options: Opened },
+): Retention {
+  const { kernel, committer, metrics } = base
+  const { archive } = parts.options
+  const expired = metrics.counter(METRICS.expired)
+  return createRetention({
+    ...base,
+    runners: parts.runners,
+    ...(archive && { archive }),
+    onExpired: (count) => {
+      expired.with({ consumer: 'all' }).add(count)
+      const rows = alerts.raise({
+        kind: 'expired',
+        cause: 'retention/expired',
+        title: `${count} messages that an exception still needed were dropped by retention`,
+        owner: undefined,
+        target: LOG_ROUTE,
+        severity: 'critical',
+        atMs: kernel.clock.now(),
+      })
+      void committer.submit({ rows }).catch(() => undefined)
+    },
+  })
+}
+
+function openIngress(
+  base: Foundations,
+  parts: { readonly inbox: Inbox; readonly views: MessageViews },
+): Promise<Ingress> {
+  const { kernel, integration, committer, metrics, tracer, events } = base
+  return createIngress({
+    kernel,
+    integration,
+    inbox: parts.inbox,
+    committer,
+    metrics,
+    tracer,
+    outcomeOf: (position) => parts.views.outcomeOf(position),
+    onRefused: (refusal) => events.publish({ kind: 'refused', ...refusal }),
+  })
+}
+
+function openOverview(
+  base: Foundations,
+  { alerts }: Alerting,
+  parts: {
+    readonly inbox: Inbox
+    readonly runners: ReadonlyMap<string, ConsumerRunner>
+    readonly letters: OpenLetters
+  },
+): Omit<OverviewOptions, 'readiness'> {
+  const { kernel, metrics, transport, committer, integration } = base
+  const { runners } = parts
+  const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
+    atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
+  const openLetters = parts.letters.counts
+  registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters })
+  const model = integration.model.hash.slice(0, 12)
+  metrics.gauge(METRICS.build).with({ version: VERSION, model }).set(1)
+  return {
+    ...base,
+    inbox: parts.inbox,
+    runners,
+    alerts,
+    openLetters,
+    lagOf,
+    health: createHealth({ metrics, clock: kernel.clock }),
+    version: VERSION,
+  }
+}
+
+/** Masks by contract name; a contract without personal data masks nothing. */
+interface Masks {
+  of(contract: string): Masker
+}
+
+function createMasks(integration: Integration): Masks {
+  const nothing = createMasker([])
+  const byName = new Map(
+    [...integration.contracts.values()].map(
+      (contract) => [contract.name, createMasker(contract.pii)] as const,
+    ),
+  )
+  return { of: (contract) => byName.get(contract) ?? nothing }
+}

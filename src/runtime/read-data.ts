@@ -1,0 +1,47 @@
+import type { Consumer, Envelope, Integration } from '../contract/index.ts'
+import { JuncturaError, messageOf } from '../kernel/index.ts'
+import { compileValidator, evaluateUpcast, type UpcastPlan } from '../schema/index.ts'
+
+/** Reads a record's data as the version that a consumer asked for. */
+export type ReadData = (consumer: Consumer, envelope: Envelope, data: Uint8Array) => unknown
+
+/**
+ * Older data is lifted step by step. Newer data is given as it is when it is valid in the version
+ * asked for, as forward-compatible changes are; otherwise nobody can make it older.
+ *
+ * @throws JUNCTURA_DATA_UNREADABLE from the reader; a retry does not help, so it is permanent.
+ */
+export const createReadData = (integration: Integration): ReadData => {
+  const plans = new Map<string, UpcastPlan>()
+  for (const contract of integration.contracts.values()) {
+    const validators = new Map(
+      [...contract.versions].map(([version, schema]) => [
+        version,
+        compileValidator(schema, `${contract.kind} "${contract.name}".versions.${version}`),
+      ]),
+    )
+    plans.set(contract.name, { contract: contract.name, validators, upcast: contract.upcast })
+  }
+  return (consumer, envelope, data) => {
+    const { contractversion: from, type } = envelope
+    const asked = consumer.on.asked
+    const plan = plans.get(type)
+    try {
+      const value: unknown = JSON.parse(
+        Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8'),
+      )
+      if (from === asked || !plan) return value
+      if (from < asked) return evaluateUpcast(plan, { data: value, from, to: asked })
+      const verdict = plan.validators.get(asked)?.validate(value)
+      if (verdict?.ok === true) return value
+      throw unreadable(envelope, asked, 'it is newer, and not valid in the version asked for')
+    } catch (error) {
+      throw unreadable(envelope, asked, messageOf(error))
+    }
+  }
+}
+
+const unreadable = (envelope: Envelope, asked: number, problem: string): JuncturaError =>
+  new JuncturaError('JUNCTURA_DATA_UNREADABLE', {
+    details: { type: envelope.type, version: envelope.contractversion, asked, problem },
+  })

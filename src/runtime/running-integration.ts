@@ -1,0 +1,264 @@
+import type { ConsumerRunner } from '../consumer/index.ts'
+import type { Draft, Integration, Model } from '../contract/index.ts'
+import type { Ingress } from '../ingress/index.ts'
+import { JuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
+import type { Metrics } from '../observe/index.ts'
+import type { DeadLetterRow } from '../store/index.ts'
+import type { OperationCommand, OperationResult, Operator } from './commands.ts'
+import type { EventHub } from './events.ts'
+import { createOperations, refused } from './operations.ts'
+import { buildOverview, consumerStatuses } from './overview.ts'
+import { pageOf } from './paging.ts'
+import type { Pipeline } from './pipeline.ts'
+import type { Runtime } from './runtime-port.ts'
+import { retireConsumer } from './start-consumers.ts'
+import type {
+  AlertView,
+  ConsumerStatus,
+  DeadLetterGroup,
+  DeadLetterQuery,
+  DeadLetterView,
+  InvalidGroup,
+  InvalidQuery,
+  InvalidView,
+  MessagePage,
+  MessageQuery,
+  MessageView,
+  OperationView,
+  Overview,
+  Page,
+  PageQuery,
+  ReplayView,
+} from './views.ts'
+
+const GRACE_MS_DEFAULT = 10_000
+
+/**
+ * A pipeline at work.
+ *
+ * `starting` recovers what was in flight, one message at a time → `running` takes messages →
+ * `draining` takes none and finishes what runs → `closed`.
+ */
+export class RunningIntegration implements Runtime {
+  readonly integration: Integration
+  readonly model: Model
+  readonly kernel: Kernel
+  readonly metrics: Metrics
+  readonly events: EventHub
+  readonly ingress: Ingress
+  readonly startedAtMs: number
+  readonly #pipeline: Pipeline
+  readonly #operations: ReturnType<typeof createOperations>
+  #mode: 'starting' | 'running' | 'draining' | 'closed' = 'starting'
+  #closing: Promise<void> | undefined
+
+  constructor(pipeline: Pipeline) {
+    this.#pipeline = pipeline
+    this.integration = pipeline.integration
+    this.model = pipeline.integration.model
+    this.kernel = pipeline.kernel
+    this.metrics = pipeline.metrics
+    this.events = pipeline.events
+    this.ingress = pipeline.ingress
+    this.startedAtMs = pipeline.startedAtMs
+    const { store, committer, kernel, events } = pipeline
+    const handle = (command: OperationCommand, by: Operator): Promise<unknown> =>
+      this.#perform(command, by)
+    this.#operations = createOperations({ store, committer, kernel, events, handle })
+  }
+
+  async start(): Promise<void> {
+    const { runners, timers, retention, replays, notifier } = this.#pipeline
+    // What was in flight runs alone, before anything else: if it kills the process, it is known.
+    for (const runner of runners.values()) await runner.recover()
+    for (const runner of runners.values()) runner.start()
+    await timers.start()
+    retention.start()
+    await replays.resumeAll()
+    notifier.poke()
+    this.#mode = 'running'
+  }
+
+  isAlive(): boolean {
+    return this.#mode !== 'closed'
+  }
+
+  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] } {
+    const { committer } = this.#pipeline
+    const reasons: string[] = []
+    if (this.#mode !== 'running') reasons.push(`it is ${this.#mode}`)
+    if (committer.mode === 'failed')
+      reasons.push('the store is not trusted any more; restart the process')
+    else if (committer.lastError !== undefined) {
+      reasons.push(`the store refuses: ${messageOf(committer.lastError)}`)
+    }
+    return { ready: reasons.length === 0, reasons }
+  }
+
+  async publish(draft: Draft): Promise<string> {
+    return (await this.#pipeline.inbox.publish(draft)).id
+  }
+
+  async publishMany(drafts: readonly Draft[]): Promise<readonly string[]> {
+    return (await this.#pipeline.inbox.publishMany(drafts)).map(({ id }) => id)
+  }
+
+  overview(): Promise<Overview> {
+    return buildOverview({ ...this.#pipeline.overview, readiness: () => this.readiness() })
+  }
+
+  consumers(): Promise<readonly ConsumerStatus[]> {
+    return consumerStatuses({ ...this.#pipeline.overview, readiness: () => this.readiness() })
+  }
+
+  messages(query: MessageQuery): Promise<MessagePage> {
+    return this.#pipeline.views.search(query)
+  }
+
+  message(id: string): Promise<MessageView | undefined> {
+    return this.#pipeline.views.find(id)
+  }
+
+  deadLetters(query: DeadLetterQuery): Promise<Page<DeadLetterRow>> {
+    return this.#pipeline.deadLetters.list(query)
+  }
+
+  deadLetterGroups(): Promise<readonly DeadLetterGroup[]> {
+    return this.#pipeline.deadLetters.groups()
+  }
+
+  async deadLetter(id: string): Promise<DeadLetterView | undefined> {
+    const { store, views } = this.#pipeline
+    const row = await store.row('deadLetters', id)
+    if (!row) return undefined
+    const successors = row.parked
+      ? await store.count({
+          collection: 'successors',
+          index: 'byLane',
+          where: [`${row.consumer}\n${row.key}`],
+        })
+      : 0
+    return { ...row, successors, payload: await views.payloadAt(row.position) }
+  }
+
+  invalid(query: InvalidQuery): Promise<Page<InvalidView>> {
+    return this.#pipeline.invalid.list(query)
+  }
+
+  invalidGroups(): Promise<readonly InvalidGroup[]> {
+    return this.#pipeline.invalid.groups()
+  }
+
+  invalidOne(id: string): Promise<InvalidView | undefined> {
+    return this.#pipeline.invalid.one(id)
+  }
+
+  alerts(query: PageQuery & { readonly state?: AlertView['state'] }): Promise<Page<AlertView>> {
+    const scan = {
+      collection: 'alerts',
+      index: 'byState',
+      where: query.state === undefined ? [] : [query.state],
+      reverse: true,
+    } as const
+    return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
+  }
+
+  replays(query: PageQuery): Promise<Page<ReplayView>> {
+    const scan = { collection: 'replays', reverse: true } as const
+    return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
+  }
+
+  replay(id: string): Promise<ReplayView | undefined> {
+    return this.#pipeline.store.row('replays', id)
+  }
+
+  operations(query: PageQuery): Promise<Page<OperationView>> {
+    const scan = { collection: 'operations', index: 'byTime', reverse: true } as const
+    return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
+  }
+
+  operate(command: OperationCommand, by: Operator): Promise<OperationResult> {
+    return this.#operations.operate(command, by)
+  }
+
+  async #perform(command: OperationCommand, by: Operator): Promise<unknown> {
+    const { deadLetters, replays, invalid, alerts, committer } = this.#pipeline
+    switch (command.kind) {
+      case 'dead-letter.retry':
+        return deadLetters.retryMany(command)
+      case 'dead-letter.drop':
+        return deadLetters.dropMany(command, by.actor)
+      case 'replay.plan':
+      case 'replay.run':
+      case 'replay.pause':
+      case 'replay.resume':
+      case 'replay.abort':
+        return replays.handle(command, by.actor, by.reason)
+      case 'invalid.readmit':
+        return invalid.readmit(command)
+      case 'invalid.drop':
+        return invalid.drop(command)
+      case 'alert.acknowledge': {
+        const rows = alerts.acknowledge(command.id)
+        if (!rows)
+          throw new JuncturaError('JUNCTURA_NOT_FOUND', {
+            details: { what: 'open alert', id: command.id },
+          })
+        return committer.submit({ rows })
+      }
+      case 'consumer.pause':
+        return this.#consumer(command.name).pause()
+      case 'consumer.resume':
+        return this.#consumer(command.name).resume()
+      case 'consumer.retire':
+        return this.#retire(command.name)
+    }
+  }
+
+  #consumer(name: string): ConsumerRunner {
+    const runner = this.#pipeline.runners.get(name)
+    if (runner) return runner
+    throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
+  }
+
+  async #retire(name: string): Promise<unknown> {
+    const { runners, store, committer } = this.#pipeline
+    if (runners.has(name)) {
+      throw refused(`consumer ${name} is declared and runs`, 'take it out of the integration first')
+    }
+    const removed = await retireConsumer(store, committer, name)
+    if (removed === 0) {
+      throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
+    }
+    return { removed }
+  }
+
+  async idle(): Promise<void> {
+    for (const runner of this.#pipeline.runners.values()) await runner.idle()
+  }
+
+  close(graceMs: number = GRACE_MS_DEFAULT): Promise<void> {
+    this.#closing ??= this.#close(graceMs)
+    return this.#closing
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.#mode = 'draining'
+    const { runners, timers, retention, replays, notifier, inbox, committer, transport, store } =
+      this.#pipeline
+    await replays.close()
+    await retention.close()
+    await timers.close()
+    await Promise.all([...runners.values()].map((runner) => runner.close(graceMs)))
+    await notifier.close()
+    if (committer.mode === 'open') await inbox.close()
+    await committer.close()
+    await transport.close()
+    await store.close()
+    this.#mode = 'closed'
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

@@ -1,0 +1,146 @@
+import type * as Pg from 'pg'
+import type { QueryArrayConfig } from 'pg'
+import { assert, JuncturaError } from '../../kernel/index.ts'
+
+/** The part of the package `pg` that the driver uses. */
+export type PgModule = Pick<typeof Pg, 'Client' | 'Pool'>
+
+/** Statements of the driver itself; rows come as arrays, in the order of the columns. */
+export interface Session {
+  /** Statements without values; several may be separated by semicolons. Gives the last command. */
+  exec(sql: string): Promise<string>
+  rows(sql: string, ...values: readonly SqlInput[]): Promise<readonly SqlRow[]>
+  /** Number of rows that were written. */
+  run(sql: string, ...values: readonly SqlInput[]): Promise<number>
+}
+
+export type SqlInput =
+  | string
+  | number
+  | Uint8Array
+  | null
+  | readonly (string | number | Uint8Array | null)[]
+
+export type SqlRow = readonly unknown[]
+
+/** Where pg takes statements: one connection, or a pool of them. */
+export type Queryable = Pick<Pg.ClientBase, 'query'> | Pick<Pg.Pool, 'query'>
+
+/**
+ * The package is an optional peer: it is looked for when a PostgreSQL store is opened.
+ *
+ * @throws JUNCTURA_PEER_MISSING when it is not installed.
+ */
+export const loadPg = async (
+  load: () => Promise<PgModule> = () => import('pg'),
+): Promise<PgModule> => {
+  try {
+    return await load()
+  } catch (error) {
+    const missing =
+      error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND'
+    if (!missing) throw error
+    throw new JuncturaError('JUNCTURA_PEER_MISSING', {
+      cause: error,
+      details: { package: 'pg', feature: 'the PostgreSQL store' },
+    })
+  }
+}
+
+export const createSession = (queryable: Queryable): Session => {
+  const query = async (
+    text: string,
+    values: readonly SqlInput[],
+  ): Promise<{ readonly rows: readonly SqlRow[]; readonly rowCount: number | null }> => {
+    const config: QueryArrayConfig = { text, values: [...values], rowMode: 'array', types: TYPES }
+    return await queryable.query(config)
+  }
+  return {
+    async exec(sql) {
+      const result: unknown = await queryable.query(sql)
+      const last: unknown = Array.isArray(result) ? result.at(-1) : result
+      const command = typeof last === 'object' && last !== null && 'command' in last && last.command
+      return typeof command === 'string' ? command : ''
+    },
+    rows: async (sql, ...values) => (await query(sql, values)).rows,
+    run: async (sql, ...values) => (await query(sql, values)).rowCount ?? 0,
+  }
+}
+
+/**
+ * How values are read, the same for the driver and for the user's statements: whole numbers as
+ * numbers while they are exact, `numeric` and everything that has no form in SqlValue as text.
+ */
+export const TYPES: Pg.CustomTypesConfig = {
+  getTypeParser: (oid: number) => PARSERS[oid] ?? asIs,
+}
+
+const asIs = (text: string): string => text
+
+const integer = (text: string): number | bigint => {
+  const value = Number(text)
+  return Number.isSafeInteger(value) ? value : BigInt(text)
+}
+
+const bytea = (text: string): Uint8Array => {
+  assert(text.startsWith('\\x'), 'bytea_output is hex, which is the default of PostgreSQL')
+  return Buffer.from(text.slice(2), 'hex')
+}
+
+/** By the object id of the type, which PostgreSQL keeps for good. */
+const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
+  16: (text) => text === 't',
+  17: bytea,
+  20: integer,
+  21: Number,
+  23: Number,
+  26: Number,
+  700: Number,
+  701: Number,
+}
+
+export const integerAt = (row: SqlRow | undefined, column: number): number => {
+  const value = row?.[column]
+  assert(typeof value === 'number', `column ${column} holds a number`)
+  return value
+}
+
+export const textAt = (row: SqlRow | undefined, column: number): string => {
+  const value = row?.[column]
+  assert(typeof value === 'string', `column ${column} holds text`)
+  return value
+}
+
+export const bytesAt = (row: SqlRow | undefined, column: number): Uint8Array => {
+  const value = row?.[column]
+  assert(value instanceof Uint8Array, `column ${column} holds bytes`)
+  return value
+}
+
+/** Cuts rows into statements of bounded size; at least one row each. */
+export const chunksOf = <T>(
+  items: readonly T[],
+  { rowsMax, bytesMax, bytesOf }: ChunkOptions<T>,
+): readonly (readonly T[])[] => {
+  const chunks: T[][] = []
+  let chunk: T[] = []
+  let bytes = 0
+  for (const item of items) {
+    const size = bytesOf(item)
+    if (chunk.length > 0 && (chunk.length >= rowsMax || bytes + size > bytesMax)) {
+      chunks.push(chunk)
+      chunk = []
+      bytes = 0
+    }
+    chunk.push(item)
+    bytes += size
+  }
+  if (chunk.length > 0) chunks.push(chunk)
+  return chunks
+}
+
+export interface ChunkOptions<T> {
+  readonly rowsMax: number
+  readonly bytesMax: number
+  readonly bytesOf: (item: T) => number
+}

@@ -1,0 +1,82 @@
+import { type Clock, JuncturaError, must, type Random } from '../../kernel/index.ts'
+import { bytesAt, type Connection, integerAt } from './connection.ts'
+import { addPartition, LOG_SCHEMA } from './log-layout.ts'
+import { transaction } from './log-writer.ts'
+import { createStateTables } from './state-tables.ts'
+import { MIGRATIONS_SCHEMA } from './user-migrations.ts'
+
+/**
+ * Version of the layout, kept in the file's `user_version`. A change that an older release cannot
+ * read raises it, and `openFormat` then gets a step from each format before; the fixtures in
+ * test/upgrade/ hold a store of every format that was ever released.
+ */
+export const STORE_FORMAT = 1
+
+/** 'JUNC': marks the file as ours. */
+const APPLICATION_ID = 0x4a554e43
+
+export interface OpenFormat {
+  readonly writer: Connection
+  readonly file: string
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/**
+ * Creates the layout in an empty file, or checks it and adds what the catalogue has anew.
+ *
+ * @throws JUNCTURA_STORE_FORMAT when a newer release wrote it.
+ * @throws JUNCTURA_STORE_DAMAGED when the file is not one of ours.
+ */
+export const openFormat = ({ writer, file, clock, random }: OpenFormat): void => {
+  const tables = integerAt(firstOf(writer, 'SELECT count(*) FROM sqlite_schema'), 0)
+  if (tables === 0) {
+    createLayout(writer, clock.now(), random)
+    return
+  }
+  checkFormat(writer, file)
+  transaction(writer, () => createStateTables(writer))
+}
+
+/** @throws as `openFormat`. */
+export const checkFormat = (connection: Connection, file: string): void => {
+  const format = integerAt(firstOf(connection, 'PRAGMA user_version'), 0)
+  const application = integerAt(firstOf(connection, 'PRAGMA application_id'), 0)
+  if (application !== APPLICATION_ID || format < 1) {
+    throw new JuncturaError('JUNCTURA_STORE_DAMAGED', {
+      details: { file, problem: 'it is a database, but not a store of Junctura' },
+    })
+  }
+  if (format > STORE_FORMAT) {
+    throw new JuncturaError('JUNCTURA_STORE_FORMAT', {
+      details: { file, format, known: STORE_FORMAT },
+    })
+  }
+}
+
+/** The secret of the fingerprints, made when the store was. */
+export const storeSecret = (connection: Connection): Uint8Array =>
+  bytesAt(firstOf(connection, "SELECT value FROM junctura_store WHERE name = 'secret'"), 0)
+
+/** Layout without partitions, in a transaction that the caller has open. */
+export const createTables = (writer: Connection, secret: Uint8Array): void => {
+  writer.db.exec(`
+    CREATE TABLE junctura_store (name TEXT PRIMARY KEY NOT NULL, value BLOB) WITHOUT ROWID;
+    ${LOG_SCHEMA}
+    ${MIGRATIONS_SCHEMA}
+    PRAGMA application_id = ${APPLICATION_ID};
+    PRAGMA user_version = ${STORE_FORMAT};
+  `)
+  writer.run("INSERT INTO junctura_store (name, value) VALUES ('secret', ?)", secret)
+  createStateTables(writer)
+}
+
+function createLayout(writer: Connection, nowMs: number, random: Random): void {
+  transaction(writer, () => {
+    createTables(writer, random.bytes(32))
+    addPartition(writer, { id: 1, firstPosition: 1, createdAtMs: nowMs })
+  })
+}
+
+const firstOf = (connection: Connection, sql: string): ReturnType<Connection['rows']>[number] =>
+  must(connection.first(sql), 'the store answers about itself')

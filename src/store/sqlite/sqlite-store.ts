@@ -1,0 +1,346 @@
+import { mkdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Features, SqlMigration } from '../../contract/index.ts'
+import {
+  type Clock,
+  isJuncturaError,
+  JuncturaError,
+  LIMITS,
+  type Logger,
+  messageOf,
+  type Random,
+  silentLogger,
+} from '../../kernel/index.ts'
+import type { CollectionName, Row } from '../catalogue.ts'
+import type {
+  BackwardsQuery,
+  KeyedRow,
+  LogPage,
+  LogPartition,
+  LogQuery,
+  RowWrite,
+  ScanQuery,
+  Store,
+  StoredRecord,
+  StoreProblem,
+  Unit,
+  UnitOutcome,
+} from '../store.ts'
+import { encodeRow, failedCommit } from '../unit-check.ts'
+import { ClaimTables } from './claim-tables.ts'
+import { type Connection, openConnection, setUpReader, setUpWriter } from './connection.ts'
+import { openFormat, storeSecret } from './format.ts'
+import { LogPartitions } from './log-partitions.ts'
+import { LogReader } from './log-reader.ts'
+import { LogWriter } from './log-writer.ts'
+import { storeErrorOf, type StorePhase } from './sqlite-errors.ts'
+import { StateReader, StateWriter } from './state-tables.ts'
+import { type CheckedParts, checkAtStart, checkNotHalfRepaired, checkWhole } from './store-check.ts'
+import { acquireStoreLock, type StoreLock } from './store-lock.ts'
+import { LostCommit, UnitWriter } from './unit-writer.ts'
+import { applyMigrations } from './user-migrations.ts'
+import { createUserStatements } from './user-statements.ts'
+import { checkWal } from './wal-check.ts'
+
+export interface SqliteStoreOptions {
+  /** Holds `junctura.db`; made when it is missing. */
+  readonly directory: string
+  readonly clock: Clock
+  readonly random: Random
+  /** @default a logger that writes nothing */
+  readonly log?: Logger
+  /**
+   * A part of the log is closed at this size, in bytes. @default 67_108_864
+   * @minimum 1
+   */
+  readonly partitionBytesMax?: number
+  /**
+   * ... and at this age, in milliseconds. @default 86_400_000
+   * @minimum 1
+   */
+  readonly partitionMs?: number
+  /** The database file grows no larger; then JUNCTURA_STORE_FULL. @default no limit but the disk */
+  readonly fileBytesMax?: number
+  /** A store up to this size is verified wholly at start. @default 67_108_864 */
+  readonly startCheckBytesMax?: number
+}
+
+/** One process writes, any number reads; one transaction over log, state and the user's tables. */
+export const SQLITE_FEATURES: Features = {
+  engine: 'sqlite',
+  durability: 'fsync',
+  unitOfOrder: 'key',
+  transactions: true,
+  multiProcess: false,
+  sql: 'sqlite',
+  recordBytesMax: LIMITS.recordBytesMax,
+}
+
+/**
+ * Opens the store in a directory, or makes it. It is locked for this process until `close` or the
+ * end of the process; other processes may read `junctura.db` meanwhile with any SQLite client.
+ *
+ * @throws JUNCTURA_STORE_LOCKED when another process has it.
+ * @throws JUNCTURA_STORE_FORMAT when a newer release wrote it.
+ * @throws JUNCTURA_STORE_DAMAGED when a file is damaged; it is left as it is.
+ * @throws JUNCTURA_STORE_FULL or JUNCTURA_STORE_FAILED when the directory cannot be used.
+ */
+export const createSqliteStore = async (options: SqliteStoreOptions): Promise<Store> => {
+  const { directory, clock, log = silentLogger } = options
+  const file = join(directory, 'junctura.db')
+  let lock: StoreLock | undefined
+  const connections: Connection[] = []
+  try {
+    mkdirSync(directory, { recursive: true })
+    lock = acquireStoreLock(directory)
+    checkNotHalfRepaired(file)
+    const torn = checkWal(file)
+    if (torn > 0) log.warn({ file, torn }, 'an unfinished write at the end was dropped')
+    const writer = openConnection({ file })
+    connections.push(writer)
+    setUpWriter(writer)
+    limitFile(writer, options.fileBytesMax)
+    openFormat({ ...options, writer, file })
+    const reader = openConnection({ file, readOnly: true })
+    connections.unshift(reader)
+    setUpReader(reader.db)
+    const partitions = new LogPartitions(writer)
+    const claims = new ClaimTables(writer, storeSecret(writer))
+    const { partitionBytesMax = LIMITS.partitionBytesMax, partitionMs = LIMITS.partitionMs } =
+      options
+    const logWriter = new LogWriter({ writer, partitions, partitionBytesMax, partitionMs })
+    const stateWriter = new StateWriter(writer)
+    const user = createUserStatements(writer.db)
+    const parts: StoreParts = {
+      file,
+      directory,
+      clock,
+      lock,
+      reader,
+      writer,
+      partitions,
+      claims,
+      logWriter,
+      stateWriter,
+      log: new LogReader({ reader, partitions, clock, file }),
+      state: new StateReader(reader, file),
+      unitWriter: new UnitWriter({ clock, writer, logWriter, stateWriter, claims, user }),
+    }
+    await claims.load(clock, file)
+    await checkAtStart(parts, options.startCheckBytesMax ?? LIMITS.startCheckBytesMax)
+    return new SqliteStore(parts)
+  } catch (error) {
+    for (const connection of connections) connection.close()
+    lock?.release()
+    throw storeErrorOf(error, file, 'write')
+  }
+}
+
+function limitFile({ db, first }: Connection, bytesMax: number | undefined): void {
+  const pageBytes = first('PRAGMA page_size')?.[0]
+  if (bytesMax === undefined || typeof pageBytes !== 'number') return
+  db.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(bytesMax / pageBytes))}`)
+}
+
+interface StoreParts extends CheckedParts {
+  readonly writer: Connection
+  readonly lock: StoreLock
+  readonly logWriter: LogWriter
+  readonly stateWriter: StateWriter
+  readonly unitWriter: UnitWriter
+}
+
+/**
+ * Modes: `open`; `failed` after a commit whose outcome is unknown or a file that is damaged, when
+ * nothing more is written; `closed`. Whatever writes goes one after the other through `#exclusive`.
+ * Reads go over a connection of their own and see what is committed, also while a transaction
+ * waits for the user's statements.
+ */
+class SqliteStore implements Store {
+  readonly features: Features = SQLITE_FEATURES
+  readonly #parts: StoreParts
+  #mode: 'open' | 'failed' | 'closed' = 'open'
+  #failure: unknown
+  #tail: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts
+  }
+
+  commit(
+    units: readonly Unit[],
+    finish?: (outcomes: readonly UnitOutcome[]) => readonly RowWrite[],
+  ): Promise<readonly UnitOutcome[]> {
+    return this.#exclusive(async () => {
+      const { writer, logWriter, claims, stateWriter, clock, unitWriter } = this.#parts
+      let phase: StorePhase = 'commit'
+      try {
+        logWriter.rotateIfDue(clock.now())
+        phase = 'write'
+        writer.run('BEGIN IMMEDIATE')
+        const outcomes: UnitOutcome[] = []
+        for (const unit of units) {
+          const { tx } = unit
+          outcomes.push(tx ? await unitWriter.withStatements(unit, tx) : unitWriter.write(unit))
+        }
+        for (const row of finish?.(outcomes) ?? []) stateWriter.put(encodeRow(row))
+        claims.write()
+        phase = 'commit'
+        writer.run('COMMIT')
+        logWriter.settle()
+        claims.settle()
+        return outcomes
+      } catch (error) {
+        throw this.#rolledBack(error, phase)
+      }
+    })
+  }
+
+  readLog(query: LogQuery): Promise<LogPage> {
+    return this.#read(() => this.#parts.log.page(query))
+  }
+
+  readLogBackwards(query: BackwardsQuery): Promise<readonly StoredRecord[]> {
+    return this.#read(() => this.#parts.log.backwards(query))
+  }
+
+  recordAt(position: number): Promise<StoredRecord | undefined> {
+    return this.#read(() => this.#parts.log.at(position))
+  }
+
+  headPosition(): Promise<number> {
+    return this.#read(() => this.#parts.partitions.head)
+  }
+
+  claimedPosition(scope: string, key: string): Promise<number | undefined> {
+    return this.#read(() =>
+      this.#parts.claims.committed(scope, key, this.#parts.clock.now()),
+    )
+  }
+
+  row<C extends CollectionName>(collection: C, key: string): Promise<Row<C> | undefined> {
+    return this.#read(() => this.#parts.state.row(collection, key))
+  }
+
+  scan<C extends CollectionName>(query: ScanQuery<C>): Promise<readonly KeyedRow<C>[]> {
+    return this.#read(() => this.#parts.state.scan(query))
+  }
+
+  count<C extends CollectionName>(
+    query: Pick<ScanQuery<C>, 'collection' | 'index' | 'where'>,
+  ): Promise<number> {
+    return this.#read(() => this.#parts.state.count(query))
+  }
+
+  partitions(): Promise<readonly LogPartition[]> {
+    return this.#read(() => this.#parts.partitions.list())
+  }
+
+  dropPartition(id: number): Promise<void> {
+    return this.#write(() => {
+      this.#parts.log.forget(id)
+      this.#parts.logWriter.drop(id)
+    })
+  }
+
+  expireClaims(nowMs: number): Promise<void> {
+    return this.#write(() => this.#parts.claims.expire(nowMs))
+  }
+
+  migrate(tables: readonly SqlMigration[]): Promise<void> {
+    const { writer, clock } = this.#parts
+    return this.#write(() => applyMigrations(writer, tables, clock.now()))
+  }
+
+  check(): Promise<readonly StoreProblem[]> {
+    return this.#read(() => checkWhole(this.#parts))
+  }
+
+  sizeBytes(): Promise<number | undefined> {
+    const { file } = this.#parts
+    return this.#read(
+      () => statSync(file).size + (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0),
+    )
+  }
+
+  async close(): Promise<void> {
+    if (this.#mode === 'closed') return
+    this.#mode = 'closed'
+    await this.#tail
+    const { reader, writer, lock } = this.#parts
+    // The last connection that closes folds the write-ahead log into the file: the writer.
+    reader.close()
+    writer.close()
+    lock.release()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #rolledBack(error: unknown, phase: StorePhase): JuncturaError {
+    const { writer, logWriter, claims } = this.#parts
+    logWriter.discard()
+    claims.discard()
+    try {
+      // The engine has already rolled back after some failures, such as a full disk.
+      if (writer.db.isTransaction) writer.run('ROLLBACK')
+    } catch (rollbackError) {
+      const details = { problem: `it could not be rolled back: ${messageOf(rollbackError)}` }
+      return this.#failed(
+        new JuncturaError('JUNCTURA_STORE_UNKNOWN', { details, cause: error }),
+        phase,
+      )
+    }
+    const cause = error instanceof LostCommit ? error.cause : error
+    return failedCommit(this.#failed(cause, phase))
+  }
+
+  /** Ours of the engine's error; after some the store is not written again. */
+  #failed(error: unknown, phase: StorePhase): JuncturaError {
+    const failure = storeErrorOf(error, this.#parts.file, phase)
+    const over =
+      isJuncturaError(failure, 'JUNCTURA_STORE_UNKNOWN') ||
+      isJuncturaError(failure, 'JUNCTURA_STORE_DAMAGED')
+    if (over && this.#mode === 'open') {
+      this.#mode = 'failed'
+      this.#failure = failure
+    }
+    return failure
+  }
+
+  /** Work with transactions of its own. */
+  #write(work: () => void): Promise<void> {
+    return this.#exclusive(() => {
+      try {
+        work()
+        return Promise.resolve()
+      } catch (error) {
+        return Promise.reject(this.#failed(error, 'commit'))
+      }
+    })
+  }
+
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#mode === 'closed') return Promise.reject(closedError())
+    const result = this.#tail.then(() => {
+      if (this.#mode !== 'failed') return work()
+      const details = { problem: messageOf(this.#failure) }
+      throw new JuncturaError('JUNCTURA_STORE_UNKNOWN', { details, cause: this.#failure })
+    })
+    this.#tail = result.catch(() => undefined)
+    return result
+  }
+
+  async #read<T>(work: () => T | Promise<T>): Promise<T> {
+    if (this.#mode === 'closed') throw closedError()
+    try {
+      return await work()
+    } catch (error) {
+      throw storeErrorOf(error, this.#parts.file, 'read')
+    }
+  }
+}
+
+const closedError = (): JuncturaError =>
+  new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })

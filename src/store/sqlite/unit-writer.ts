@@ -1,0 +1,116 @@
+import { type Clock, JuncturaError } from '../../kernel/index.ts'
+import { runTx } from '../run-tx.ts'
+import type { Unit, UnitOutcome } from '../store.ts'
+import { type CheckedWork, checkClaims, checkWork } from '../unit-check.ts'
+import type { ClaimTables } from './claim-tables.ts'
+import type { Connection } from './connection.ts'
+import type { LogWriter } from './log-writer.ts'
+import type { StateWriter } from './state-tables.ts'
+import type { UserStatements } from './user-statements.ts'
+
+export interface UnitWriterOptions {
+  readonly clock: Clock
+  readonly writer: Connection
+  readonly logWriter: LogWriter
+  readonly stateWriter: StateWriter
+  readonly claims: ClaimTables
+  readonly user: UserStatements
+}
+
+/** A failure that no longer belongs to one unit: the whole transaction has to be rolled back. */
+export class LostCommit extends Error {
+  constructor(cause: unknown) {
+    super('the commit is lost', { cause })
+  }
+}
+
+/**
+ * Writes one unit into the transaction that is open. Everything that can be refused is checked
+ * before the first write, so that only the user's statements need a savepoint, which would cost as
+ * much as the append.
+ */
+export class UnitWriter {
+  readonly #options: UnitWriterOptions
+
+  constructor(options: UnitWriterOptions) {
+    this.#options = options
+  }
+
+  /** @throws LostCommit when the engine fails. */
+  write(unit: Unit): UnitOutcome {
+    const refused = this.#refusal(unit)
+    if (refused) return refused
+    let work: CheckedWork
+    try {
+      work = checkWork(unit)
+      checkClaims(unit, work.appends.length)
+    } catch (error) {
+      return { status: 'failed', error }
+    }
+    return this.#apply(unit, work)
+  }
+
+  /**
+   * The callback's statements under a savepoint; then what the unit and the callback append.
+   *
+   * @throws LostCommit when the engine fails.
+   */
+  async withStatements(unit: Unit, tx: NonNullable<Unit['tx']>): Promise<UnitOutcome> {
+    const { clock, writer, user } = this.#options
+    const refused = this.#refusal(unit)
+    if (refused) return refused
+    let work: CheckedWork
+    try {
+      work = checkWork(unit)
+    } catch (error) {
+      return { status: 'failed', error }
+    }
+    writer.run('SAVEPOINT junctura_unit')
+    const ran = await runTx({ clock, database: user.database, callback: tx })
+    const lost = user.takeEngineFailure()
+    if (lost) throw new LostCommit(lost.error)
+    if (!writer.db.isTransaction) throw new LostCommit(endedTransaction())
+    try {
+      if (ran.status === 'failed') throw ran.error
+      work = joined(work, checkWork(ran.value ?? {}))
+      checkClaims(unit, work.appends.length)
+    } catch (error) {
+      writer.run('ROLLBACK TO junctura_unit')
+      writer.run('RELEASE junctura_unit')
+      return { status: 'failed', error }
+    }
+    writer.run('RELEASE junctura_unit')
+    return this.#apply(unit, work)
+  }
+
+  #refusal(unit: Unit): UnitOutcome | undefined {
+    const { claims, stateWriter, clock } = this.#options
+    const conflict = unit.claims && claims.conflict(unit.claims, clock.now())
+    if (conflict) return { status: 'duplicate', ...conflict }
+    const guard = unit.guards?.findIndex((candidate) => !stateWriter.holds(candidate)) ?? -1
+    return guard < 0 ? undefined : { status: 'guarded', guard }
+  }
+
+  #apply(unit: Unit, work: CheckedWork): UnitOutcome {
+    const { logWriter, stateWriter, claims, clock } = this.#options
+    const positions: number[] = []
+    try {
+      for (const append of work.appends) positions.push(logWriter.append(append))
+      for (const row of work.rows) stateWriter.put(row)
+    } catch (error) {
+      throw new LostCommit(error)
+    }
+    if (unit.claims) claims.hold(unit.claims, positions, clock.now())
+    return { status: 'committed', positions }
+  }
+}
+
+const joined = (own: CheckedWork, returned: CheckedWork): CheckedWork => ({
+  appends: [...own.appends, ...returned.appends],
+  rows: [...own.rows, ...returned.rows],
+})
+
+const endedTransaction = (): JuncturaError =>
+  new JuncturaError('JUNCTURA_STORE_FAILED', {
+    details: { problem: 'a statement of ctx.tx ended the transaction of the whole group' },
+  })
