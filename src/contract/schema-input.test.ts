@@ -121,6 +121,7 @@ describe('the inferred type', () => {
     expectTypeOf<InferSchema<typeof valibotSchema>>().toEqualTypeOf<{ a?: number | undefined }>()
     expectTypeOf(zodSchema).toExtend<SchemaInput>()
     expectTypeOf(valibotSchema).toExtend<SchemaInput>()
+    expect(toJsonSchema(zodSchema, 'f')).toMatchObject({ required: ['a'] })
   })
 
   test('is the given type for jsonSchema, and unknown for a bare raw schema', () => {

@@ -40,9 +40,9 @@ export type SchemaInput = StandardJsonSchema | JsonSchema
 /**
  * The type of a value on the wire.
  *
- * For a library's schema this is its input type, not its output: what is stored, replayed and handed
- * to consumers is the message as the partner sent it, so defaults, coercions and transforms of the
- * library do not run. A raw JSON Schema infers `unknown` unless `jsonSchema` gave it a type.
+ * For a library's schema this is its input type, not its output: what is stored, replayed and
+ * handed to consumers is the message as the partner sent it, so defaults, coercions and transforms
+ * of the library do not run. A raw JSON Schema infers `unknown` unless `jsonSchema` gave it a type.
  */
 export type InferSchema<S> = S extends {
   readonly '~standard': { readonly types?: infer Types }

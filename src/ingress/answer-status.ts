@@ -47,14 +47,8 @@ export const answerStatus = async (crossing: Crossing, id: string): Promise<Ingr
 }
 
 async function outcomeOf({ context }: Crossing, status: MessageStatus): Promise<string> {
-  switch (status.border) {
-    case 'events':
-      return (await context.outcomeOf?.(status)) ?? 'stored'
-    case 'transform-failed':
-      return (await context.outcomeOf?.(status)) ?? 'held'
-    case 'no-event':
-      return 'delivered'
-    case 'duplicate-fact':
-      return 'duplicate'
-  }
+  if (status.border === 'duplicate-fact') return 'duplicate'
+  if (status.border === 'no-event') return 'delivered'
+  const idle = status.border === 'events' ? 'stored' : 'held'
+  return (await context.outcomeOf?.(status)) ?? idle
 }

@@ -1,3 +1,4 @@
+import type { Transform } from 'node:stream'
 import {
   createBrotliDecompress,
   createGunzip,
@@ -12,15 +13,15 @@ export type Decompressed =
   /** A wrong checksum, an early end, or something after the end. */
   | { readonly kind: 'damaged' }
 
-const DECODERS = {
+export type ContentEncoding = 'gzip' | 'x-gzip' | 'deflate' | 'br' | 'zstd'
+
+const DECODERS: Readonly<Record<ContentEncoding, () => Transform & { bytesWritten: number }>> = {
   gzip: createGunzip,
   'x-gzip': createGunzip,
   deflate: createInflate,
   br: createBrotliDecompress,
   zstd: createZstdDecompress,
-} as const
-
-export type ContentEncoding = keyof typeof DECODERS
+}
 
 export const CONTENT_ENCODINGS: readonly string[] = ['gzip', 'deflate', 'br', 'zstd']
 

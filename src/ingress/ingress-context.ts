@@ -106,7 +106,10 @@ export const countRefusal = (
 ): void => {
   const webhook = place.desk?.webhook.name
   const { reason, status, code, why } = refusal
-  context.metrics.counter(METRICS.refused).with({ webhook: webhook ?? 'none', reason }).add()
+  context.metrics
+    .counter(METRICS.refused)
+    .with({ webhook: webhook ?? 'none', reason })
+    .add()
   context.onRefused?.({
     webhook,
     status,

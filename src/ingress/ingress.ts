@@ -73,7 +73,8 @@ class Border implements Ingress {
     this.#committer = options.committer
     this.#findRoute = createRouteFinder(webhooks)
     this.#desks = new Map(webhooks.map((hook) => [hook.name, openIngressDesk(hook, metrics)]))
-    this.#gate = ratePerAddress && createRateGate(resolveRateLimit(ratePerAddress, 'ratePerAddress'))
+    this.#gate =
+      ratePerAddress && createRateGate(resolveRateLimit(ratePerAddress, 'ratePerAddress'))
     this.#context = {
       kernel,
       inbox: options.inbox,
@@ -183,7 +184,8 @@ class Border implements Ingress {
     const method = route.kind === 'message' ? 'GET' : 'POST'
     if (request.method === method) return undefined
     const allow = `${method}, OPTIONS`
-    if (request.method === 'OPTIONS') return { status: 204, headers: { allow }, body: '', close: true }
+    if (request.method === 'OPTIONS')
+      return { status: 204, headers: { allow }, body: '', close: true }
     return this.#refuse(request, desk, {
       code: 'JUNCTURA_METHOD_NOT_ALLOWED',
       reason: 'method',
@@ -224,11 +226,7 @@ class Border implements Ingress {
   }
 
   /** Whatever was thrown: nothing was stored, and the sender is told whether to try again. */
-  #failed(
-    request: IngressRequest,
-    desk: IngressDesk | undefined,
-    error: unknown,
-  ): IngressResponse {
+  #failed(request: IngressRequest, desk: IngressDesk | undefined, error: unknown): IngressResponse {
     const isKnown = isJuncturaError(error) && ERROR_CODES[error.code].status !== 500
     const code = isKnown ? error.code : 'JUNCTURA_INTERNAL'
     const response = problemOfError(code, retryAfterS(this.#context, 2))

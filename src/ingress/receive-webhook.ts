@@ -208,7 +208,10 @@ async function refuseContent(
   }
   const invalid: InvalidRequest = { request, reason: check.reason, version, errors }
   const kept = await crossing.context.inbox.keepInvalid(invalid)
-  return problem(code, { ...options, ...(kept.id !== undefined && { members: { keptAs: kept.id } }) })
+  return problem(code, {
+    ...options,
+    ...(kept.id !== undefined && { members: { keptAs: kept.id } }),
+  })
 }
 
 const JSON_HEADERS = { 'content-type': 'application/json' } as const
@@ -216,25 +219,17 @@ const JSON_HEADERS = { 'content-type': 'application/json' } as const
 /** The statuses of success are those that the scheme's sender expects. */
 function answer(crossing: Crossing, result: AcceptResult): IngressResponse {
   const expected = crossing.desk.webhook.verify.answer
-  switch (result.kind) {
-    case 'accepted':
-      return success(expected.accepted, result.id, 'accepted')
-    case 'duplicate':
-      return success(expected.duplicate, result.id, 'duplicate')
-    case 'conflict':
-      return problem('JUNCTURA_KEY_CONFLICT', {
-        members: {
-          ...(result.id !== undefined && { conflictsWith: result.id }),
-          ...(result.invalidId !== undefined && { keptAs: result.invalidId }),
-        },
-      })
-    case 'in-flight':
-      return turnAway(crossing, 'JUNCTURA_KEY_IN_FLIGHT', {
-        reason: 'in-flight',
-        close: false,
-        retryAfterS: 1,
-      })
+  if (result.kind === 'accepted') return success(expected.accepted, result.id, 'accepted')
+  if (result.kind === 'duplicate') return success(expected.duplicate, result.id, 'duplicate')
+  if (result.kind === 'in-flight') {
+    const options = { reason: 'in-flight', close: false, retryAfterS: 1 } as const
+    return turnAway(crossing, 'JUNCTURA_KEY_IN_FLIGHT', options)
   }
+  const members = {
+    ...(result.id !== undefined && { conflictsWith: result.id }),
+    ...(result.invalidId !== undefined && { keptAs: result.invalidId }),
+  }
+  return problem('JUNCTURA_KEY_CONFLICT', { members })
 }
 
 const success = (status: number, id: string | undefined, word: string): IngressResponse => ({

@@ -144,4 +144,16 @@ export const LIMITS = {
   userStatementsMax: 500,
   /** Tables of expired idempotency keys dropped in one call; each drop holds the loop. */
   claimTablesDroppedMax: 2,
+  /** Rows and bytes of one statement to PostgreSQL; a commit with more takes several. */
+  sqlRowsMax: 1_000,
+  sqlBytesMax: 16_777_216,
+  /** Connections of one process to PostgreSQL that read; one more writes. */
+  postgresReadersMax: 4,
+  /** A statement of the user's own may wait for a lock, and run: the whole group commit waits. */
+  sqlLockWaitMs: 5_000,
+  sqlStatementMs: 30_000,
+  /** After this without renewal, another process may take the PostgreSQL store over. */
+  writerLeaseMs: 10_000,
+  /** Runs of one group commit that another transaction stood in the way of. */
+  commitTriesMax: 3,
 } as const

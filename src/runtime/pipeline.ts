@@ -16,7 +16,13 @@ import {
   type Metrics,
   type Tracer,
 } from '../observe/index.ts'
-import { createMasker, type Masker } from '../security/index.ts'
+import {
+  createMasker,
+  type DevelopmentValue,
+  type Masker,
+  resolveSecrets,
+  type SigningKey,
+} from '../security/index.ts'
 import {
   type Committer,
   createCommitter,
@@ -45,6 +51,7 @@ import { createRetention, type Retention } from './retention.ts'
 import { loadConsumers } from './start-consumers.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
+import type { MessageStatus } from './views.ts'
 
 /**
  * The path of a message, in order:
@@ -61,6 +68,8 @@ import { VERSION } from './version.ts'
 export interface Pipeline extends Foundations, Alerting {
   readonly inbox: Inbox
   readonly ingress: Ingress
+  /** Secrets that stand in for unset variables, to be printed. */
+  readonly developmentSecrets: readonly DevelopmentValue[]
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly deadLetters: DeadLetters
   readonly replays: Replays
@@ -121,13 +130,13 @@ export const buildPipeline = async (
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
   const retention = openRetention(base, alerting, { runners, options })
-  const ingress = await openIngress(base, { inbox, views })
+  const border = await openIngress(base, { inbox, views })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
     ...base,
     ...alerting,
     inbox,
-    ingress,
+    ...border,
     runners,
     deadLetters,
     replays,
@@ -327,21 +336,41 @@ function openRetention(
   })
 }
 
-function openIngress(
+async function openIngress(
   base: Foundations,
   parts: { readonly inbox: Inbox; readonly views: MessageViews },
-): Promise<Ingress> {
+): Promise<{
+  readonly ingress: Ingress
+  readonly developmentSecrets: readonly DevelopmentValue[]
+}> {
   const { kernel, integration, committer, metrics, tracer, events } = base
-  return createIngress({
+  const { webhooks } = integration
+  const keys = new Map<string, readonly SigningKey[]>()
+  const developmentSecrets: DevelopmentValue[] = []
+  for (const hook of webhooks) {
+    const resolved = await resolveSecrets(kernel, hook.verify)
+    keys.set(hook.name, resolved.keys)
+    developmentSecrets.push(...resolved.developmentValues)
+  }
+  const ingress = createIngress({
     kernel,
-    integration,
+    webhooks,
     inbox: parts.inbox,
     committer,
+    keysOf: (hook) => keys.get(hook.name) ?? [],
     metrics,
     tracer,
-    outcomeOf: (position) => parts.views.outcomeOf(position),
-    onRefused: (refusal) => events.publish({ kind: 'refused', ...refusal }),
+    outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
+    onRefused: ({ webhook, status, code, reason }) =>
+      events.publish({ kind: 'refused', webhook: webhook ?? '', status, code, reason }),
   })
+  return { ingress, developmentSecrets }
+}
+
+/** What a sender is told: nothing of who consumes, only whether it is through. */
+function outcomeFor(status: MessageStatus): 'pending' | 'delivered' | 'held' {
+  if (status === 'pending' || status === 'retrying') return 'pending'
+  return status === 'dead' || status === 'parked' || status === 'dropped' ? 'held' : 'delivered'
 }
 
 function openOverview(

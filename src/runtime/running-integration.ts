@@ -47,6 +47,7 @@ export class RunningIntegration implements Runtime {
   readonly events: EventHub
   readonly ingress: Ingress
   readonly startedAtMs: number
+  readonly developmentSecrets: Runtime['developmentSecrets']
   readonly #pipeline: Pipeline
   readonly #operations: ReturnType<typeof createOperations>
   #mode: 'starting' | 'running' | 'draining' | 'closed' = 'starting'
@@ -61,6 +62,7 @@ export class RunningIntegration implements Runtime {
     this.events = pipeline.events
     this.ingress = pipeline.ingress
     this.startedAtMs = pipeline.startedAtMs
+    this.developmentSecrets = pipeline.developmentSecrets
     const { store, committer, kernel, events } = pipeline
     const handle = (command: OperationCommand, by: Operator): Promise<unknown> =>
       this.#perform(command, by)

@@ -36,6 +36,9 @@ export interface Runtime extends AsyncDisposable {
   /** Serves one request of the public listener. */
   readonly ingress: Ingress
 
+  /** Secrets that stand in for unset variables: to be printed, never used in production. */
+  readonly developmentSecrets: readonly { readonly source: string; readonly value: string }[]
+
   /** Appends a message of our own; resolves with its id once it is durable. */
   publish(draft: Draft): Promise<string>
   /** Many in one commit, in order. */

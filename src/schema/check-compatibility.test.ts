@@ -259,7 +259,7 @@ describe('what is not understood', () => {
   test.each([
     ['not', object({ a: text }), object({ a: { type: 'string', not: { const: 'x' } } })],
     ['two patterns', { type: 'string', pattern: '^a' }, { type: 'string', pattern: '^a|b' }],
-    ['if', object({}), object({}, { if: object({}), then: { required: ['a'] } })],
+    ['if', object({}), object({}, { if: object({}), else: { required: ['a'] } })],
     ['contains', { type: 'array' }, { type: 'array', contains: text }],
     [
       'a reference by name',

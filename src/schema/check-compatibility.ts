@@ -5,7 +5,9 @@ import type { Difference } from './comparison.ts'
 export type CompatibilityVerdict = 'compatible' | 'incompatible' | 'unknown'
 
 export interface CompatibilityFinding extends Difference {
-  /** `backward`: data of the older version at readers of the newer one; `forward`: the other way. */
+  /**
+   * `backward`: data of the older version at readers of the newer one; `forward`: the other way.
+   */
   readonly direction: 'backward' | 'forward'
 }
 
@@ -34,10 +36,11 @@ export interface CompatibilityQuestion {
  * - `forward`: what is written with the newer version can be read with the older one.
  * - `full`: both. `none`: nothing is asked.
  *
- * The check is of JSON Schema as it validates, with one assumption: a member that a version does not
- * name is not sent by it, although open objects allow it. So a new optional member is compatible, with
- * a note. What the check does not understand (`not`, `if`, `contains`, two different patterns …) makes
- * the verdict `unknown`, never `compatible`. A rename is one member gone and one required added.
+ * The check is of JSON Schema as it validates, with one assumption: a member that a version does
+ * not name is not sent by it, although open objects allow it. So a new optional member is
+ * compatible, with a note. What the check does not understand (`not`, `if`, `contains`, two
+ * different patterns …) makes the verdict `unknown`, never `compatible`. A rename is one member
+ * gone and one required added.
  */
 export const checkCompatibility = (question: CompatibilityQuestion): CompatibilityReport => {
   const { older, newer, mode } = question

@@ -54,7 +54,9 @@ function compareRequired(walk: Walk, { writer, reader, path }: Facing): readonly
   return found
 }
 
-/** A member of the writer alone with the same schema, which makes a new required one look renamed. */
+/**
+ * A member of the writer alone with the same schema, which makes a new required one look renamed.
+ */
 function renamedFrom(name: string, writer: Parts, reader: JsonSchema): string | undefined {
   const own = mapOf(reader['properties'])
   const wanted = own.get(name)
@@ -108,7 +110,9 @@ function compareNamed(walk: Walk, { writer, reader, path }: Facing): readonly Di
   })
 }
 
-/** Defaults are annotations and filled in by nobody here, so a change of one is only worth knowing. */
+/**
+ * Defaults are annotations and filled in by nobody here, so a change of one is only worth knowing.
+ */
 function compareDefault(
   walk: Walk,
   sent: SchemaNode,

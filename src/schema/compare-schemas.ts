@@ -19,8 +19,9 @@ import {
 const STEPS_MAX = 20_000
 
 /**
- * Whether every value of the writer is one of the reader, keyword by keyword of the reader: each must
- * be implied by what the writer says. What cannot be decided that way is `unknown`, never compatible.
+ * Whether every value of the writer is one of the reader, keyword by keyword of the reader: each
+ * must be implied by what the writer says. What cannot be decided that way is `unknown`, never
+ * compatible.
  */
 export const compareSchemas = (comparison: Comparison): readonly Difference[] => {
   const ids = new Map<object, number>()

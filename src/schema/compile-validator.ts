@@ -26,8 +26,8 @@ export interface Validator {
  * nothing is compiled later, under load.
  *
  * A good value costs one pass that stops at the first fault. Only a bad one is validated again for
- * all its faults. Both passes are bounded: patterns match in linear time, `uniqueItems` is linear, a
- * `$ref` is counted (LIMITS.validateStepsMax), the second pass stops once it has enough errors.
+ * all its faults. Both passes are bounded: patterns match in linear time, `uniqueItems` is linear,
+ * a `$ref` is counted (LIMITS.validateStepsMax), the second pass stops once it has enough errors.
  * A `$ref` stays inside the schema; nothing is ever fetched. Formats are asserted; unknown keywords
  * and unknown formats are annotations.
  *
@@ -148,7 +148,9 @@ const FIX = 'write it in draft 2020-12 with every $ref inside the schema; nothin
 
 const INHERITED = Object.getOwnPropertyNames(Object.prototype)
 
-/** Looking only at own members costs time, so only where a schema names one that objects inherit. */
+/**
+ * Looking only at own members costs time, so only where a schema names one that objects inherit.
+ */
 function namesInherited(schema: JsonSchema | boolean): boolean {
   const text = JSON.stringify(schema)
   return INHERITED.some((name) => text.includes(JSON.stringify(name)))

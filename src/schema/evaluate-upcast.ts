@@ -1,7 +1,9 @@
 import { JuncturaError } from '../kernel/index.ts'
 import type { Validator } from './compile-validator.ts'
 
-/** What a contract says about lifting: its live versions, and the function out of each older one. */
+/**
+ * What a contract says about lifting: its live versions, and the function out of each older one.
+ */
 export interface UpcastPlan {
   /** Name of the contract, for errors. */
   readonly contract: string
@@ -19,9 +21,10 @@ export interface UpcastRequest {
 export type UpcastFault = 'unknown-version' | 'downcast' | 'missing-step' | 'threw' | 'invalid'
 
 /**
- * Lifts data to a later version, one declared version after the other. Pure: the same data gives the
- * same result, and a value that `from` equals `to` is returned as it is. Each result is validated
- * against the next version's schema, so that a handler never sees what its contract excludes.
+ * Lifts data to a later version, one declared version after the other. Pure: the same data gives
+ * the same result, and a value that `from` equals `to` is returned as it is. Each result is
+ * validated against the next version's schema, so that a handler never sees what its contract
+ * excludes.
  *
  * @throws JUNCTURA_UPCAST_FAILED when a version is not declared, `to` is the older one, a step is
  * missing, or an upcaster throws, returns a promise or returns invalid data. Details: `contract`,
@@ -57,8 +60,8 @@ export const evaluateUpcast = (plan: UpcastPlan, request: UpcastRequest): unknow
 }
 
 /**
- * The first version between the two that has no upcaster, or undefined when the way is whole. For the
- * check at start: a consumer that could never read old messages is refused there.
+ * The first version between the two that has no upcaster, or undefined when the way is whole. For
+ * the check at start: a consumer that could never read old messages is refused there.
  *
  * @throws JUNCTURA_UPCAST_FAILED when a version is not declared or `to` is the older one.
  */

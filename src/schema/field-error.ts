@@ -11,7 +11,9 @@ export interface FieldError {
   readonly message: string
 }
 
-/** The validator's errors as field errors: each field and keyword once, at most `problemErrorsMax`. */
+/**
+ * The validator's errors as field errors: each field and keyword once, at most `problemErrorsMax`.
+ */
 export const toFieldErrors = (errors: readonly ErrorObject[]): readonly FieldError[] => {
   const seen = new Map<string, FieldError>()
   for (const error of errors) {

@@ -1,9 +1,9 @@
 import { type Random, randomInteger } from '../kernel/index.ts'
 
 /**
- * A text that should match a pattern, or undefined when the pattern has parts that are not generated
- * (lookbehind, backreferences, properties of Unicode). Lookaheads are passed over: the caller checks
- * the text and tries again.
+ * A text that should match a pattern, or undefined when the pattern has parts that are not
+ * generated (lookbehind, backreferences, properties of Unicode). Lookaheads are passed over: the
+ * caller checks the text and tries again.
  */
 export const generateFromPattern = (pattern: string, random: Random): string | undefined => {
   const reader: Reader = { pattern, at: 0, random, steps: 0, failed: false }

@@ -16,8 +16,8 @@ const MAPS = new Set([
 ])
 
 /**
- * A copy of the schema with the guard beside each `$ref`, or in every subschema. Only references can
- * make work grow faster than schema times document, so they are what is counted.
+ * A copy of the schema with the guard beside each `$ref`, or in every subschema. Only references
+ * can make work grow faster than schema times document, so they are what is counted.
  *
  * @throws JUNCTURA_DECLARATION at what the compiler does not read as the specification says.
  */

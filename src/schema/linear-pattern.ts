@@ -10,13 +10,14 @@ export interface LinearPattern {
 }
 
 /**
- * Compiles a pattern of a schema so that matching takes time linear in the text, whatever the pattern:
- * a partner chooses the text, and a backtracking matcher can be held for minutes by forty characters
- * (F55).
+ * Compiles a pattern of a schema so that matching takes time linear in the text, whatever the
+ * pattern: a partner chooses the text, and a backtracking matcher can be held for minutes by forty
+ * characters (F55).
  *
- * What no linear matcher can do is refused at declaration: backreferences, lookbehind, and lookahead
- * except at the start. Lookaheads right after `^`, as libraries write for e-mail addresses and rules of
- * passwords, are taken apart into several patterns that must match, or must not.
+ * What no linear matcher can do is refused at declaration: backreferences, lookbehind, and
+ * lookahead except at the start. Lookaheads right after `^`, as libraries write for e-mail
+ * addresses and rules of passwords, are taken apart into several patterns that must match, or must
+ * not.
  *
  * Differences from ECMA-262: `\S` inside a class is ASCII, `.` also matches U+2028 and U+2029.
  *

@@ -1,5 +1,5 @@
 import type { Database } from '../contract/index.ts'
-import { type Clock, JuncturaError } from '../kernel/index.ts'
+import { type Clock, type ErrorCode, JuncturaError } from '../kernel/index.ts'
 
 export interface TxRun<T> {
   readonly clock: Clock
@@ -38,12 +38,12 @@ export const runTx = async <T>(run: TxRun<T>): Promise<TxOutcome<T>> => {
     const turn = scope.idle().then(() => run.clock.yield())
     await Promise.race([running, turn])
     if (outcome !== undefined || scope.busy) continue
-    scope.close(new JuncturaError('JUNCTURA_TX_LEFT'))
+    scope.close('JUNCTURA_TX_LEFT')
     return { status: 'failed', error: new JuncturaError('JUNCTURA_TX_LEFT') }
   }
   // A statement that nobody awaited still belongs to the transaction.
   await scope.idle()
-  scope.close(new JuncturaError('JUNCTURA_TX_OVER'))
+  scope.close('JUNCTURA_TX_OVER')
   return scope.failure ? { status: 'failed', error: scope.failure.error } : outcome
 }
 
@@ -56,7 +56,7 @@ const started = async <T>(callback: TxRun<T>['callback'], scope: TxScope): Promi
 class TxScope {
   readonly database: Database
   #underWay = 0
-  #over: JuncturaError | undefined
+  #over: ErrorCode | undefined
   #failure: { readonly error: unknown } | undefined
   #idleWaiters: (() => void)[] = []
 
@@ -80,7 +80,7 @@ class TxScope {
     while (this.#underWay > 0) await new Promise<void>((wake) => this.#idleWaiters.push(wake))
   }
 
-  close(over: JuncturaError): void {
+  close(over: ErrorCode): void {
     this.#over = over
   }
 
@@ -92,7 +92,7 @@ class TxScope {
   }
 
   async #run<T>(sql: string, run: () => Promise<T>): Promise<T> {
-    if (this.#over) throw this.#over
+    if (this.#over) throw new JuncturaError(this.#over)
     if (this.#failure) throw this.#failure.error
     this.#underWay += 1
     try {

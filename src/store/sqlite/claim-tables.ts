@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { type Clock, JuncturaError, LIMITS } from '../../kernel/index.ts'
+import { assert, type Clock, JuncturaError, LIMITS, must } from '../../kernel/index.ts'
 import {
   claimBucketEndsAtMs,
   claimBucketOf,
@@ -27,6 +27,8 @@ export class ClaimTables {
   readonly #buckets = new Set<number>()
   readonly #pending = new Map<string, PendingClaim>()
   #newBuckets: number[] = []
+  /** Fingerprints of the claims that `conflict` looked at last, for `hold` right after. */
+  #looked: { readonly claims: readonly Claim[]; readonly fingerprints: Fingerprint[] } | undefined
 
   constructor(writer: Connection, secret: Uint8Array) {
     this.#writer = writer
@@ -44,29 +46,31 @@ export class ClaimTables {
 
   /** First claim of a unit that is taken, also by a unit before it in the same transaction. */
   conflict(claims: readonly Claim[], nowMs: number): ClaimConflict | undefined {
-    for (let claim = 0; claim < claims.length; claim++) {
-      const wanted = claims[claim]
-      if (wanted === undefined) continue
+    const fingerprints: Fingerprint[] = []
+    this.#looked = { claims, fingerprints }
+    for (const claim of claims) {
+      const fingerprint = this.#fingerprintOf(claim.scope, claim.key)
       const position =
-        this.#pending.get(pendingKey(wanted))?.position ??
-        this.committed(wanted.scope, wanted.key, nowMs)
-      if (position !== undefined) return { claim, position }
+        this.#pending.get(pendingKey(claim))?.position ?? this.#index.find(fingerprint, nowMs)
+      if (position !== undefined) return { claim: fingerprints.length, position }
+      fingerprints.push(fingerprint)
     }
     return undefined
   }
 
-  /** Claims for a unit whose records stand at `positions`; durable with the transaction. */
+  /** Claims for a unit that had no conflict and whose records stand at `positions`. */
   hold(claims: readonly Claim[], positions: readonly number[], nowMs: number): void {
-    for (const claim of claims) {
-      const position = positions[claim.append]
+    assert(this.#looked?.claims === claims, 'claims are looked at before they are held')
+    const { fingerprints } = this.#looked
+    for (let index = 0; index < claims.length; index++) {
+      const claim = must(claims[index], 'a list of claims has no holes')
+      const fingerprint = must(fingerprints[index], 'each claim was looked at')
+      const position = must(positions[claim.append], 'a claim names a record of its unit')
       const key = pendingKey(claim)
-      if (position === undefined || this.#pending.has(key)) continue
-      this.#pending.set(key, {
-        fingerprint: this.#fingerprintOf(claim.scope, claim.key),
-        position,
-        expiresAtMs: claim.expiresAtMs,
-        bucket: claimBucketOf(claim.expiresAtMs, nowMs),
-      })
+      const { expiresAtMs } = claim
+      if (this.#pending.has(key)) continue
+      const bucket = claimBucketOf(expiresAtMs, nowMs)
+      this.#pending.set(key, { fingerprint, position, expiresAtMs, bucket })
     }
   }
 
@@ -190,7 +194,9 @@ export const encodeClaims = (claims: readonly PendingClaim[]): Uint8Array => {
   const bytes = Buffer.allocUnsafe(claims.length * ENTRY_BYTES)
   claims.forEach(({ fingerprint, position, expiresAtMs }, index) => {
     const at = index * ENTRY_BYTES
-    fingerprint.forEach((word, offset) => bytes.writeUInt32LE(word, at + offset * 4))
+    bytes.writeUInt32LE(fingerprint[0] ?? 0, at)
+    bytes.writeUInt32LE(fingerprint[1] ?? 0, at + 4)
+    bytes.writeUInt32LE(fingerprint[2] ?? 0, at + 8)
     bytes.writeDoubleLE(position, at + 12)
     bytes.writeDoubleLE(expiresAtMs, at + 20)
   })

@@ -1,0 +1,144 @@
+// The public door: what a team declares, what runs it, and what it is told.
+
+// Declaring an integration.
+export {
+  body,
+  call,
+  command,
+  consumer,
+  event,
+  header,
+  integration,
+  isIntegration,
+  jsonSchema,
+  route,
+  secret,
+  sql,
+  system,
+  team,
+  webhook,
+} from './contract/index.ts'
+export type {
+  AlertRoute,
+  AnyContract,
+  BatchConsumerOptions,
+  BatchItem,
+  Call,
+  CallOptions,
+  Compatibility,
+  ConsumedMessage,
+  Consumer,
+  ConsumerContext,
+  ConsumerIdempotency,
+  ConsumerOptions,
+  ConsumerPolicy,
+  Contract,
+  ContractOptions,
+  Database,
+  Draft,
+  Emitted,
+  Envelope,
+  ErrorClass,
+  Guarantee,
+  InferSchema,
+  Integration,
+  IntegrationOptions,
+  JsonSchema,
+  KeySource,
+  Mismatch,
+  Part,
+  PayloadOf,
+  PayloadsOf,
+  ReplayRule,
+  SchemaInput,
+  SourceLocation,
+  SqlMigration,
+  SqlOptions,
+  SqlValue,
+  StandardJsonSchema,
+  System,
+  SystemOptions,
+  Team,
+  TeamOptions,
+  TransformContext,
+  Transforms,
+  TypedJsonSchema,
+  Webhook,
+  WebhookIdempotency,
+  WebhookOptions,
+} from './contract/index.ts'
+
+// How a partner proves itself, and where secrets are found.
+export {
+  github,
+  hmac,
+  signatureScheme,
+  standardWebhooks,
+  stripe,
+  unsigned,
+} from './contract/index.ts'
+export type {
+  EnvSecretOptions,
+  EnvSecretReference,
+  ExpectedAnswer,
+  FileSecretReference,
+  HmacOptions,
+  SchemeDefinition,
+  SchemeOptions,
+  SecretInput,
+  SecretReference,
+  SignatureScheme,
+  SignedScheme,
+  UnsignedScheme,
+} from './contract/index.ts'
+
+// Policies: times and retries.
+export type { Duration } from './kernel/index.ts'
+export { retryPresets } from './policy/index.ts'
+export type { ResolvedRetryPolicy, RetryPolicy } from './policy/index.ts'
+
+// The Model, and what keeps an integration from starting.
+export { checkIntegration, formatFinding, MODEL_VERSION } from './contract/index.ts'
+export type { Json, Model, StartFinding } from './contract/index.ts'
+
+// Running it inside a process of your own; `junctura start` does the same.
+export { createRuntime } from './runtime/index.ts'
+export type {
+  ArchivePartition,
+  OperationCommand,
+  OperationResult,
+  Operator,
+  ReplayFilter,
+  ReplayPlan,
+  Runtime,
+  RuntimeEvent,
+  RuntimeOptions,
+  StoreChoice,
+} from './runtime/index.ts'
+export type {
+  AlertView,
+  ConsumerStatus,
+  DeadLetterGroup,
+  DeadLetterQuery,
+  DeadLetterView,
+  InvalidGroup,
+  InvalidQuery,
+  InvalidView,
+  MessageConsumerView,
+  MessagePage,
+  MessageQuery,
+  MessageStatus,
+  MessageSummary,
+  MessageView,
+  OperationView,
+  Overview,
+  Page,
+  PageQuery,
+  ReplayView,
+  WebhookStatus,
+} from './runtime/index.ts'
+
+// What goes wrong, and what this package is.
+export { isJuncturaError, JuncturaError } from './kernel/index.ts'
+export type { ErrorCode, ErrorDetails } from './kernel/index.ts'
+export { VERSION } from './runtime/index.ts'
