@@ -37,6 +37,8 @@ export interface TextSink {
   readonly isTerminal: boolean
   /** Width of the terminal; 80 where there is none. */
   readonly columns: number
+  /** Whether the reader has gone away; what is written then is dropped. */
+  readonly isBroken: boolean
   write(text: string): void
 }
 

@@ -93,6 +93,9 @@ export const parseRate = (text: string): number => {
   throw new InvalidArgumentError('Write a rate such as 100/s.')
 }
 
+/** As the management API takes it. */
+export const wholeRate = (perSecond: number): number => Math.max(1, Math.round(perSecond))
+
 /** Collects an option that may be given several times. */
 export const collect = (text: string, before: readonly string[] = []): readonly string[] => [
   ...before,

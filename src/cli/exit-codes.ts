@@ -35,11 +35,14 @@ export const exitCodeOf = (thrown: unknown): ExitCode => {
   if (isSystemError(thrown) && FINDING_SYSTEM_CODES.has(thrown.code)) return EXIT.findings
   if (!isJuncturaError(thrown)) return EXIT.software
   const status = thrown.code === 'JUNCTURA_API_REFUSED' ? thrown.details['status'] : undefined
-  if (status !== undefined && thrown.details['code'] === 'JUNCTURA_USAGE') return EXIT.usage
+  if (status !== undefined && USAGE_CODES.has(String(thrown.details['code']))) return EXIT.usage
   if (status === 503 || status === 502 || status === 504) return EXIT.unreachable
   if (typeof status === 'number' && status >= 500) return EXIT.software
   return BY_CODE[thrown.code] ?? EXIT.findings
 }
+
+/** Said by the other side about what was typed here. */
+const USAGE_CODES: ReadonlySet<string> = new Set(['JUNCTURA_USAGE', 'JUNCTURA_PARAMETER_INVALID'])
 
 /** What a person mends outside the program: a port, a path, a right. */
 const FINDING_SYSTEM_CODES: ReadonlySet<string> = new Set([

@@ -8,6 +8,8 @@ export interface FollowOptions {
   readonly signal: AbortSignal
   /** Goes on after this event; without it, with what comes now. */
   readonly afterId?: number
+  /** Begins with so many past events. */
+  readonly newest?: number
   readonly onEvent: (event: RuntimeEvent) => void
   /** Told when events are gone that could not be read. */
   readonly onMissed?: (count: number) => void
@@ -31,14 +33,15 @@ export const followEvents = async (
   options: FollowOptions,
 ): Promise<void> => {
   const { signal } = options
-  let afterId = options.afterId
+  const place: Place = { afterId: options.afterId, run: undefined }
   let opened = false
   while (!signal.aborted) {
     try {
-      const reply = await client.stream({ ...(afterId !== undefined && { afterId }), signal })
+      const newest = place.afterId === undefined ? options.newest : undefined
+      const reply = await client.stream({ ...place, newest, signal })
       opened = true
       for await (const event of readServerSentEvents(reply.chunks)) {
-        afterId = deliver(event, options) ?? afterId
+        deliver(event, place, options)
         if (signal.aborted) return
       }
     } catch (error) {
@@ -52,17 +55,26 @@ export const followEvents = async (
   }
 }
 
-/** Hands one event on; gives its number, to go on after it. */
-function deliver(event: ServerSentEvent, options: FollowOptions): number | undefined {
-  const body: unknown = JSON.parse(event.data)
-  if (typeof body !== 'object' || body === null) return undefined
-  if (event.event === 'missed') {
-    const count: unknown = Reflect.get(body, 'missed')
-    options.onMissed?.(typeof count === 'number' ? count : 0)
-    return undefined
+/** Where the reader is: the last event, and the start of the runtime that it was numbered by. */
+interface Place {
+  afterId: number | undefined
+  run: number | undefined
+}
+
+function deliver(event: ServerSentEvent, place: Place, options: FollowOptions): void {
+  const body: { readonly run?: unknown; readonly missed?: unknown; readonly lastId?: unknown } =
+    JSON.parse(event.data)
+  if (event.event === 'hello') {
+    if (typeof body.run === 'number') place.run = body.run
+    // With no event seen, a break goes on from here, and not from whenever it is back.
+    const lastId = typeof body.lastId === 'number' ? body.lastId : undefined
+    if (options.newest === undefined) place.afterId ??= lastId
+  } else if (event.event === 'missed') {
+    if (typeof body.missed === 'number' && body.missed > 0) options.onMissed?.(body.missed)
+  } else {
+    const known: RuntimeEvent = JSON.parse(event.data)
+    if (typeof known.kind !== 'string') return
+    place.afterId = known.id
+    options.onEvent(known)
   }
-  const known: RuntimeEvent = JSON.parse(event.data)
-  if (typeof known.kind !== 'string') return undefined
-  options.onEvent(known)
-  return event.id === undefined ? known.id : Number(event.id)
 }

@@ -7,6 +7,7 @@ import {
   parseRate,
   type ReasonOptions,
   type Session,
+  wholeRate,
   withClient,
   withPage,
   withReason,
@@ -68,20 +69,17 @@ export const addInvalidCommands = (program: Command, { io, finish }: CommandCont
   withReason(withClient(invalid.command('readmit [ids...]')))
     .description('Sends them through the border again, after the contract has learned to take them.')
     .option('--cause <cause>', 'all of this group')
-    .option('--webhook <name>', 'only of this webhook')
+    .option('--webhook <name>', 'all of this webhook')
     .option('--plan', 'only count what would be admitted')
     .option('--rate <rate>', 'at most so many, for example 100/s (default)', parseRate)
     .action(async (ids: string[], options: ChangeOptions) => {
-      const selection =
-        ids.length === 0 && options.cause === undefined && options.webhook !== undefined
-          ? {}
-          : selectionOf(ids, options.cause)
       const command = {
         kind: 'invalid.readmit',
-        ...selection,
-        ...(options.webhook !== undefined && { webhook: options.webhook }),
+        ...(options.webhook !== undefined && ids.length === 0 && options.cause === undefined
+          ? { webhook: options.webhook }
+          : selectionOf(ids, options.cause)),
         ...(options.plan === true && { planOnly: true }),
-        ...(options.rate !== undefined && { ratePerSecond: options.rate }),
+        ...(options.rate !== undefined && { ratePerSecond: wholeRate(options.rate) }),
       } as const
       finish(
         await runOperation(openSession(io, options), { name: 'invalid readmit', command, options }),

@@ -18,7 +18,16 @@ export interface ManagementClient {
   /** Does one journaled operation; a lost answer is asked for again under the same id. */
   operate(command: OperationCommand, by: OperationBy): Promise<OperationResult>
   /** The event stream from just after `afterId`. */
-  stream(options: { readonly afterId?: number; readonly signal?: AbortSignal }): Promise<DialReply>
+  stream(options: StreamOptions): Promise<DialReply>
+}
+
+export interface StreamOptions {
+  readonly afterId: number | undefined
+  /** The start of the runtime that `afterId` was seen in. */
+  readonly run: number | undefined
+  /** Begin with so many past events. */
+  readonly newest?: number | undefined
+  readonly signal: AbortSignal
 }
 
 export interface OperationBy {
@@ -86,16 +95,16 @@ export const createManagementClient = (
         return await call('/api/v1/operations', body)
       }
     },
-    async stream({ afterId, signal }) {
+    async stream({ afterId, run, newest, signal }) {
       const reply = await io.dial({
         method: 'GET',
-        url: `${url}/api/v1/stream`,
+        url: `${url}/api/v1/stream${queryString({ run, newest })}`,
         headers: {
           ...headers,
           accept: 'text/event-stream',
           ...(afterId !== undefined && { 'last-event-id': String(afterId) }),
         },
-        ...(signal && { signal }),
+        signal,
       })
       if (!isSuccess(reply)) throw await refusal(reply, url)
       return reply

@@ -9,6 +9,7 @@ import {
   parseRate,
   type ReasonOptions,
   type Session,
+  wholeRate,
   withClient,
   withPage,
   withReason,
@@ -39,8 +40,8 @@ export const addReplayCommands = (program: Command, { io, finish }: CommandConte
     .option('--key <key>', 'only of this key')
     .option('--since <time>', 'received at or after: 2h, or 2026-01-31T08:00:00Z')
     .option('--until <time>', 'received before')
-    .option('--from-position <n>', 'log position, inclusive', parseCount(0, 2 ** 53 - 1))
-    .option('--to-position <n>', 'log position, inclusive', parseCount(0, 2 ** 53 - 1))
+    .option('--from-position <n>', 'log position, inclusive', parseCount(1, 2 ** 53 - 1))
+    .option('--to-position <n>', 'log position, inclusive', parseCount(1, 2 ** 53 - 1))
     .option('--rate <rate>', 'at most so many, for example 200/s (default)', parseRate)
     .action(async (options: ChangeOptions & PlanOptions) => {
       finish(await plan(openSession(io, options), options))
@@ -92,7 +93,7 @@ const plan = async (session: Session, options: ChangeOptions & PlanOptions): Pro
     {
       kind: 'replay.plan',
       filter: planFilter(options, io.kernel.clock),
-      ...(options.rate !== undefined && { ratePerSecond: options.rate }),
+      ...(options.rate !== undefined && { ratePerSecond: wholeRate(options.rate) }),
     },
     operatorOf(io, options, 'replay plan'),
   )

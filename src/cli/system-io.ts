@@ -45,17 +45,18 @@ export const createSystemIo = (): CliIo => ({
 })
 
 function createSink(stream: WriteStream): TextSink {
-  // A reader that went away (`junctura tail | head`) is no failure of the command.
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0)
-    throw error
-  })
+  let isBroken = false
+  // A reader that went away (`junctura tail | head`) is no failure, and must not stop a server.
+  stream.on('error', () => (isBroken = true))
   return {
     isTerminal: stream.isTTY === true,
     get columns() {
       return stream.columns ?? 80
     },
-    write: (text) => void stream.write(text),
+    get isBroken() {
+      return isBroken
+    },
+    write: (text) => void (isBroken || stream.write(text)),
   }
 }
 

@@ -19,6 +19,7 @@ interface TailOptions extends ClientOptions {
   readonly webhook?: readonly string[]
   readonly key?: string
   readonly after?: number
+  readonly last?: number
   readonly limit?: number
 }
 
@@ -31,6 +32,7 @@ export const addTailCommand = (program: Command, { io, finish }: CommandContext)
     .option('--webhook <name>', 'only of this webhook; may be given again', collect)
     .option('--key <key>', 'only of this key')
     .option('--after <id>', 'go on after this event', parseCount(0, Number.MAX_SAFE_INTEGER))
+    .option('--last <n>', 'begin with so many past events', parseCount(1, 10_000))
     .option('--limit <n>', 'stop after so many', parseCount(1, 1_000_000_000))
     .action(async (options: TailOptions) => {
       finish(await tail(openSession(io, options), options))
@@ -46,19 +48,20 @@ const tail = async (session: Session, options: TailOptions): Promise<ExitCode> =
     await followEvents(io, client, {
       signal: abort.signal,
       ...(options.after !== undefined && { afterId: options.after }),
+      ...(options.last !== undefined && { newest: options.last }),
       onMissed: (count) => out.note(`… ${count} events are gone and were not seen`),
       onBreak: () => out.note('… the stream broke off; trying again'),
       onEvent: (event) => {
         if (left <= 0 || !isWanted(event, options)) return
         out.result('event', { event }, () => renderEvent(event, out.paint))
         left -= 1
-        if (left <= 0) abort.abort()
+        if (left <= 0 || io.stdout.isBroken) abort.abort()
       },
     })
   } finally {
     stopListening()
   }
-  return left <= 0 ? EXIT.ok : EXIT.interrupted
+  return left <= 0 || io.stdout.isBroken ? EXIT.ok : EXIT.interrupted
 }
 
 function isWanted(event: RuntimeEvent, options: TailOptions): boolean {

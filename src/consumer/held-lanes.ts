@@ -17,6 +17,8 @@ import { itemOf, laneKey, positionText, type ReplayMark, type WorkItem } from '.
 
 /** Successors read back at once when a lane is released. */
 const REFILL_MAX = 32
+/** Successors written in one commit. */
+const STORE_MAX = 500
 
 /**
  * The lanes of one consumer that do not run freely, and what is written for them. The rule that
@@ -212,18 +214,31 @@ export class HeldLanes {
     }
   }
 
-  /** Keeps an arrival of a held lane as a row. */
+  /**
+   * Keeps an arrival of a held lane as a row. Rows of one lane are written in order, one commit at
+   * a time: were a later one there first, releasing the lane would let it overtake.
+   */
   storeSuccessor(lane: Lane, item: WorkItem): void {
     if (item.origin === 'successor') return
     lane.stored = true
-    lane.storing += 1
+    lane.unstored.push(item)
     this.#storing += 1
-    const unit = { rows: [this.#successorRow(lane, item)], ...this.#marks(item) }
-    void this.#runner.commitStubbornly(unit).finally(() => {
-      lane.storing -= 1
-      this.#storing -= 1
-      this.#drain(lane)
-    })
+    if (!lane.storing) void this.#storeSuccessors(lane)
+  }
+
+  async #storeSuccessors(lane: Lane): Promise<void> {
+    lane.storing = true
+    while (lane.unstored.length > 0) {
+      const items = lane.unstored.splice(0, STORE_MAX)
+      const stored = await this.#runner.commitStubbornly({
+        rows: items.map((item) => this.#successorRow(lane, item)),
+        marks: items.flatMap((item) => this.#marks(item).marks ?? []),
+      })
+      this.#storing -= items.length
+      if (!stored) break
+    }
+    lane.storing = false
+    this.#drain(lane)
   }
 
   /** The lane's running item is finished: run the next, or read successors back, or let it go. */
@@ -261,7 +276,7 @@ export class HeldLanes {
       if (delivered) lanes.push(lane, itemOf(consumer, delivered, 'successor', history))
       else await this.#expired(lane, row.position)
     }
-    if (page.length > 0 || lane.storing > 0 || lane.state !== 'draining') return
+    if (page.length > 0 || lane.storing || lane.state !== 'draining') return
     lane.state = 'open'
     lane.stored = false
     lane.hasRow = false

@@ -17,8 +17,10 @@ export interface Lane {
   state: 'open' | 'held' | 'draining'
   queue: WorkItem[]
   running: boolean
-  /** Successor rows on their way into the store. */
-  storing: number
+  /** Whether successor rows are being written. */
+  storing: boolean
+  /** Successors that wait to be written. */
+  unstored: WorkItem[]
   /** Whether successor rows may exist. */
   stored: boolean
   /** Whether a row of the lane exists, so that the last one out deletes it. */
@@ -51,7 +53,8 @@ export class LaneTable {
         state: 'open',
         queue: [],
         running: false,
-        storing: 0,
+        storing: false,
+        unstored: [],
         stored: false,
         hasRow: false,
         refilling: false,

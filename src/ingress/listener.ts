@@ -2,7 +2,7 @@ import {
   createServer,
   type IncomingMessage,
   type Server,
-  type ServerResponse,
+  ServerResponse,
   STATUS_CODES,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -196,7 +196,8 @@ class HttpListener implements Listener {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse, answer: IngressResponse): void {
-    if (response.destroyed) return
+    // Gone, or answered already because its body broke.
+    if (response.destroyed || response.socket?.writable !== true) return
     if (!answer.close || request.complete) return this.#send(response, answer)
     this.#send(response, answer, () => this.#linger(request, response))
   }
@@ -288,9 +289,13 @@ const CUT_MS = 250
 /** Answers what the parser gave up on. There is no request, so there is no route and no trace. */
 function answerBroken(error: Error, socket: Duplex): void {
   const code: unknown = Reflect.get(error, 'code')
-  // A response on its way must not get another one in its middle (F101).
-  const isBusy = Boolean(Reflect.get(socket, '_httpMessage'))
-  if (code === 'ECONNRESET' || !socket.writable || isBusy) {
+  const response: unknown = Reflect.get(socket, '_httpMessage')
+  if (response instanceof ServerResponse && (response.req.complete || response.headersSent)) {
+    // What broke stands behind a whole request, whose answer may not become another one (F101).
+    response.once('finish', () => socket.destroy())
+    return
+  }
+  if (code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }

@@ -104,6 +104,12 @@ export const ERROR_CODES = {
     message: 'The data directory {directory} is in use by process {pid}.',
     advice: 'Stop that process, or start this one with another --data directory.',
   },
+  JUNCTURA_STORE_FENCED: {
+    status: 503,
+    retryable: false,
+    message: 'Another process has taken over the store {store}; nothing of this commit was written.',
+    advice: 'Let only one process open the store; this one was silent for longer than its lease.',
+  },
   JUNCTURA_STORE_DAMAGED: {
     status: 500,
     retryable: false,
@@ -403,6 +409,43 @@ export const ERROR_CODES = {
     retryable: false,
     message: 'The file {file} gives no integration: {problem}',
     advice: "Export one: export default integration('name', { parts: [ … ] })",
+  },
+  // The management listener.
+  JUNCTURA_MANAGEMENT_OPEN: {
+    status: 500,
+    retryable: false,
+    message: 'The management listener would be open to everyone who reaches {host}.',
+    advice: 'Give it a token, or bind it to 127.0.0.1.',
+  },
+  JUNCTURA_TOKEN_REQUIRED: {
+    status: 401,
+    retryable: false,
+    message: 'The management API asks for its token.',
+    advice: 'Send `Authorization: Bearer TOKEN` with the token that it was started with.',
+  },
+  JUNCTURA_HOST_REFUSED: {
+    status: 421,
+    retryable: false,
+    message: 'The Host header names no loopback address.',
+    advice: 'Use http://127.0.0.1:PORT, or start the management listener with a token.',
+  },
+  JUNCTURA_ORIGIN_REFUSED: {
+    status: 403,
+    retryable: false,
+    message: 'The request comes from a page of another origin.',
+    advice: 'Call the management API from its own page or from a program, not from another site.',
+  },
+  JUNCTURA_PARAMETER_INVALID: {
+    status: 400,
+    retryable: false,
+    message: '{parameter}: {problem}',
+    advice: 'Send what the member `allowed` names.',
+  },
+  JUNCTURA_RESOURCE_UNKNOWN: {
+    status: 404,
+    retryable: false,
+    message: 'There is no {kind} with this id.',
+    advice: 'List them for the ids there are; retention removes what is old.',
   },
 } as const
 

@@ -156,4 +156,16 @@ export const LIMITS = {
   writerLeaseMs: 10_000,
   /** Runs of one group commit that another transaction stood in the way of. */
   commitTriesMax: 3,
+  /** Connections of the management listener; people, probes and scrapers need few (F100). */
+  manageConnectionsMax: 512,
+  /** Body of one management request. */
+  manageBodyBytesMax: 1_048_576,
+  /** Ids named in one operation; who means more names their cause. */
+  operationIdsMax: 1_000,
+  /** Characters of a parameter of the management API: a key of 512 bytes, an id, a cursor. */
+  parameterCharsMax: 2_048,
+  /** Characters of a person's reason, which is journaled. */
+  reasonCharsMax: 500,
+  /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */
+  streamReaderEventsMax: 12_000,
 } as const

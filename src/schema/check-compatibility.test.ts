@@ -260,6 +260,7 @@ describe('what is not understood', () => {
     ['not', object({ a: text }), object({ a: { type: 'string', not: { const: 'x' } } })],
     ['two patterns', { type: 'string', pattern: '^a' }, { type: 'string', pattern: '^a|b' }],
     ['if', object({}), object({}, { if: object({}), else: { required: ['a'] } })],
+    ['a broken reference', { $ref: '#/$defs/%zz' }, { type: 'string' }],
     ['contains', { type: 'array' }, { type: 'array', contains: text }],
     [
       'a reference by name',

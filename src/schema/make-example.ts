@@ -35,7 +35,7 @@ const DEPTH_MAX = 24
  * @throws JUNCTURA_EXAMPLE_FAILED when no try is valid; it names the first field that refuses.
  */
 export const makeExample = (schema: JsonSchema, random: Random): unknown => {
-  const validator = compileValidator(schema, 'schema')
+  const validator = validatorOf(schema)
   let problem = ''
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const value = generate({ root: schema, random, lean: attempt % 2 === 1 }, schema, 0)
@@ -60,7 +60,7 @@ export interface InvalidExample {
  * schema accepts everything.
  */
 export const makeInvalid = (schema: JsonSchema, random: Random): InvalidExample => {
-  const validator = compileValidator(schema, 'schema')
+  const validator = validatorOf(schema)
   const value = makeExample(schema, random)
   const places = placesOf(value, [])
   const first = randomInteger(random, 0, Math.max(0, places.length - 1))
@@ -71,6 +71,15 @@ export const makeInvalid = (schema: JsonSchema, random: Random): InvalidExample 
   }
   const problem = 'it accepts everything, so nothing can be invalid'
   throw new JuncturaError('JUNCTURA_EXAMPLE_FAILED', { details: { problem } })
+}
+
+const validators = new WeakMap<JsonSchema, Validator>()
+
+/** Compiled once per schema: a thousand examples of one schema are common. */
+function validatorOf(schema: JsonSchema): Validator {
+  const validator = validators.get(schema) ?? compileValidator(schema, 'schema')
+  validators.set(schema, validator)
+  return validator
 }
 
 type Path = readonly (string | number)[]

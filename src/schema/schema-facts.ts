@@ -47,16 +47,26 @@ export const partsOf = (node: SchemaNode, root: JsonSchema): Parts | undefined |
 const WRAPPING = new Set(['$ref', 'allOf', '$defs', '$schema', '$id', 'title', 'description'])
 
 /** The target of `#` or of a JSON Pointer inside the same schema; undefined for any other kind. */
-export const resolveReference = (reference: unknown, root: JsonSchema): SchemaNode | undefined => {
+const resolveReference = (reference: unknown, root: JsonSchema): SchemaNode | undefined => {
   if (reference === '#') return root
   if (typeof reference !== 'string' || !reference.startsWith('#/')) return undefined
   let node: unknown = root
   for (const token of reference.slice(2).split('/')) {
-    const name = decodeURIComponent(token).replaceAll('~1', '/').replaceAll('~0', '~')
+    const name = percentDecoded(token).replaceAll('~1', '/').replaceAll('~0', '~')
     if (typeof node !== 'object' || node === null || !Object.hasOwn(node, name)) return undefined
     node = Reflect.get(node, name)
   }
   return isNode(node) ? node : undefined
+}
+
+/** The text itself where its percent signs encode nothing. */
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch (error) {
+    if (error instanceof URIError) return text
+    throw error
+  }
 }
 
 export const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
@@ -115,7 +125,7 @@ export const typesOf = (parts: Parts): readonly TypeName[] => {
 export const isCovered = (type: TypeName, by: readonly TypeName[]): boolean =>
   by.includes(type) || (type === 'integer' && by.includes('number'))
 
-export const typeOf = (value: unknown): TypeName => {
+const typeOf = (value: unknown): TypeName => {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'array'
   if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number'

@@ -96,9 +96,9 @@ test('F182: what is called compatible is: no example of the writer is refused by
         expect(reader.validate(example.value), JSON.stringify(example.value)).toEqual({ ok: true })
       }
     }),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   )
-  expect(compared).toBeGreaterThan(100)
+  expect(compared).toBeGreaterThan(50)
 })
 
 test('F182: every schema is compatible with itself, also behind references', () => {
@@ -125,9 +125,9 @@ test('an example is valid, and the same for the same seed', () => {
       expect(compileValidator(schema, 'schema').validate(example.value)).toEqual({ ok: true })
       expect(exampleOf(schema, seed)).toEqual(example)
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   )
-  expect(made).toBeGreaterThan(350)
+  expect(made).toBeGreaterThan(140)
 })
 
 test('a broken example is invalid, and its errors say where', () => {
@@ -144,7 +144,7 @@ test('a broken example is invalid, and its errors say where', () => {
         if (!isJuncturaError(error, 'JUNCTURA_EXAMPLE_FAILED')) throw error
       }
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   )
-  expect(made).toBeGreaterThan(250)
+  expect(made).toBeGreaterThan(90)
 })

@@ -20,7 +20,7 @@ export interface DedupeIndex {
   find(fingerprint: Fingerprint, nowMs: number): number | undefined
   /** The caller has looked before: a key added twice is found at one of its positions. */
   add(fingerprint: Fingerprint, claim: IndexedClaim): void
-  /** Drops the buckets in which everything has expired; their number does not grow with the keys. */
+  /** Drops the buckets in which everything has expired, however many keys they hold. */
   expire(nowMs: number): readonly number[]
   /** Visits every claim that is still in a bucket, also expired ones. */
   forEach(visit: (fingerprint: Fingerprint, claim: IndexedClaim) => void): void
@@ -231,7 +231,8 @@ function grow(table: Table): void {
     if (tag === 0) continue
     const from = oldSlots + slot * BODY_WORDS
     const at = emptyBody(table, tag, oldWords[from] ?? 0)
-    for (let word = 0; word < BODY_WORDS; word++) table.words[at + word] = oldWords[from + word] ?? 0
+    for (let word = 0; word < BODY_WORDS; word++)
+      table.words[at + word] = oldWords[from + word] ?? 0
   }
 }
 

@@ -27,26 +27,27 @@ export type TxOutcome<T> =
  */
 export const runTx = async <T>(run: TxRun<T>): Promise<TxOutcome<T>> => {
   const scope = new TxScope(run.database)
-  let outcome: TxOutcome<T> | undefined
+  const settled: { outcome?: TxOutcome<T> } = {}
   const running = started(run.callback, scope).then(
-    (value) => void (outcome = { status: 'done', value }),
-    (error: unknown) => void (outcome = { status: 'failed', error }),
+    (value) => void (settled.outcome = { status: 'done', value }),
+    (error: unknown) => void (settled.outcome = { status: 'failed', error }),
   )
   // A turn of the loop costs more than the statements: first only let promises settle.
-  for (let tick = 0; tick < SETTLE_TICKS && outcome === undefined; tick++) await undefined
-  while (outcome === undefined) {
+  for (let tick = 0; tick < SETTLE_TICKS && !settled.outcome; tick++) await SETTLED
+  while (!settled.outcome) {
     const turn = scope.idle().then(() => run.clock.yield())
     await Promise.race([running, turn])
-    if (outcome !== undefined || scope.busy) continue
+    if (settled.outcome || scope.busy) continue
     scope.close('JUNCTURA_TX_LEFT')
     return { status: 'failed', error: new JuncturaError('JUNCTURA_TX_LEFT') }
   }
   // A statement that nobody awaited still belongs to the transaction.
   await scope.idle()
   scope.close('JUNCTURA_TX_OVER')
-  return scope.failure ? { status: 'failed', error: scope.failure.error } : outcome
+  return scope.failure ? { status: 'failed', error: scope.failure.error } : settled.outcome
 }
 
+const SETTLED = Promise.resolve()
 const SETTLE_TICKS = 24
 
 /** A callback that throws at once is one that rejects. */

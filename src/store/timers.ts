@@ -57,18 +57,28 @@ export const createTimers = (options: TimersOptions): Timers => {
   let timer: Timer | undefined
   let armedForMs = Number.POSITIVE_INFINITY
   let looking: Promise<void> | undefined
-  let closed = false
+  /** A timer fired while the table was being read: what it stood for may have been passed. */
+  let lookAgain = false
+  // Until the owners are there, nothing is woken: the first look finds whatever is due by then.
+  let mode: 'waiting' | 'running' | 'closed' = 'waiting'
 
   const arm = (dueAtMs: number): void => {
-    if (closed || dueAtMs >= armedForMs) return
+    if (mode !== 'running' || dueAtMs >= armedForMs) return
     timer?.cancel()
     armedForMs = dueAtMs
     const delayMs = Math.min(SLEEP_MS_MAX, Math.max(0, dueAtMs - steady.now()))
     timer = clock.setTimer(delayMs, () => {
       armedForMs = Number.POSITIVE_INFINITY
-      looking ??= look().finally(() => {
-        looking = undefined
-      })
+      if (looking) lookAgain = true
+      else beginLook()
+    })
+  }
+
+  const beginLook = (): void => {
+    lookAgain = false
+    looking = look().finally(() => {
+      looking = undefined
+      if (lookAgain && mode === 'running') beginLook()
     })
   }
 
@@ -91,7 +101,7 @@ export const createTimers = (options: TimersOptions): Timers => {
         if (page.length < LIMITS.pageRowsMax) return arm(nowMs + SLEEP_MS_MAX)
       }
     } catch (error) {
-      if (closed) return
+      if (mode === 'closed') return
       log.warn({ problem: messageOf(error) }, 'the timer table could not be read; trying again')
       arm(steady.now() + RETRY_MS)
     }
@@ -111,13 +121,12 @@ export const createTimers = (options: TimersOptions): Timers => {
     },
     scheduled: arm,
     async start() {
-      looking ??= look().finally(() => {
-        looking = undefined
-      })
+      mode = 'running'
+      beginLook()
       await looking
     },
     async close() {
-      closed = true
+      mode = 'closed'
       timer?.cancel()
       await looking
     },

@@ -1,2 +1,5 @@
 export * from './virtual-clock.ts'
 export * from './virtual-kernel.ts'
+export * from './simulator/fates.ts'
+export * from './simulator/simulate.ts'
+export type { Delivery, SimulatedMessage } from './simulator/simulated-sender.ts'

@@ -47,6 +47,7 @@ const SKIPPED_CASES: Readonly<Record<string, string>> = {
 
 const folder = folderOrReason()
 
+// Skipped: only where pip or the network is missing, and never in CI; see folderOrReason.
 describe.skipIf(folder === undefined)('JSON-Schema-Test-Suite, draft 2020-12', () => {
   const root = `${folder}tests/draft2020-12/`
   const files = ['', 'optional/', 'optional/format/'].flatMap((sub) =>

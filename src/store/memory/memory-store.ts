@@ -1,5 +1,12 @@
 import type { Features, SqlMigration } from '../../contract/index.ts'
-import { type Clock, isJuncturaError, JuncturaError, LIMITS, messageOf, type Random } from '../../kernel/index.ts'
+import {
+  type Clock,
+  isJuncturaError,
+  JuncturaError,
+  LIMITS,
+  messageOf,
+  type Random,
+} from '../../kernel/index.ts'
 import type { CollectionName, Row } from '../catalogue.ts'
 import type {
   BackwardsQuery,

@@ -77,7 +77,7 @@ export const createStateTables = (schema: string): StateTables => {
 
     async present(session, guards) {
       const found = new Set<string>()
-      for (const [collection, group] of Map.groupBy(guards, (guard) => guard.collection)) {
+      for (const [collection, group] of byCollection(guards)) {
         const keys = [...new Set(group.map((guard) => guard.key))]
         const sql = `select key from ${tableOf(collection)} where key = any($1::bytea[])`
         for (const row of await session.rows(sql, keys.map(keyOrder))) {
@@ -88,7 +88,7 @@ export const createStateTables = (schema: string): StateTables => {
     },
 
     async write(session, rows) {
-      for (const [collection, group] of Map.groupBy(rows, (row) => row.collection)) {
+      for (const [collection, group] of byCollection(rows)) {
         const chunks = chunksOf(group, {
           rowsMax: LIMITS.sqlRowsMax,
           bytesMax: LIMITS.sqlBytesMax,
@@ -145,6 +145,18 @@ export const createStateTables = (schema: string): StateTables => {
       }
     },
   }
+}
+
+function byCollection<T extends { readonly collection: CollectionName }>(
+  items: readonly T[],
+): ReadonlyMap<CollectionName, readonly T[]> {
+  const groups = new Map<CollectionName, T[]>()
+  for (const item of items) {
+    const group = groups.get(item.collection)
+    if (group === undefined) groups.set(item.collection, [item])
+    else group.push(item)
+  }
+  return groups
 }
 
 const snakeCase = (name: string): string =>

@@ -106,14 +106,14 @@ export class ClaimTables {
     this.#newBuckets = []
   }
 
-  /** Reads every table into memory. Refuses when one row is damaged: a lost key is an effect twice. */
+  /** Reads every table. Refuses when one row is damaged: a lost key is an effect twice (F30). */
   async load(clock: Clock, file: string): Promise<void> {
     const nowMs = clock.now()
     for (const bucket of claimBuckets(this.#writer)) {
       this.#buckets.add(bucket)
       if (claimBucketEndsAtMs(bucket) <= nowMs) continue
       const table = claimTableName(bucket)
-      for (let after = 0; ; ) {
+      for (let after = 0; ;) {
         const rows = this.#writer.rows(
           `SELECT id, checksum, entries FROM ${table} WHERE id > ? ORDER BY id LIMIT ${LOAD_ROWS}`,
           after,

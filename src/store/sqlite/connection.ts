@@ -1,4 +1,9 @@
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import {
+  DatabaseSync,
+  type SQLInputValue,
+  type SQLOutputValue,
+  type StatementSync,
+} from 'node:sqlite'
 import { assert } from '../../kernel/index.ts'
 
 /** One connection with its prepared statements; internal statements give rows as arrays. */
@@ -20,7 +25,7 @@ export type SqlRow = readonly SQLOutputValue[]
 export interface ConnectionOptions {
   readonly file: string
   readonly readOnly?: boolean
-  /** How long a statement waits for another process; the event loop waits with it. @default 1_000 */
+  /** How long a statement waits for another process, and the loop with it. @default 1_000 */
   readonly busyMs?: number
 }
 
@@ -28,7 +33,7 @@ export interface ConnectionOptions {
  * 8 KiB pages hold seven records of 1 KB where 4 KiB ones hold three: a fifth more records a
  * second in groups of a hundred, a twentieth fewer one at a time.
  */
-const PAGE_BYTES = 8_192
+export const PAGE_BYTES = 8_192
 
 export const openConnection = (options: ConnectionOptions): Connection => {
   const { file, readOnly = false, busyMs = 1_000 } = options
@@ -47,7 +52,10 @@ export const openConnection = (options: ConnectionOptions): Connection => {
   return {
     db,
     prepare,
-    rows: (sql, ...parameters) => prepare(sql).all(...parameters).map(asRow),
+    rows: (sql, ...parameters) =>
+      prepare(sql)
+        .all(...parameters)
+        .map(asRow),
     first: (sql, ...parameters) => {
       const row = prepare(sql).get(...parameters)
       return row === undefined ? undefined : asRow(row)

@@ -13,7 +13,7 @@ import { MIGRATIONS_SCHEMA } from './user-migrations.ts'
 export const STORE_FORMAT = 1
 
 /** 'JUNC': marks the file as ours. */
-const APPLICATION_ID = 0x4a554e43
+export const APPLICATION_ID = 0x4a554e43
 
 export interface OpenFormat {
   readonly writer: Connection

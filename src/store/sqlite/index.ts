@@ -1,2 +1,3 @@
+export * from './repair.ts'
 export * from './sqlite-store.ts'
 export * from './user-tables.ts'

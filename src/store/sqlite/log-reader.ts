@@ -28,7 +28,7 @@ export class LogReader {
     const end = Math.max(head, query.afterPosition)
     if (channel === undefined || query.limit <= 0) return { records, scannedTo: end }
     let bytes = 0
-    for (let after = query.afterPosition; after < head; ) {
+    for (let after = query.afterPosition; after < head;) {
       const window = partitions.windowAfter(after, head)
       if (window === undefined) break
       const parameters = [after, window.to, channel, channel, query.limit]

@@ -1,6 +1,6 @@
-import { isJuncturaError, JuncturaError, messageOf } from '../../kernel/index.ts'
+import { type ErrorCode, isJuncturaError, JuncturaError, messageOf } from '../../kernel/index.ts'
 
-/** Where in a transaction the engine failed: after `commit` was sent, the outcome may be unknown. */
+/** Where the engine failed: once `commit` was sent, the outcome may be unknown. */
 export type StorePhase = 'read' | 'write' | 'commit'
 
 /**
@@ -12,18 +12,14 @@ export type StorePhase = 'read' | 'write' | 'commit'
 export const storeErrorOf = (error: unknown, file: string, phase: StorePhase): JuncturaError => {
   if (isJuncturaError(error)) return error
   const options = { cause: error, details: { file, problem: messageOf(error) } }
-  switch (resultCodeOf(error)) {
-    case SQLITE_FULL:
-      return new JuncturaError('JUNCTURA_STORE_FULL', options)
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return new JuncturaError('JUNCTURA_STORE_DAMAGED', options)
-    case SQLITE_IOERR:
-      if (phase === 'commit') return new JuncturaError('JUNCTURA_STORE_UNKNOWN', options)
-      return new JuncturaError('JUNCTURA_STORE_FAILED', options)
-    default:
-      return new JuncturaError('JUNCTURA_STORE_FAILED', options)
-  }
+  return new JuncturaError(codeOf(resultCodeOf(error), phase), options)
+}
+
+function codeOf(resultCode: number | undefined, phase: StorePhase): ErrorCode {
+  if (resultCode === SQLITE_FULL) return 'JUNCTURA_STORE_FULL'
+  if (resultCode === SQLITE_CORRUPT || resultCode === SQLITE_NOTADB) return 'JUNCTURA_STORE_DAMAGED'
+  if (resultCode === SQLITE_IOERR && phase === 'commit') return 'JUNCTURA_STORE_UNKNOWN'
+  return 'JUNCTURA_STORE_FAILED'
 }
 
 /** Whether the error came from the engine or the disk, and not from what was asked of it. */
@@ -33,11 +29,6 @@ export const isEngineFailure = (error: unknown): boolean => {
 }
 
 export const isBusy = (error: unknown): boolean => resultCodeOf(error) === SQLITE_BUSY
-
-export const isDamage = (error: unknown): boolean => {
-  const code = resultCodeOf(error)
-  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB
-}
 
 /** @see https://www.sqlite.org/rescode.html */
 const SQLITE_ERROR = 1

@@ -213,9 +213,7 @@ class SqliteStore implements Store {
   }
 
   claimedPosition(scope: string, key: string): Promise<number | undefined> {
-    return this.#read(() =>
-      this.#parts.claims.committed(scope, key, this.#parts.clock.now()),
-    )
+    return this.#read(() => this.#parts.claims.committed(scope, key, this.#parts.clock.now()))
   }
 
   row<C extends CollectionName>(collection: C, key: string): Promise<Row<C> | undefined> {

@@ -88,7 +88,7 @@ export const checkWhole = async (parts: CheckedParts): Promise<readonly StorePro
 async function damagedRecords(parts: CheckedParts, from: number): Promise<readonly number[]> {
   const { log, partitions, clock } = parts
   const damagedPositions: number[] = []
-  for (let after = from; after < partitions.head; ) {
+  for (let after = from; after < partitions.head;) {
     const { to, bad } = log.verify(after, ROWS_PER_TURN)
     damagedPositions.push(...bad)
     after = to

@@ -42,16 +42,17 @@ export const createUserStatements = (db: DatabaseSync): UserStatements => {
         const { statement, bind } = prepare(sql)
         return { changes: Number(statement.run(bind(parameters)).changes) }
       }),
+    // What a row of a statement looks like, only its author can say.
     all: <Row>(sql: string, ...parameters: readonly SqlValue[]) =>
       guarded(() => {
         const { statement, bind } = prepare(sql)
-        return statement.all(bind(parameters)).map((row) => asUserRow<Row>(row))
+        return statement.all(bind(parameters)).map(plainRow) as Row[]
       }),
     get: <Row>(sql: string, ...parameters: readonly SqlValue[]) =>
       guarded(() => {
         const { statement, bind } = prepare(sql)
         const row = statement.get(bind(parameters))
-        return row && asUserRow<Row>(row)
+        return row && (plainRow(row) as Row)
       }),
   }
   return {
@@ -94,7 +95,7 @@ function prepareUserStatement(db: DatabaseSync, sql: string): UserStatement {
   }
 }
 
-/** Strings, quoted names and comments may hold anything; what is left shows the statement's shape. */
+/** Text, quoted names and comments may hold anything; the rest shows the shape. */
 const withoutTextAndComments = (sql: string): string =>
   sql.replace(/'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[^]*?\*\//g, ' ')
 
@@ -108,5 +109,7 @@ function refuse(condition: boolean, problem: string): void {
   if (condition) throw new JuncturaError('JUNCTURA_TX_STATEMENT', { details: { problem } })
 }
 
-/** The caller says what a row of its own statement looks like; a plain object, not a bare one. */
-const asUserRow = <Row>(row: Record<string, SQLOutputValue>): Row => ({ ...row }) as Row
+/** Plain objects, where the engine gives ones without a prototype. */
+const plainRow = (row: Record<string, SQLOutputValue>): Record<string, SQLOutputValue> => ({
+  ...row,
+})

@@ -1,0 +1,136 @@
+// `npm start [-- --once] [--port N] [--management-port N] [--data DIR]`
+//
+// Starts the example as a process of its own, lets a misbehaving partner at it over real HTTP, and
+// holds what was sent against what stands in the database file, read from this other process.
+// Stays up to look around; with --once it ends, with 0 if every line of the table held, else 1.
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { createLiveView } from './live-view.ts'
+import { createPartner, DEVELOPMENT_SECRET, type PartnerAnswer, type Send } from './partner.ts'
+import { type EvidenceReader, openEvidence } from './evidence.ts'
+import { isWell, renderReport, type Report } from './report.ts'
+import { startExample } from './running-example.ts'
+import { type Scenario, SCENARIOS } from './scenarios.ts'
+import { acceptedIds, type Evidence, judge, type Outcome } from './verdict.ts'
+
+const SETTLE_MS_MAX = 45_000
+
+const { values: options } = parseArgs({
+  options: {
+    once: { type: 'boolean', default: false },
+    port: { type: 'string', default: '0' },
+    'management-port': { type: 'string', default: '0' },
+    data: { type: 'string' },
+  },
+})
+
+const print = (text: string): void => void process.stdout.write(text)
+
+const stopping = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort())
+
+const dataDir = prepareDataDir()
+const example = await startExample({
+  dataDir,
+  port: Number(options.port),
+  managementPort: Number(options['management-port']),
+})
+try {
+  print(`Webhook     ${example.url}/webhooks/acme\n`)
+  print(`Management  ${example.managementUrl}\n`)
+  print(`Data        ${relative(process.cwd(), dataDir)}\n\n`)
+  const report = await demonstrate()
+  if (!stopping.signal.aborted) print(`\n${renderReport(report)}\n`)
+  if (!isWell(report)) process.exitCode = 1
+  if (!options.once && !stopping.signal.aborted) await stayUp()
+} finally {
+  await example.stop()
+}
+
+/** A new folder for each run, so that none sees what another left behind. */
+function prepareDataDir(): string {
+  if (options.data !== undefined) {
+    mkdirSync(options.data, { recursive: true })
+    return resolve(options.data)
+  }
+  const parent = resolve(import.meta.dirname, '../../.junctura')
+  mkdirSync(parent, { recursive: true })
+  return mkdtempSync(join(parent, 'orders-'))
+}
+
+async function demonstrate(): Promise<Report> {
+  const view = createLiveView({ isTerminal: process.stdout.isTTY, write: print })
+  const following = new AbortController()
+  // Only people read the view; what is judged comes from elsewhere.
+  const followed = example
+    .follow((event) => view.show(event), following.signal)
+    .catch((error: unknown) => print(`\nThe live view broke off: ${String(error)}\n`))
+  const evidence = openEvidence(example, dataDir)
+  try {
+    const secret = process.env['ACME_WEBHOOK_SECRET'] ?? DEVELOPMENT_SECRET
+    const outcomes = await drive(createPartner(`${example.url}/webhooks/acme`, secret))
+    const found = await settle(evidence, outcomes)
+    return {
+      verdicts: outcomes.map((outcome) => judge(outcome, found)),
+      deadLetters: await evidence.deadLetterGroups(),
+      updates: { emitted: countEmitted(found), counted: evidence.countUpdates() },
+    }
+  } finally {
+    evidence.close()
+    following.abort()
+    await followed
+    view.close()
+  }
+}
+
+/** Sends every scenario after the other; inside one, `atOnce` queues at a time. */
+async function drive(send: Send): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = []
+  for (const scenario of SCENARIOS) outcomes.push(await play(scenario, send))
+  return outcomes
+}
+
+async function play(scenario: Scenario, send: Send): Promise<Outcome> {
+  const answers: PartnerAnswer[][] = scenario.queues.map(() => [])
+  const left = scenario.queues.entries()
+  const worker = async (): Promise<void> => {
+    for (const [index, queue] of left) {
+      if (stopping.signal.aborted) return
+      for (const request of queue) answers[index]?.push(await send(request))
+    }
+  }
+  await Promise.all(Array.from({ length: scenario.atOnce }, worker))
+  return { scenario, answers }
+}
+
+/** Waits until every accepted message is done, or held with a reason, for every consumer. */
+async function settle(evidence: EvidenceReader, outcomes: readonly Outcome[]): Promise<Evidence> {
+  const accepted = outcomes.flatMap((outcome) => acceptedIds(outcome).flat())
+  const deadlineMs = performance.now() + SETTLE_MS_MAX
+  while (performance.now() < deadlineMs && !stopping.signal.aborted) {
+    const found = await evidence.read(accepted)
+    if (found && evidence.countUpdates() >= countEmitted(found)) return found
+    await delay(200)
+  }
+  // Too late: what is there is what is judged, and what is missing fails its line.
+  return evidence.readAsIs()
+}
+
+const countEmitted = ({ effects }: Evidence): number =>
+  effects.filter(({ consumer }) => consumer === 'warehouse').length
+
+async function stayUp(): Promise<void> {
+  const { port } = new URL(example.managementUrl)
+  print(`
+It stays up; Ctrl-C ends it. Look around:
+
+  ${example.managementUrl}    health, messages, dead letters, alerts
+  npx junctura dlq groups --management-port ${port}
+  npx junctura tail --management-port ${port}
+  npx junctura send acme --management-port ${port} --port ${new URL(example.url).port} --dup 5
+`)
+  await once(stopping.signal, 'abort')
+}

@@ -1,0 +1,159 @@
+import { valueAt } from '../contract/index.ts'
+import { createSeededRandom, JuncturaError, type Kernel, utf8 } from '../kernel/index.ts'
+import { compileValidator, makeExample, makeInvalid } from '../schema/index.ts'
+import { type SigningKey, signRequest } from '../security/index.ts'
+import { applySettings, parseGiven } from './json-input.ts'
+import type { ContractPart, WebhookPart } from './model-parts.ts'
+
+export const WRONGS = ['schema', 'signature', 'timestamp', 'version'] as const
+/** What is wrong with a request on purpose. */
+export type Wrong = (typeof WRONGS)[number]
+
+export interface PartnerRequestPlan {
+  readonly webhook: WebhookPart
+  readonly contract: ContractPart
+  readonly keys: readonly SigningKey[]
+  /** @default the contract's latest */
+  readonly version?: number
+  /** The body as given; without it, an example is made of the schema. */
+  readonly given?: Uint8Array
+  readonly settings: readonly string[]
+  readonly wrong?: Wrong
+  /** @default a fresh one for each message */
+  readonly id?: string
+  /** The same seed makes the same examples. */
+  readonly seed: number
+}
+
+/** A request as a partner sends it: what goes over the wire, and the id it carries. */
+export interface PartnerRequest {
+  readonly id: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+}
+
+const MINUTE_MS = 60_000
+
+/**
+ * Message number `n` (from 1) of a partner: valid and genuine, except for what is wrong on purpose.
+ *
+ * @throws JUNCTURA_USAGE when it cannot be wrong in that way: an unsigned webhook has no signature.
+ * @throws JUNCTURA_EXAMPLE_FAILED when no example fits the schema.
+ */
+export const makePartnerRequest = (
+  plan: PartnerRequestPlan,
+  n: number,
+  kernel: Pick<Kernel, 'clock' | 'ids'>,
+): PartnerRequest => {
+  const id = plan.id === undefined ? kernel.ids.next('msg') : numbered(plan.id, n)
+  const version = plan.version ?? plan.contract.latest
+  const body = bodyOf(plan, { n, id, version })
+  return {
+    id,
+    body,
+    headers: {
+      'content-type': plan.webhook.contentTypes[0] ?? 'application/json',
+      'user-agent': 'junctura-send',
+      ...versionHeader(plan, version),
+      ...keyHeader(plan, id),
+      ...signatureHeaders(plan, { id, body, nowMs: kernel.clock.now() }),
+    },
+  }
+}
+
+/** Several messages need ids of their own. */
+const numbered = (id: string, n: number): string =>
+  id.includes('{n}') ? id.replaceAll('{n}', String(n)) : n === 1 ? id : `${id}-${n}`
+
+function bodyOf(
+  plan: PartnerRequestPlan,
+  message: { readonly n: number; readonly id: string; readonly version: number },
+): Uint8Array {
+  const { given, settings, wrong } = plan
+  if (given && settings.length === 0 && wrong !== 'schema' && wrong !== 'version') return given
+  const schema = schemaOf(plan, message.version)
+  const random = createSeededRandom(plan.seed + message.n)
+  if (wrong === 'schema') {
+    const { value } = makeInvalid(schema, random)
+    return utf8(JSON.stringify(value))
+  }
+  const base = given ? parseGiven(given) : withOwnKey(plan, makeExample(schema, random), message.id)
+  const data = applySettings(base, settings, message.n)
+  return utf8(JSON.stringify(wrong === 'version' ? withUnknownVersion(plan, data) : data))
+}
+
+function schemaOf(plan: PartnerRequestPlan, version: number) {
+  const found = plan.contract.versions.find((each) => each.version === version)
+  if (found) return found.schema
+  const known = plan.contract.versions.map((each) => each.version).join(', ')
+  throw usage(`${plan.contract.name} has no version ${version}`, `it has: ${known}`)
+}
+
+/** Two examples are two messages: where the body holds the idempotency key, it is made the id. */
+function withOwnKey(plan: PartnerRequestPlan, example: unknown, id: string): unknown {
+  const source = plan.webhook.idempotency.key
+  if (source?.from !== 'body') return example
+  const validator = compileValidator(schemaOf(plan, plan.version ?? plan.contract.latest), 'schema')
+  let data = example
+  for (const path of source.paths) {
+    if (typeof valueAt(data, path) !== 'string') continue
+    const changed = applySettings(data, [`${path}:=${id}`], 1)
+    // A schema may allow only some texts there; then the example stays as it is.
+    if (validator.validate(changed).ok) data = changed
+  }
+  return data
+}
+
+/** Larger than any version that a contract will have. */
+const UNKNOWN_VERSION = 999_999
+
+function withUnknownVersion({ webhook }: PartnerRequestPlan, data: unknown): unknown {
+  const { version } = webhook
+  if (!version) {
+    throw usage(
+      `${webhook.name} reads no version from its requests`,
+      'leave --invalid version out',
+    )
+  }
+  if (version.from === 'header') return data
+  return applySettings(data, [`${version.paths[0] ?? 'version'}=${UNKNOWN_VERSION}`], 1)
+}
+
+function versionHeader(plan: PartnerRequestPlan, version: number): Record<string, string> {
+  const source = plan.webhook.version
+  if (source?.from !== 'header') return {}
+  return { [source.name]: String(plan.wrong === 'version' ? UNKNOWN_VERSION : version) }
+}
+
+function keyHeader({ webhook }: PartnerRequestPlan, id: string): Record<string, string> {
+  const source = webhook.idempotency.key
+  return source?.from === 'header' ? { [source.name]: id } : {}
+}
+
+function signatureHeaders(
+  plan: PartnerRequestPlan,
+  request: { readonly id: string; readonly body: Uint8Array; readonly nowMs: number },
+): Readonly<Record<string, string>> {
+  const { webhook, wrong, keys } = plan
+  const scheme = webhook.verify
+  if (scheme.kind === 'unsigned') {
+    if (wrong !== 'signature' && wrong !== 'timestamp') return {}
+    throw usage(`${webhook.name} takes unsigned requests`, `leave --invalid ${wrong} out`)
+  }
+  if (wrong === 'timestamp' && scheme.timestampUnit === undefined) {
+    throw usage(`${scheme.name} has no timestamp`, 'leave --invalid timestamp out')
+  }
+  const lateMs = wrong === 'timestamp' ? scheme.tolerance.pastMs + MINUTE_MS : 0
+  return signRequest({
+    scheme,
+    // One signature is what a partner sends while nothing is rotated.
+    keys: keys.slice(0, 1),
+    messageId: request.id,
+    timestampMs: request.nowMs - lateMs,
+    // The signature of other bytes: well-formed, by the right key, and wrong.
+    body: wrong === 'signature' ? Buffer.concat([request.body, utf8(' ')]) : request.body,
+  })
+}
+
+const usage = (problem: string, fix: string): JuncturaError =>
+  new JuncturaError('JUNCTURA_USAGE', { details: { problem, fix } })

@@ -1,0 +1,166 @@
+import type { Integration } from '../contract/index.ts'
+import { type Listener, openListener } from '../ingress/index.ts'
+import { JuncturaError, type Kernel } from '../kernel/index.ts'
+import {
+  createManagementApi,
+  type ManagementApi,
+  type ManagementListener,
+  startManagementListener,
+} from '../manage/index.ts'
+import { createRuntime, type Runtime, type StoreChoice } from '../runtime/index.ts'
+
+export interface ServeOptions {
+  readonly integration: Integration
+  readonly kernel: Kernel
+  readonly store: StoreChoice
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly host: string
+  readonly managementPort: number
+  readonly managementHost: string
+  readonly token: string | undefined
+  readonly onFatal: (error: unknown) => void
+}
+
+/** What a program that started it needs to know: one line of JSON on stdout. */
+export interface ReadyReport {
+  readonly name: string
+  readonly pid: number
+  readonly url: string
+  readonly managementUrl: string
+  readonly webhooks: readonly { readonly name: string; readonly path: string; readonly url: string }[]
+  readonly consumers: readonly string[]
+  readonly store: {
+    readonly engine: string
+    readonly durability: string
+    readonly directory?: string
+  }
+  readonly modelHash: string
+}
+
+export interface Serving {
+  readonly runtime: Runtime
+  readonly ready: ReadyReport
+  /** Readiness off, then intake, handlers, last progress, store. Idempotent. */
+  drain(graceMs: number): Promise<void>
+}
+
+/**
+ * Starts an integration with its two listeners: the public one only when the runtime takes
+ * messages, so that no partner meets a door with nobody behind it.
+ *
+ * @throws what `createRuntime` throws, and the system's error when a port cannot be taken.
+ */
+export const serveIntegration = async (options: ServeOptions): Promise<Serving> => {
+  const { integration, kernel, store, token } = options
+  const runtime = await createRuntime(integration, { kernel, store, onFatal: options.onFatal })
+  const state = { isDraining: false }
+  let management: ManagementListener | undefined
+  try {
+    const api = createManagementApi({ runtime, ...(token !== undefined && { token }) })
+    management = await startManagementListener({
+      api: withReadiness(api, () => !state.isDraining),
+      clock: kernel.clock,
+      log: kernel.log,
+      port: options.managementPort,
+      host: options.managementHost,
+    })
+    const { port, host } = options
+    const listener = await openListener({ kernel, ingress: runtime.ingress, port, host })
+    const open = { runtime, listener, management, state }
+    let draining: Promise<void> | undefined
+    return {
+      runtime,
+      ready: await describeReady(runtime, {
+        store,
+        url: urlOf(listener.address, listener.port),
+        managementUrl: management.url,
+      }),
+      drain: (graceMs) => (draining ??= drain(open, graceMs)),
+    }
+  } catch (error) {
+    await management?.close(0)
+    await runtime.close(0)
+    throw error
+  }
+}
+
+interface Open {
+  readonly runtime: Runtime
+  readonly listener: Listener
+  readonly management: ManagementListener
+  readonly state: { isDraining: boolean }
+}
+
+/** The management listener goes last: it tells a load balancer that this process is not ready. */
+async function drain(open: Open, graceMs: number): Promise<void> {
+  const { runtime, listener, management, state } = open
+  state.isDraining = true
+  await listener.close(graceMs)
+  await runtime.close(graceMs)
+  await management.close(graceMs)
+}
+
+/** Not ready from the first moment of a drain on, while the runtime still answers what comes. */
+const withReadiness = (api: ManagementApi, isReady: () => boolean): ManagementApi => ({
+  requiresToken: api.requiresToken,
+  handle(request) {
+    if (isReady() || !/^\/readyz(\?|$)/.test(request.target)) return api.handle(request)
+    return Promise.resolve({
+      status: 503,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+      body: '{"schemaVersion":1,"status":"not-ready"}\n',
+    })
+  },
+})
+
+async function describeReady(
+  runtime: Runtime,
+  where: { readonly url: string; readonly managementUrl: string; readonly store: StoreChoice },
+): Promise<ReadyReport> {
+  const { integration, model } = runtime
+  const { url, managementUrl, store } = where
+  const { engine, durability } = (await runtime.overview()).store
+  return {
+    name: integration.name,
+    pid: process.pid,
+    url,
+    managementUrl,
+    webhooks: integration.webhooks.map(({ name, path }) => ({ name, path, url: url + path })),
+    consumers: integration.consumers.map(({ name }) => name),
+    store: {
+      engine,
+      durability,
+      ...(store.engine === 'sqlite' && { directory: store.directory }),
+    },
+    modelHash: model.hash,
+  }
+}
+
+/** An address that a person can open: one that stands for every address becomes this machine. */
+const urlOf = (address: string, port: number): string => {
+  const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+/**
+ * What `--store` says.
+ *
+ * @throws JUNCTURA_USAGE when it is no store, or a variable that it needs is unset.
+ */
+export const readStoreChoice = (
+  text: string,
+  directory: string,
+  env: (name: string) => string | undefined,
+): StoreChoice => {
+  if (text === 'sqlite') return { engine: 'sqlite', directory }
+  if (text === 'memory') return { engine: 'memory' }
+  const url = text === 'postgres' ? env('DATABASE_URL') : text
+  if (url !== undefined && /^postgres(?:ql)?:\/\//.test(url)) return { engine: 'postgres', url }
+  throw new JuncturaError('JUNCTURA_USAGE', {
+    details: {
+      problem: `--store: ${text === 'postgres' ? 'DATABASE_URL is not set' : 'this is no store'}`,
+      fix: 'Write sqlite, memory, postgres (with DATABASE_URL set), or postgres://HOST/NAME',
+    },
+  })
+}

@@ -1,0 +1,99 @@
+import { decodeRecord } from '../../contract/index.ts'
+import { isJuncturaError, LIMITS } from '../../kernel/index.ts'
+import type { StoreProblem } from '../store.ts'
+import type { LogTables } from './log-tables.ts'
+import { integerAt, type Session, textAt } from './session.ts'
+import { collectionNames, type StateTables } from './state-tables.ts'
+
+export interface CheckParts {
+  readonly session: Session
+  readonly schema: string
+  readonly log: LogTables
+  readonly state: StateTables
+}
+
+/** Reads every record and every row, and the settings that the promise of the store rests on. */
+export const checkStore = async (parts: CheckParts): Promise<readonly StoreProblem[]> => [
+  ...(await checkServer(parts.session)),
+  ...(await checkLog(parts)),
+  ...(await checkState(parts)),
+]
+
+/** What an acknowledged commit survives on this server, for the sessions that the store opens. */
+export const durabilityOf = async (
+  session: Session,
+): Promise<'process' | 'fsync' | 'replicated'> => {
+  const [row] = await session.rows(
+    `select current_setting('fsync'), current_setting('synchronous_standby_names'),
+            current_setting('synchronous_commit')`,
+  )
+  if (textAt(row, 0) !== 'on') return 'process'
+  const replicated = textAt(row, 1) !== '' && textAt(row, 2) !== 'local' && textAt(row, 2) !== 'off'
+  return replicated ? 'replicated' : 'fsync'
+}
+
+const VERSION_MIN = 140_000
+
+async function checkServer(session: Session): Promise<readonly StoreProblem[]> {
+  const problems: StoreProblem[] = []
+  const [row] = await session.rows(
+    `select current_setting('server_version_num')::integer, current_setting('fsync'),
+            current_setting('full_page_writes')`,
+  )
+  const say = (setting: string, problem: string, fix: string): void =>
+    void problems.push({ resource: `PostgreSQL setting ${setting}`, problem, fix })
+  if (integerAt(row, 0) < VERSION_MIN) {
+    say('server_version', 'the server is older than PostgreSQL 14', 'upgrade the server')
+  }
+  if (textAt(row, 1) !== 'on') {
+    say('fsync', 'off: what was acknowledged is lost with the power', 'set fsync = on')
+  }
+  if (textAt(row, 2) !== 'on') {
+    const problem = 'off: a page that was being written when the power failed stays torn'
+    say('full_page_writes', problem, 'set full_page_writes = on')
+  }
+  return problems
+}
+
+async function checkLog({ session, log }: CheckParts): Promise<readonly StoreProblem[]> {
+  const problems: StoreProblem[] = []
+  for (let before = log.head + 1; ; ) {
+    const query = { beforePosition: before, limit: CHECKED_RECORDS }
+    const records = await log.backwards(session, query)
+    for (const { position, bytes } of records) {
+      before = position
+      const problem = damageOf(bytes, position)
+      if (problem === undefined) continue
+      const fix = 'restore the database from a backup, or have the sender send it again'
+      problems.push({ resource: `record at position ${position}`, problem, fix })
+    }
+    if (records.length < CHECKED_RECORDS) return problems
+  }
+}
+
+/** Few at a time: records may be large, and all of a page are in memory at once. */
+const CHECKED_RECORDS = Math.floor(LIMITS.sqlBytesMax / LIMITS.recordBytesMax) * 16
+
+function damageOf(bytes: Uint8Array, position: number): string | undefined {
+  try {
+    decodeRecord(bytes, position)
+    return undefined
+  } catch (error) {
+    if (isJuncturaError(error)) return error.message
+    throw error
+  }
+}
+
+async function checkState({ session, schema, state }: CheckParts): Promise<StoreProblem[]> {
+  const problems: StoreProblem[] = []
+  for (const collection of collectionNames()) {
+    for (const key of await state.damagedKeys(session, collection)) {
+      problems.push({
+        resource: `row ${JSON.stringify(key)} of ${collection} in schema ${schema}`,
+        problem: 'its checksum does not match',
+        fix: 'restore the database from a backup',
+      })
+    }
+  }
+  return problems
+}
