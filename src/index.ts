@@ -137,6 +137,7 @@ export type {
   ReplayView,
   WebhookStatus,
 } from './runtime/index.ts'
+export type { DeadLetterRow } from './store/index.ts'
 
 // What goes wrong, and what this package is.
 export { isJuncturaError, JuncturaError } from './kernel/index.ts'

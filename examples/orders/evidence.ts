@@ -2,7 +2,7 @@
 // management API.
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import type { DeadLetterGroup, MessageView } from 'junctura'
+import type { DeadLetterRow, MessageView, Page } from 'junctura'
 import type { RunningExample } from './running-example.ts'
 import { CONSUMERS, type Effect, type Evidence, type Held } from './verdict.ts'
 
@@ -16,7 +16,7 @@ export interface EvidenceReader {
   readAsIs(): Evidence
   /** What the fourth consumer has counted in its own table. */
   countUpdates(): number
-  deadLetterGroups(): Promise<readonly DeadLetterGroup[]>
+  deadLetters(): Promise<readonly DeadLetterRow[]>
   close(): void
 }
 
@@ -54,9 +54,8 @@ export const openEvidence = (example: RunningExample, dataDir: string): Evidence
       const row = db.prepare('select sum(updates) as updates from order_updates').get()
       return Number(row?.['updates'] ?? 0)
     },
-    async deadLetterGroups() {
-      const path = '/api/v1/dead-letters/groups'
-      return (await example.get<{ readonly items: readonly DeadLetterGroup[] }>(path)).items
+    async deadLetters() {
+      return (await example.get<Page<DeadLetterRow>>('/api/v1/dead-letters')).items
     },
     close: () => db.close(),
   }

@@ -1,10 +1,10 @@
 // The table at the end: what was sent, what was answered, what came of it.
-import type { DeadLetterGroup } from 'junctura'
+import type { DeadLetterRow } from 'junctura'
 import { CONSUMERS, type Verdict } from './verdict.ts'
 
 export interface Report {
   readonly verdicts: readonly Verdict[]
-  readonly deadLetters: readonly DeadLetterGroup[]
+  readonly deadLetters: readonly DeadLetterRow[]
   /** Updates that `warehouse` emitted, and how many of them the fourth consumer has counted. */
   readonly updates: { readonly emitted: number; readonly counted: number }
 }
@@ -36,11 +36,11 @@ export const isWell = ({ verdicts, updates }: Report): boolean =>
 const isNumber = (column: number): boolean => column === 1 || (column >= 3 && column <= 6)
 
 function rowOf(verdict: Verdict): readonly string[] {
-  const answers = Object.entries(verdict.answers).map(([status, count]) => `${count} x ${status}`)
+  const answers = Object.entries(verdict.answers).map(([status, count]) => `${count}x${status}`)
   return [
     verdict.title,
     String(verdict.sent),
-    answers.join(', '),
+    answers.join(' '),
     ...CONSUMERS.map((consumer) => String(verdict.effects[consumer])),
     String(verdict.held.length),
     verdict.problems.length === 0 ? 'ok' : 'FAILED',
@@ -52,15 +52,17 @@ function notesOf({ verdicts, deadLetters, updates }: Report): readonly string[] 
     problems.slice(0, PROBLEMS_SHOWN).map((problem) => `FAILED  ${title}: ${problem}`),
   )
   const letters = deadLetters.map(
-    ({ consumer, owner, count, title }) => `${count} of ${consumer}, for ${owner}: ${title}`,
+    ({ id, consumer, key, owner, errorMessage }) =>
+      `Dead letter ${id}: ${consumer} gave up ${key}, ${owner} was told: ${errorMessage}.`,
   )
-  const parked = verdicts.flatMap(({ held }) => held.filter(({ status }) => status === 'parked'))
+  const held = verdicts.flatMap((verdict) => verdict.held)
+  const parked = held.filter(({ status }) => status === 'parked').length
   const { emitted, counted } = updates
   return [
     ...failed,
-    ...letters.map((text) => `Dead letters: ${text}.`),
-    `Waiting behind them, in order: ${parked.length}.`,
-    `warehouse emitted ${emitted} updates, statistics counted ${counted}${emitted === counted ? '.' : ': FAILED'}`,
+    ...letters,
+    `Waiting behind dead letters, in order: ${parked}.`,
+    `warehouse emitted ${emitted} updates, statistics counted ${counted}: ${emitted === counted ? 'ok' : 'FAILED'}.`,
   ]
 }
 

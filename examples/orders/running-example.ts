@@ -42,7 +42,7 @@ export const startExample = async (options: StartOptions): Promise<RunningExampl
     // Ctrl-C is for this process, which then stops the other one in order.
     detached: true,
   })
-  child.stderr.pipe(createWriteStream(logPath))
+  child.stderr?.pipe(createWriteStream(logPath))
   const exit = new Promise<number | null>((done) => child.once('exit', (code) => done(code)))
   const ready = await Promise.race([
     firstLine(child),
@@ -94,7 +94,7 @@ async function firstLine(child: ChildProcess): Promise<string> {
     child.stdout.resume()
     return line
   }
-  return 'it said nothing'
+  return 'it ended before it was ready'
 }
 
 /** @see WHATWG HTML, "Server-sent events": each event ends with an empty line. */

@@ -45,7 +45,7 @@ const hasty = { id: 'acme-hasty', body: order('ORDER-HASTY') }
 
 export const SCENARIOS: readonly Scenario[] = [
   {
-    title: 'two good ones, in version 1 and in version 2',
+    title: 'two good ones, version 1 and version 2',
     ...oneByOne([
       { id: 'acme-v1', body: oldOrder('ORDER-V1') },
       { id: 'acme-v2', body: order('ORDER-V2') },
@@ -64,7 +64,7 @@ export const SCENARIOS: readonly Scenario[] = [
     answers: { 202: 1, 200: 49 },
   },
   {
-    title: 'a signature with another secret',
+    title: 'one signed with another secret',
     ...oneByOne([{ id: 'acme-forged', body: order('ORDER-FORGED'), forged: true }]),
     answers: { 401: 1 },
   },
@@ -74,12 +74,12 @@ export const SCENARIOS: readonly Scenario[] = [
     answers: { 401: 1 },
   },
   {
-    title: 'a schema version that nobody knows',
+    title: 'a schema version nobody knows',
     ...oneByOne([{ id: 'acme-v9', body: { ...order('ORDER-V9'), version: 9 } }]),
     answers: { 422: 1 },
   },
   {
-    title: 'no total, and a status that does not exist',
+    title: 'an unknown status, and no total',
     ...oneByOne([
       { id: 'acme-invalid', body: { ...oldOrder('ORDER-BAD'), version: 2, status: 'lost' } },
     ]),
@@ -105,7 +105,7 @@ export const SCENARIOS: readonly Scenario[] = [
     answers: { 202: 1, 200: 1 },
   },
   {
-    title: 'a poison order, then the next of its key, and others',
+    title: 'a poison order, its next, another key',
     queues: [
       [
         { id: 'acme-poison-1', body: order('POISON-1', 'placed') },
@@ -122,7 +122,7 @@ export const SCENARIOS: readonly Scenario[] = [
     waiting: 1,
   },
   {
-    title: 'a flaky order: two messages, each fails twice first',
+    title: 'a flaky order: each fails twice first',
     ...oneByOne([
       { id: 'acme-flaky-1', body: order('FLAKY-1', 'placed') },
       { id: 'acme-flaky-2', body: order('FLAKY-1', 'paid') },
@@ -130,7 +130,7 @@ export const SCENARIOS: readonly Scenario[] = [
     answers: { 202: 2 },
   },
   {
-    title: 'a burst: 100 orders with 5 statuses each, 32 at once',
+    title: 'a burst: 100 orders x 5, 32 at once',
     queues: Array.from({ length: 100 }, (_, index) =>
       STATUSES.map((status) => ({
         id: `acme-burst-${index}-${status}`,

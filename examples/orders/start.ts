@@ -32,6 +32,7 @@ const print = (text: string): void => void process.stdout.write(text)
 const stopping = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort())
 
+const givenSecret = process.env['ACME_WEBHOOK_SECRET']
 const dataDir = prepareDataDir()
 const example = await startExample({
   dataDir,
@@ -41,7 +42,8 @@ const example = await startExample({
 try {
   print(`Webhook     ${example.url}/webhooks/acme\n`)
   print(`Management  ${example.managementUrl}\n`)
-  print(`Data        ${relative(process.cwd(), dataDir)}\n\n`)
+  print(`Data        ${relative(process.cwd(), dataDir)}\n`)
+  print(`Secret      ${givenSecret ? 'ACME_WEBHOOK_SECRET' : DEVELOPMENT_SECRET}\n\n`)
   const report = await demonstrate()
   if (!stopping.signal.aborted) print(`\n${renderReport(report)}\n`)
   if (!isWell(report)) process.exitCode = 1
@@ -70,12 +72,12 @@ async function demonstrate(): Promise<Report> {
     .catch((error: unknown) => print(`\nThe live view broke off: ${String(error)}\n`))
   const evidence = openEvidence(example, dataDir)
   try {
-    const secret = process.env['ACME_WEBHOOK_SECRET'] ?? DEVELOPMENT_SECRET
-    const outcomes = await drive(createPartner(`${example.url}/webhooks/acme`, secret))
+    const send = createPartner(`${example.url}/webhooks/acme`, givenSecret || DEVELOPMENT_SECRET)
+    const outcomes = await drive(send)
     const found = await settle(evidence, outcomes)
     return {
       verdicts: outcomes.map((outcome) => judge(outcome, found)),
-      deadLetters: await evidence.deadLetterGroups(),
+      deadLetters: await evidence.deadLetters(),
       updates: { emitted: countEmitted(found), counted: evidence.countUpdates() },
     }
   } finally {
@@ -119,8 +121,10 @@ async function settle(evidence: EvidenceReader, outcomes: readonly Outcome[]): P
   return evidence.readAsIs()
 }
 
-const countEmitted = ({ effects }: Evidence): number =>
-  effects.filter(({ consumer }) => consumer === 'warehouse').length
+/** With every row, `warehouse` has emitted one update. */
+function countEmitted({ effects }: Evidence): number {
+  return effects.filter(({ consumer }) => consumer === 'warehouse').length
+}
 
 async function stayUp(): Promise<void> {
   const { port } = new URL(example.managementUrl)

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import type { CliIo } from './cli-io.ts'
 import type { ExitCode } from './exit-codes.ts'
 import { createManagementClient, type ManagementClient } from './management-client.ts'
@@ -50,11 +50,7 @@ export const withJson = (command: Command): Command =>
 /** The options of every command that talks to a running integration. */
 export const withClient = (command: Command): Command =>
   withJson(command)
-    .addOption(
-      new Option('--management-url <url>', 'address of the management listener').env(
-        'JUNCTURA_MANAGEMENT_URL',
-      ),
-    )
+    .option('--management-url <url>', 'of the management listener (or JUNCTURA_MANAGEMENT_URL)')
     .option('--management-port <port>', 'its port on this machine (default: 7071)', parsePort)
     .option('--token-env <name>', 'variable that holds the token (default: JUNCTURA_TOKEN)')
 

@@ -139,9 +139,7 @@ class DevLoop {
     // The second time a person means it.
     if (this.#mode === 'stopping') return this.#io.exitNow(EXIT.interrupted)
     this.#mode = 'stopping'
-    void this.#restarting.then(() =>
-      this.#child ? this.#child.stop() : this.#finish(EXIT.ok),
-    )
+    void this.#restarting.then(() => (this.#child ? this.#child.stop() : this.#finish(EXIT.ok)))
   }
 
   #press(key: string): void {

@@ -22,7 +22,6 @@ export const DEV_KEYS = 'o URLs  s send  e emit  l dead letters  r restart  q qu
 
 export const renderKeys = (paint: Paint): string => paint('gray', DEV_KEYS)
 
-/** Log lines of these messages are shown by the live view in its own way, or are of no use in it. */
 const LEVEL_COLOURS = { warn: 'yellow', error: 'red', info: 'gray', debug: 'gray' } as const
 
 /** One line of the child's log for people; a line that is no JSON came from a handler. */

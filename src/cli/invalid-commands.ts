@@ -67,7 +67,9 @@ export const addInvalidCommands = (program: Command, { io, finish }: CommandCont
     })
 
   withReason(withClient(invalid.command('readmit [ids...]')))
-    .description('Sends them through the border again, after the contract has learned to take them.')
+    .description(
+      'Sends them through the border again, after the contract has learned to take them.',
+    )
     .option('--cause <cause>', 'all of this group')
     .option('--webhook <name>', 'all of this webhook')
     .option('--plan', 'only count what would be admitted')

@@ -71,7 +71,8 @@ function setAt(root: unknown, path: string, value: unknown): void {
   const last = steps.pop() ?? ''
   let at: unknown = root
   for (const step of steps) {
-    const next: unknown = isObject(at) && Object.hasOwn(at, step) ? Reflect.get(at, step) : undefined
+    const next: unknown =
+      isObject(at) && Object.hasOwn(at, step) ? Reflect.get(at, step) : undefined
     if (next === undefined && isObject(at)) define(at, step, {})
     at = isObject(at) ? Reflect.get(at, step) : undefined
   }

@@ -1,6 +1,6 @@
 import { type Kernel, JuncturaError, LIMITS, utf8 } from '../kernel/index.ts'
 import type { OperationCommand, OperationResult } from '../runtime/index.ts'
-import type { CliIo, Dial, DialReply } from './cli-io.ts'
+import type { CliIo, DialReply } from './cli-io.ts'
 
 export type QueryValue = string | number | boolean | undefined
 
@@ -38,7 +38,7 @@ export interface OperationBy {
 }
 
 export interface ManagementOptions {
-  /** @default http://127.0.0.1:7071 */
+  /** @default JUNCTURA_MANAGEMENT_URL, else http://127.0.0.1:7071 */
   readonly managementUrl?: string
   /** On this machine. */
   readonly managementPort?: string
@@ -53,7 +53,7 @@ export const createManagementClient = (
   io: Pick<CliIo, 'dial' | 'kernel'>,
   options: ManagementOptions,
 ): ManagementClient => {
-  const url = managementUrl(options)
+  const url = managementUrl(io.kernel, options)
   const token = readToken(io.kernel, options)
   const headers = {
     accept: 'application/json',
@@ -72,7 +72,7 @@ export const createManagementClient = (
   const call = async <T>(path: string, body?: object): Promise<T> => {
     const reply = await send(path, body)
     if (!isSuccess(reply)) throw await refusal(reply, url)
-    return parseBody(await reply.text(), url)
+    return toBody(await reply.text(), url)
   }
   return {
     url,
@@ -81,7 +81,7 @@ export const createManagementClient = (
       const reply = await send(path)
       if (reply.status === 404) return undefined
       if (!isSuccess(reply)) throw await refusal(reply, url)
-      return parseBody<T>(await reply.text(), url)
+      return toBody(await reply.text(), url)
     },
     post: (path, body) => call(path, body),
     async operate(command, by) {
@@ -114,15 +114,19 @@ export const createManagementClient = (
 
 /** Builds `?a=1&b=2` of what is set. */
 export const queryString = (query: Readonly<Record<string, QueryValue>> = {}): string => {
-  const set = Object.entries(query).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, String(value)]],
-  )
-  return set.length === 0 ? '' : `?${new URLSearchParams(set).toString()}`
+  const set = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) set.append(name, String(value))
+  }
+  return set.size === 0 ? '' : `?${set.toString()}`
 }
 
-function managementUrl(options: ManagementOptions): string {
-  if (options.managementUrl !== undefined) return checkUrl(options.managementUrl)
-  return `http://127.0.0.1:${options.managementPort ?? DEFAULT_PORT}`
+function managementUrl(kernel: Kernel, options: ManagementOptions): string {
+  const { managementUrl: given, managementPort } = options
+  if (given !== undefined) return checkUrl(given)
+  const fromEnv = managementPort === undefined ? kernel.env('JUNCTURA_MANAGEMENT_URL') : undefined
+  if (fromEnv !== undefined && fromEnv !== '') return checkUrl(fromEnv)
+  return `http://127.0.0.1:${managementPort ?? DEFAULT_PORT}`
 }
 
 /** @throws JUNCTURA_USAGE when `text` is no http or https address. */
@@ -151,10 +155,10 @@ function readToken(kernel: Kernel, options: ManagementOptions): string | undefin
 
 const isSuccess = (reply: DialReply): boolean => reply.status >= 200 && reply.status < 300
 
-function parseBody<T>(text: string, url: string): T {
+/** What our own listener answers is what its version of the API says; it is not checked again. */
+function toBody(text: string, url: string) {
   try {
-    const body: T = JSON.parse(text)
-    return body
+    return JSON.parse(text)
   } catch (cause) {
     throw notOurs(url, cause)
   }

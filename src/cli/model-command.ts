@@ -37,11 +37,7 @@ const showModel = async (io: CliIo, file: string, options: JsonOption): Promise<
 
 type Finding = Omit<StartFinding, 'at'> & { readonly at: string }
 
-const renderModel = (
-  model: ModelParts,
-  findings: readonly Finding[],
-  paint: Paint,
-): string => {
+const renderModel = (model: ModelParts, findings: readonly Finding[], paint: Paint): string => {
   const webhooks = renderTable(
     [
       { title: 'WEBHOOK', cell: (one) => one.name },

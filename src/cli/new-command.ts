@@ -20,9 +20,7 @@ export const addNewCommand = (program: Command, { io, finish }: CommandContext):
   withJson(program.command('new <dir>'))
     .description('Writes a small project that runs: a signed webhook and one consumer.')
     .addOption(
-      new Option('--template <name>', 'what to begin with')
-        .choices(['webhook'])
-        .default('webhook'),
+      new Option('--template <name>', 'what to begin with').choices(['webhook']).default('webhook'),
     )
     .option('--junctura-version <spec>', 'of the dependency (default: this version)')
     .option('--dry-run', 'only say what would be written')

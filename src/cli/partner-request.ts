@@ -110,10 +110,7 @@ const UNKNOWN_VERSION = 999_999
 function withUnknownVersion({ webhook }: PartnerRequestPlan, data: unknown): unknown {
   const { version } = webhook
   if (!version) {
-    throw usage(
-      `${webhook.name} reads no version from its requests`,
-      'leave --invalid version out',
-    )
+    throw usage(`${webhook.name} reads no version from its requests`, 'leave --invalid version out')
   }
   if (version.from === 'header') return data
   return applySettings(data, [`${version.paths[0] ?? 'version'}=${UNKNOWN_VERSION}`], 1)

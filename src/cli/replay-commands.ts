@@ -80,7 +80,8 @@ export const addReplayCommands = (program: Command, { io, finish }: CommandConte
           name: `replay ${verb}`,
           command: { kind: `replay.${verb}`, id },
           options,
-          tell: (result) => `${id} is ${String(result['state'] ?? 'asked to')}`,
+          tell: ({ state }) =>
+            `${id} ${typeof state === 'string' ? `is ${state}` : `was asked to ${verb}`}`,
         })
         finish(code)
       })

@@ -54,7 +54,10 @@ export const renderPlan = (replay: ReplayView, paint: Paint): string => {
       ['keys', plan.keys],
       ['done before', `${plan.alreadyDone} (not run again under replay: safe)`],
       ['past dedupe', plan.pastDedupeRetention],
-      ['rate', `${replay.ratePerSecond}/s, about ${formatDuration(Math.ceil(lastsMs / 1_000) * 1_000)}`],
+      [
+        'rate',
+        `${replay.ratePerSecond}/s, about ${formatDuration(Math.ceil(lastsMs / 1_000) * 1_000)}`,
+      ],
       ['token', replay.token],
     ],
     paint,
@@ -76,7 +79,9 @@ export const renderPlan = (replay: ReplayView, paint: Paint): string => {
     plan.byAge,
     { paint },
   )
-  const warnings = plan.warnings.map((text) => `${paint('yellow', 'beware')} ${escapeControl(text)}`)
+  const warnings = plan.warnings.map(
+    (text) => `${paint('yellow', 'beware')} ${escapeControl(text)}`,
+  )
   return [
     facts,
     ...(plan.byCause.length > 0 ? ['', causes] : []),

@@ -43,8 +43,16 @@ export const addSendCommand = (program: Command, { io, finish }: CommandContext)
     .description('Sends a signed, valid request of a partner over HTTP; an example, or your data.')
     .option('--data <json>', 'the body')
     .option('--file <path>', 'the body, as the bytes of a file; - reads stdin')
-    .option('--set <path=value>', 'puts a value into the body; {n} counts; may be given again', collect)
-    .option('--contract-version <n>', 'version of the example (default: latest)', parseCount(1, 1e9))
+    .option(
+      '--set <path=value>',
+      'puts a value into the body; {n} counts; may be given again',
+      collect,
+    )
+    .option(
+      '--contract-version <n>',
+      'version of the example (default: latest)',
+      parseCount(1, 1e9),
+    )
     .option('--dup <n>', 'sends each message n times', parseCount(1, 100_000))
     .addOption(
       new Option('--invalid <what>', 'wrong on purpose').choices([

@@ -42,10 +42,7 @@ const EXPECTED_STATUS: Readonly<Record<Wrong, number>> = {
 }
 
 /** Counts the answers and holds them against what was asked for. */
-export const reportSend = (
-  results: readonly SendResult[],
-  asked: SendExpectation,
-): SendReport => {
+export const reportSend = (results: readonly SendResult[], asked: SendExpectation): SendReport => {
   const count = (outcome: SendResult['outcome']): number =>
     results.filter((result) => result.outcome === outcome).length
   const statuses: Record<string, number> = {}

@@ -1,6 +1,6 @@
 import type { Integration } from '../contract/index.ts'
 import { type Listener, openListener } from '../ingress/index.ts'
-import { JuncturaError, type Kernel } from '../kernel/index.ts'
+import type { Kernel } from '../kernel/index.ts'
 import {
   createManagementApi,
   type ManagementApi,
@@ -28,7 +28,11 @@ export interface ReadyReport {
   readonly pid: number
   readonly url: string
   readonly managementUrl: string
-  readonly webhooks: readonly { readonly name: string; readonly path: string; readonly url: string }[]
+  readonly webhooks: readonly {
+    readonly name: string
+    readonly path: string
+    readonly url: string
+  }[]
   readonly consumers: readonly string[]
   readonly store: {
     readonly engine: string
@@ -141,26 +145,4 @@ async function describeReady(
 const urlOf = (address: string, port: number): string => {
   const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-}
-
-/**
- * What `--store` says.
- *
- * @throws JUNCTURA_USAGE when it is no store, or a variable that it needs is unset.
- */
-export const readStoreChoice = (
-  text: string,
-  directory: string,
-  env: (name: string) => string | undefined,
-): StoreChoice => {
-  if (text === 'sqlite') return { engine: 'sqlite', directory }
-  if (text === 'memory') return { engine: 'memory' }
-  const url = text === 'postgres' ? env('DATABASE_URL') : text
-  if (url !== undefined && /^postgres(?:ql)?:\/\//.test(url)) return { engine: 'postgres', url }
-  throw new JuncturaError('JUNCTURA_USAGE', {
-    details: {
-      problem: `--store: ${text === 'postgres' ? 'DATABASE_URL is not set' : 'this is no store'}`,
-      fix: 'Write sqlite, memory, postgres (with DATABASE_URL set), or postgres://HOST/NAME',
-    },
-  })
 }

@@ -14,7 +14,7 @@ export interface ServedProcessOptions {
   readonly onExit: (code: number | null) => void
 }
 
-/** `start` in a process of its own, so that changed sources are loaded anew and a crash is survived. */
+/** `start` in a process of its own: changed sources are loaded anew, and a crash is survived. */
 export interface ServedProcess {
   /** Asks it to drain; resolves when it has ended. */
   stop(): Promise<void>

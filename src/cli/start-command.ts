@@ -8,6 +8,7 @@ import { EXIT, type ExitCode } from './exit-codes.ts'
 import { parseLength } from './human-time.ts'
 import { loadIntegration } from './load-integration.ts'
 import { createOutput } from './output.ts'
+import { readStoreChoice } from './store-choice.ts'
 
 export interface StartOptions {
   readonly port: string
@@ -63,7 +64,7 @@ const start = async (io: CliIo, file: string, options: StartOptions): Promise<Ex
     const serving = await serve.serveIntegration({
       integration: await loadIntegration(file, io.cwd),
       kernel,
-      store: serve.readStoreChoice(options.store, resolve(io.cwd, options.data), io.kernel.env),
+      store: readStoreChoice(options.store, resolve(io.cwd, options.data), io.kernel.env),
       port: Number(options.port),
       host: options.host,
       managementPort: Number(options.managementPort),
@@ -109,7 +110,10 @@ function listenForStop(io: CliIo, kernel: Kernel) {
     const fields = { error }
     // A handler forgot to await: its own message is retried, and nobody else's work is at stake.
     if (kind === 'rejection') {
-      return kernel.log.error(fields, 'a rejected promise was caught by nobody; the process goes on')
+      return kernel.log.error(
+        fields,
+        'a rejected promise was caught by nobody; the process goes on',
+      )
     }
     // After an exception out of nowhere no state can be trusted; what is on disk can.
     kernel.log.error(fields, 'an exception was caught by nobody; the process ends')

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os'
 import { createInterface } from 'node:readline/promises'
 import { emitKeypressEvents } from 'node:readline'
-import type { ReadStream, WriteStream } from 'node:tty'
+import { isatty, type ReadStream, type WriteStream } from 'node:tty'
 import { createSystemKernel } from '../kernel/index.ts'
 import type { CliIo, StopSignal, TextSink, TextSource } from './cli-io.ts'
 import { dialHttp } from './http-dialer.ts'
@@ -49,7 +49,7 @@ function createSink(stream: WriteStream): TextSink {
   // A reader that went away (`junctura tail | head`) is no failure, and must not stop a server.
   stream.on('error', () => (isBroken = true))
   return {
-    isTerminal: stream.isTTY === true,
+    isTerminal: isatty(stream.fd),
     get columns() {
       return stream.columns ?? 80
     },
@@ -62,7 +62,7 @@ function createSink(stream: WriteStream): TextSink {
 
 function createSource(stream: ReadStream): TextSource {
   return {
-    isTerminal: stream.isTTY === true,
+    isTerminal: isatty(stream.fd),
     async readAll() {
       const chunks: Uint8Array[] = []
       for await (const chunk of stream) chunks.push(Buffer.from(chunk))

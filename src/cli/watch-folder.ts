@@ -13,7 +13,15 @@ const QUIET_MS = 120
 /** More folders than a project has; each costs a handle of the system. */
 const FOLDERS_MAX = 2_000
 const SKIPPED: ReadonlySet<string> = new Set(['node_modules', 'dist', 'coverage'])
-const SOURCES: ReadonlySet<string> = new Set(['.ts', '.mts', '.js', '.mjs', '.cjs', '.json', '.sql'])
+const SOURCES: ReadonlySet<string> = new Set([
+  '.ts',
+  '.mts',
+  '.js',
+  '.mjs',
+  '.cjs',
+  '.json',
+  '.sql',
+])
 
 /**
  * Watches the sources in a folder and below. Not with `recursive`, which on Linux would open every

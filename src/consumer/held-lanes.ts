@@ -1,5 +1,5 @@
 import { decodeRecord } from '../contract/index.ts'
-import { LIMITS } from '../kernel/index.ts'
+import { LIMITS, messageOf } from '../kernel/index.ts'
 import {
   clearTimerRow,
   type CommitUnit,
@@ -7,6 +7,7 @@ import {
   type LaneRow,
   type RowWrite,
   setTimerRow,
+  type SuccessorRow,
 } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
@@ -251,10 +252,22 @@ export class HeldLanes {
     const idle = !lane.running && lane.queue.length === 0
     if (lane.state !== 'draining' || !idle || lane.refilling || this.#closed) return
     lane.refilling = true
-    void this.#refill(lane).finally(() => {
-      lane.refilling = false
-      this.#runner.dispatch()
-    })
+    void this.#refill(lane)
+      .catch((error: unknown) => this.#tellBroken(error))
+      .finally(() => {
+        lane.refilling = false
+        this.#runner.dispatch()
+      })
+  }
+
+  /** Nothing is lost: the rows are there, and the next start drains the lane. */
+  #tellBroken(error: unknown): void {
+    const { ports, consumer } = this.#runner
+    if (this.#closed || ports.committer.mode !== 'open') return
+    ports.kernel.log.error(
+      { consumer: consumer.name, problem: messageOf(error) },
+      'a lane could not be drained',
+    )
   }
 
   async #refill(lane: Lane): Promise<void> {
@@ -266,22 +279,32 @@ export class HeldLanes {
       where: [key],
       limit: REFILL_MAX,
     })
+    const items: WorkItem[] = []
     for (const { row } of page) {
-      const delivered = await this.read(row.position)
-      const letterRow =
-        row.deadLetter === undefined
-          ? undefined
-          : await ports.store.row('deadLetters', row.deadLetter)
-      const history = letterRow ? { deadLetter: letterRow.id, letterRow } : {}
-      if (delivered) lanes.push(lane, itemOf(consumer, delivered, 'successor', history))
+      const item = await this.#readSuccessor(row)
+      if (item) items.push(item)
       else await this.#expired(lane, row.position)
     }
+    // All at once: while one of them runs, none may be added behind its back.
+    if (lane.state !== 'draining') return
+    for (const item of items) lanes.push(lane, item)
     if (page.length > 0 || lane.storing || lane.state !== 'draining') return
     lane.state = 'open'
     lane.stored = false
     lane.hasRow = false
     lanes.forget(lane)
     await this.#runner.commitStubbornly({ rows: [{ collection: 'lanes', key, row: undefined }] })
+  }
+
+  async #readSuccessor(row: SuccessorRow): Promise<WorkItem | undefined> {
+    const { ports, consumer } = this.#runner
+    const delivered = await this.read(row.position)
+    if (!delivered) return undefined
+    const { deadLetter } = row
+    const letterRow =
+      deadLetter === undefined ? undefined : await ports.store.row('deadLetters', deadLetter)
+    const history = letterRow ? { deadLetter: letterRow.id, letterRow } : {}
+    return itemOf(consumer, delivered, 'successor', history)
   }
 
   async #expired(lane: Lane, position: number): Promise<void> {

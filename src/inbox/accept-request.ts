@@ -266,7 +266,7 @@ function claimsOf(
   return [own, { scope: salted(desk.bodyScope, salt), key: bodySha256, expiresAtMs }]
 }
 
-/** A key outlives the tolerance of its timestamp, or a late replay would be a new message (F113). */
+/** A key outlives the tolerance of its timestamp, or a late replay would be new (F113). */
 function heldForMs({ verify, idempotency }: Webhook): number {
   if (verify.kind === 'unsigned') return idempotency.retentionMs
   return Math.max(idempotency.retentionMs, verify.tolerance.pastMs + verify.tolerance.futureMs)

@@ -35,7 +35,7 @@ export type CommitResult =
   /** One of the message's own claims is taken. */
   | { readonly kind: 'taken'; readonly claim: number; readonly position: number }
 
-/** Each round drops a fact or moves one to another salt; more means the store contradicts itself. */
+/** Each round drops a fact or salts one; more means that the store contradicts itself. */
 const ROUNDS_MAX = 8
 
 /**

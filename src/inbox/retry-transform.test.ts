@@ -26,11 +26,7 @@ const FAULTS: readonly (readonly [string, () => unknown, string])[] = [
   ['throws', () => raise(new RangeError('no such status')), 'RangeError'],
   ['throws something that is no error', () => raise('text'), 'string'],
   ['never returns', () => hang(), 'JUNCTURA_TRANSFORM_TIMEOUT'],
-  [
-    'makes an event that its contract refuses',
-    () => OrderSeen.of({} as never),
-    'JUNCTURA_EMIT_INVALID',
-  ],
+  ['makes an event that its contract refuses', () => OrderSeen.of({}), 'JUNCTURA_EMIT_INVALID'],
   [
     'makes an event whose key is not exact',
     () => OrderSeen.of(order(2 ** 53)),
@@ -43,6 +39,11 @@ const FAULTS: readonly (readonly [string, () => unknown, string])[] = [
   ],
   ['makes something that is no event', () => ({ status: 'paid' }), 'JUNCTURA_EMIT_INVALID'],
   ['makes an event that is no JSON', () => OrderSeen.of(circle()), 'JUNCTURA_EMIT_INVALID'],
+  [
+    'makes an event too large for a record',
+    () => OrderSeen.of(huge()),
+    'JUNCTURA_RECORD_TOO_LARGE',
+  ],
   ['makes more events than one message may', () => many(), 'JUNCTURA_EMIT_INVALID'],
 ]
 
@@ -200,6 +201,7 @@ const hang = (): never => {
 }
 const many = () =>
   Array.from({ length: LIMITS.emitsPerMessageMax + 1 }, () => OrderSeen.of(order('A')))
+const huge = () => ({ ...order('A'), note: 'x'.repeat(LIMITS.recordBytesMax) })
 const circle = (): never => {
   const data: Record<string, unknown> = { ...order('A') }
   data['self'] = data

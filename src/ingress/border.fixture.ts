@@ -12,6 +12,7 @@ import {
   type Webhook,
 } from '../contract/index.ts'
 import { type BorderEvent, createInbox, type Inbox } from '../inbox/index.ts'
+import { createMetrics, type Metrics, type Tracer } from '../observe/index.ts'
 import type { RateLimit } from '../policy/index.ts'
 import { resolveSecrets, type SigningKey, signRequest } from '../security/index.ts'
 import { createCommitter, type Row, type Store } from '../store/index.ts'
@@ -97,6 +98,7 @@ export interface BorderBench {
   readonly store: Store
   readonly kernel: ReturnType<typeof createVirtualKernel>
   readonly refusals: Refusal[]
+  readonly metrics: Metrics
   readonly events: BorderEvent[]
   readonly keys: readonly SigningKey[]
   send(data: unknown, options?: SendOptions): Promise<IngressResponse>
@@ -107,6 +109,7 @@ export interface BorderBench {
 export interface BenchOptions extends Pick<MemoryStoreOptions, 'fault'> {
   readonly hook?: Webhook
   readonly ratePerAddress?: RateLimit
+  readonly tracer?: Tracer
   readonly waiting?: () => number
   readonly mode?: 'open' | 'failed'
 }
@@ -118,12 +121,14 @@ export const openBorder = async (options: BenchOptions = {}): Promise<BorderBenc
   const store = createMemoryStore({ clock, ...(options.fault && { fault: options.fault }) })
   const committer = createCommitter({ store, clock, log })
   const events: BorderEvent[] = []
+  const metrics = createMetrics(clock)
   const inbox = createInbox({
     kernel,
     committer,
     store,
     integration: integration('bench', { parts: [hook, OrderSeen] }),
     modelHash: 'model',
+    metrics,
     onEvent: (one) => events.push(one),
   })
   const { keys } = await resolveSecrets(kernel, hook.verify)
@@ -139,10 +144,12 @@ export const openBorder = async (options: BenchOptions = {}): Promise<BorderBenc
       mode: options.mode ?? 'open',
     },
     keysOf: () => keys,
+    metrics,
+    ...(options.tracer && { tracer: options.tracer }),
     ...(options.ratePerAddress && { ratePerAddress: options.ratePerAddress }),
     onRefused: (refusal) => refusals.push(refusal),
   })
-  const bench = { ingress, inbox, store, kernel, refusals, events, keys }
+  const bench = { ingress, inbox, store, kernel, refusals, metrics, events, keys }
   return {
     ...bench,
     send: (data, sendOptions = {}) => send(bench, hook, { data, ...sendOptions }),

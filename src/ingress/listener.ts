@@ -31,7 +31,11 @@ export interface ListenerTimeouts {
   readonly headersMs: number
   /** From the first byte of a request to the end of its body. @default 60_000 */
   readonly requestMs: number
-  /** An idle connection; longer than the 60 s after which load balancers reuse one. @default 65_000 */
+  /**
+   * An idle connection; longer than the 60 s for which load balancers keep one.
+   *
+   * @default 65_000
+   */
   readonly keepAliveMs: number
   /** A connection on which nothing moves in either direction. @default 120_000 */
   readonly silenceMs: number

@@ -309,12 +309,14 @@ describe('both stores', () => {
   const value = fc.integer({ min: -2, max: 3 })
   const write: fc.Arbitrary<RowWrite> = fc.oneof(
     fc.record({ key: name, value }).map(({ key, value: dueAtMs }) => timer(key, dueAtMs)),
-    name.map((key) => ({ collection: 'timers', key, row: undefined })),
-    fc.record({ key: name, lane: name, position: value }).map(({ key, lane, position }) => ({
-      collection: 'successors',
-      key,
-      row: { consumer: 'c', lane, position },
-    })),
+    name.map((key): RowWrite => ({ collection: 'timers', key, row: undefined })),
+    fc.record({ key: name, lane: name, position: value }).map(
+      ({ key, lane, position }): RowWrite => ({
+        collection: 'successors',
+        key,
+        row: { consumer: 'c', lane, position },
+      }),
+    ),
   )
   const unit: fc.Arbitrary<Unit> = fc.record(
     {

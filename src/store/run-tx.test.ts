@@ -34,7 +34,7 @@ const failedWith = (code: string): object => ({ status: 'failed', error: { code 
 describe('runTx', () => {
   it.each([
     ['a timer', () => sleep(clock, 10)],
-    ['another turn of the loop', () => clock.yield()],
+    ['turns of the loop', () => clock.yield().then(() => clock.yield())],
     ['something that never settles', () => new Promise<void>(() => undefined)],
   ])('fails a callback that awaits %s, and runs nothing of it any more', async (_, leave) => {
     const { database, ran } = driver()

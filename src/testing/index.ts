@@ -1,3 +1,4 @@
+export * from './store-conformance.ts'
 export * from './virtual-clock.ts'
 export * from './virtual-kernel.ts'
 export * from './simulator/fates.ts'

@@ -1,5 +1,4 @@
 import {
-
   consumer,
   event,
   header,
@@ -12,7 +11,9 @@ import {
   system,
   team,
   webhook,
+  type Webhook,
 } from '../../src/contract/index.ts'
+import type { Random } from '../../src/kernel/index.ts'
 
 interface Order {
   readonly id: string
@@ -84,3 +85,8 @@ export const shop: Integration = integration('shop', {
   tables: [sql({ sqlite: 'create table steps(consumer text, id text, step integer)' })],
 })
 
+/** A few keys, so that they meet; now and then an order that no retry mends. */
+export const shopBody = (_webhook: Webhook, random: Random, index: number): Order => ({
+  id: random.next() < 0.03 ? 'poison' : `k${Math.floor(random.next() * 6)}`,
+  step: index,
+})

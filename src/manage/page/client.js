@@ -103,8 +103,9 @@ function takeFrame(frame, { seen, onEvent, onMissed }) {
   if (fields.data === undefined) return
   const data = JSON.parse(fields.data)
   if (fields.event === 'hello') {
+    // Another start of the runtime counts anew.
+    if (seen.run !== data.run) seen.id = seen.run === undefined ? data.lastId : 0
     seen.run = data.run
-    seen.id ??= data.lastId
   } else if (fields.event === 'missed') {
     onMissed(data)
   } else {

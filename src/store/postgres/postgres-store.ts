@@ -53,6 +53,17 @@ export interface PostgresStoreOptions {
   readonly leaseMs?: number
 }
 
+/** On a server with fsync on; one that replicates, or does not sync, is seen when it is opened. */
+export const POSTGRES_FEATURES: Features = {
+  engine: 'postgres',
+  durability: 'fsync',
+  unitOfOrder: 'key',
+  transactions: true,
+  multiProcess: false,
+  sql: 'postgres',
+  recordBytesMax: LIMITS.recordBytesMax,
+}
+
 /**
  * Opens the store in a PostgreSQL database, for one process at a time, and makes what is missing.
  * A process that died may hold it for `leaseMs`; that long this waits.
@@ -129,15 +140,7 @@ class PostgresStore implements Store {
   constructor(parts: StoreParts) {
     this.#parts = parts
     this.#reader = createSession(parts.pool)
-    this.features = {
-      engine: 'postgres',
-      durability: parts.durability,
-      unitOfOrder: 'key',
-      transactions: true,
-      multiProcess: false,
-      sql: 'postgres',
-      recordBytesMax: LIMITS.recordBytesMax,
-    }
+    this.features = { ...POSTGRES_FEATURES, durability: parts.durability }
   }
 
   commit(

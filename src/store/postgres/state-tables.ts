@@ -62,11 +62,14 @@ export const createStateTables = (schema: string): StateTables => {
     query: ScanQuery<CollectionName>,
     order: readonly string[],
   ): Promise<SqlRow | undefined> => {
+    const after = keyOrder(query.after ?? '')
+    // In the order of keys, the place of a row is its key, also when the row is gone.
+    if (query.index === undefined) return [after]
     const inIndex = order.map((column) => `${column} is not null`).join(' and ')
     const rest = order.slice(query.where?.length ?? 0)
     const sql = `select ${rest.join(', ')} from ${tableOf(query.collection)}
       where key = $1 and ${inIndex}`
-    const [row] = await session.rows(sql, keyOrder(query.after ?? ''))
+    const [row] = await session.rows(sql, after)
     return row
   }
 

@@ -28,7 +28,9 @@ export class LogReader {
     const end = Math.max(head, query.afterPosition)
     if (channel === undefined || query.limit <= 0) return { records, scannedTo: end }
     let bytes = 0
-    for (let after = query.afterPosition; after < head;) {
+    let looked = 0
+    let after = query.afterPosition
+    while (after < head) {
       const window = partitions.windowAfter(after, head)
       if (window === undefined) break
       const parameters = [after, window.to, channel, channel, query.limit]
@@ -39,9 +41,12 @@ export class LogReader {
         const full = records.length >= query.limit || bytes >= query.bytesMax
         if (full) return { records, scannedTo: record.position }
       }
+      looked += window.to - after
       after = window.to
-      // What was found is given before a long stretch of other channels is looked through.
+      if (looked < LIMITS.logScanPositionsMax) continue
+      // What was found is given before another long stretch of other channels is looked through.
       if (records.length > 0) return { records, scannedTo: after }
+      looked = 0
       await clock.yield()
     }
     return { records, scannedTo: end }

@@ -123,7 +123,6 @@ class Simulation {
     failures.push(...checkWorld(this.#integration, facts))
     const world = { deliveries: this.#deliveries, disk: this.#disk }
     failures.push(...((await this.#options.check?.(world)) ?? []))
-    await this.#node?.runtime?.close()
     return this.#report(facts, failures)
   }
 
@@ -214,9 +213,20 @@ class Simulation {
 
   async #facts(): Promise<WorldFacts> {
     const runtime = this.#node?.runtime
-    const effects = await this.#disk.query('select * from simulated_effects order by seq')
     const letters = runtime ? await allDeadLetters(runtime) : []
+    await this.#closeNode()
+    const effects = await this.#disk.query('select * from simulated_effects order by seq')
     return { deliveries: this.#deliveries, effects, letters, runtime }
+  }
+
+  /** Closing waits for timers, and virtual time moves only when told. */
+  async #closeNode(): Promise<void> {
+    let open = this.#node?.runtime !== undefined
+    const closing = this.#node?.runtime?.close().finally(() => {
+      open = false
+    })
+    while (open) await this.#clock.advance(STEP_MS)
+    await closing
   }
 
   #noteFault(name: keyof Faults): void {

@@ -46,7 +46,7 @@ const collectionNames = (): readonly CollectionName[] =>
   // `Object.keys` of a constant gives its keys.
   Object.keys(COLLECTIONS) as CollectionName[]
 
-const pick = <T>(random: Random, items: readonly [T, ...T[]] | readonly T[]): T | undefined =>
+const pick = <T>(random: Random, items: readonly T[]): T | undefined =>
   items[randomInteger(random, 0, items.length - 1)]
 
 async function writeRandomly(
@@ -64,8 +64,8 @@ async function writeRandomly(
     const row: Record<string, unknown> = { note: randomInteger(random, 0, 1_000) }
     for (const field of fields) {
       // A field that is missing, or neither text nor number, keeps the row out of the index.
-      if (random.next() < 0.1) row[field] = pick(random, [null, true, [1], {}])
-      else if (random.next() < 0.9) row[field] = pick(random, isNumeric(field) ? NUMBERS : TEXTS)
+      if (random.next() < 0.1) row[field] = pick<unknown>(random, [null, true, [1], {}])
+      else if (random.next() < 0.9) row[field] = pick<string | number>(random, isNumeric(field) ? NUMBERS : TEXTS)
     }
     rows.set(key, { key, row })
     return writeOf(collection, key, row)

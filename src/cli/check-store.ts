@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { isJuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
+import { openStore, type StoreChoice } from '../runtime/index.ts'
+import { type RepairReport, repairSqliteStore, type Store } from '../store/index.ts'
+import { type Check, fail, ok, warn } from './doctor-check.ts'
+
+export interface StoreCheckOptions {
+  readonly kernel: Kernel
+  readonly choice: StoreChoice
+  /** Reads everything, and not only what a start reads. */
+  readonly deep: boolean
+}
+
+/** Opens the store as a start would, and closes it again. Makes nothing that was not there. */
+export const checkStore = async (options: StoreCheckOptions): Promise<readonly Check[]> => {
+  const { kernel, choice } = options
+  if (choice.engine === 'memory') return [ok('store', 'memory: gone with the process')]
+  if (choice.engine === 'sqlite' && !existsSync(join(choice.directory, 'junctura.db'))) {
+    return [ok('store', `nothing is stored in ${choice.directory} yet`)]
+  }
+  let store: Store
+  try {
+    store = await openStore(choice, kernel)
+  } catch (error) {
+    return [refusedOpening(error)]
+  }
+  try {
+    const size = await store.sizeBytes()
+    const text = `${store.features.engine} opens${size === undefined ? '' : `, ${size} bytes`}`
+    return [ok('store', text), ...(options.deep ? await checkDeeply(store) : [])]
+  } finally {
+    await store.close()
+  }
+}
+
+async function checkDeeply(store: Store): Promise<readonly Check[]> {
+  const problems = await store.check()
+  if (problems.length === 0) return [ok('store content', 'every part of it reads well')]
+  return problems.map(({ resource, problem, fix }) =>
+    fail(`store content`, `${resource}: ${problem}`, fix),
+  )
+}
+
+function refusedOpening(error: unknown): Check {
+  if (isJuncturaError(error, 'JUNCTURA_STORE_LOCKED')) {
+    const text = `in use by process ${String(error.details['pid'])}; its content was not looked at`
+    return warn('store', text, 'Stop that process to have the store checked.')
+  }
+  const fix = isJuncturaError(error) ? error.advice : 'Look at the cause.'
+  return fail('store', messageOf(error), fix)
+}
+
+/** Salvages a damaged store; what could not be saved is named. */
+export const repairStore = async (
+  kernel: Kernel,
+  directory: string,
+): Promise<{ readonly report: RepairReport; readonly checks: readonly Check[] }> => {
+  const { clock, random } = kernel
+  const report = await repairSqliteStore({ directory, clock, random })
+  const { records, rows, lostPositions, lost, damagedFile } = report
+  const lostText = [
+    ...lostPositions.map(({ from, to }) => `positions ${from} to ${to} are lost`),
+    ...lost,
+  ]
+  const text = `${records} messages and ${rows} rows are kept; the old file is ${damagedFile}`
+  const fix = 'Ask the senders to send again what is lost; then remove the old file.'
+  return {
+    report,
+    checks: [ok('repair', text), ...lostText.map((each) => warn('repair', each, fix))],
+  }
+}
