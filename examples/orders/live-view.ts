@@ -6,21 +6,19 @@ export interface LiveView {
   close(): void
 }
 
-export interface ViewOptions {
-  /** A terminal gets its line of counts redrawn; anything else gets a new one each second. */
-  readonly isTerminal: boolean
-  readonly write: (text: string) => void
-}
-
 const REDRAW_MS = 100
 const PRINT_MS = 1_000
 
-export const createLiveView = ({ isTerminal, write }: ViewOptions): LiveView => {
+/**
+ * A terminal, which has `columns`, gets its line of counts redrawn; anything else gets a new line
+ * each second.
+ */
+export const createLiveView = (write: (text: string) => void, columns?: number): LiveView => {
   const startMs = performance.now()
   const border = { accepted: 0, repeated: 0, refused: 0, invalid: 0 }
   const done = new Map<string, number>()
   let shown = ''
-  const clearLine = isTerminal ? '\r\u001B[K' : ''
+  const clearLine = columns === undefined ? '' : '\r\u001B[K'
   const seconds = (): string => `${((performance.now() - startMs) / 1000).toFixed(1)} s`.padStart(7)
 
   const drawCounts = (): void => {
@@ -31,13 +29,15 @@ export const createLiveView = ({ isTerminal, write }: ViewOptions): LiveView => 
       `  | done: ${inside}`
     if (text === shown) return
     shown = text
-    write(isTerminal ? `${clearLine}${seconds()}  ${text}` : `${seconds()}  ${text}\n`)
+    const line = `${seconds()}  ${text}`
+    // A line that wraps could not be redrawn.
+    write(columns === undefined ? `${line}\n` : clearLine + line.slice(0, columns - 1))
   }
   const tell = (text: string): void => {
     write(`${clearLine}${seconds()}  ${text}\n`)
     shown = ''
   }
-  const timer = setInterval(drawCounts, isTerminal ? REDRAW_MS : PRINT_MS)
+  const timer = setInterval(drawCounts, columns === undefined ? PRINT_MS : REDRAW_MS)
 
   return {
     show(event) {
@@ -54,7 +54,7 @@ export const createLiveView = ({ isTerminal, write }: ViewOptions): LiveView => 
     close() {
       clearInterval(timer)
       drawCounts()
-      if (isTerminal) write('\n')
+      if (columns !== undefined) write('\n')
     },
   }
 }

@@ -18,6 +18,8 @@ export interface RunningExample {
   get<T>(path: string): Promise<T>
   /** Calls back for every event until `signal` aborts. */
   follow(onEvent: (event: RuntimeEvent) => void, signal: AbortSignal): Promise<void>
+  /** Resolves with the exit code when the process ends, whatever the reason. */
+  readonly ended: Promise<number | null>
   /** Sends SIGTERM to the process and waits for its end; the answer is its exit code. */
   stop(): Promise<number | null>
 }
@@ -43,17 +45,17 @@ export const startExample = async (options: StartOptions): Promise<RunningExampl
     detached: true,
   })
   child.stderr?.pipe(createWriteStream(logPath))
-  const exit = new Promise<number | null>((done) => child.once('exit', (code) => done(code)))
+  const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)))
   const ready = await Promise.race([
     firstLine(child),
-    exit.then((code) => `it ended with ${code}`),
+    ended.then((code) => `it ended with ${code}`),
     delay(START_MS_MAX, 'it was not ready in time', { ref: false }),
   ])
   if (!ready.startsWith('{')) {
     child.kill('SIGTERM')
     throw new Error(`junctura start: ${ready}\n${readFileSync(logPath, 'utf8').slice(-4_000)}`)
   }
-  return runningExample(child, JSON.parse(ready), exit)
+  return runningExample(child, JSON.parse(ready), ended)
 }
 
 interface ReadyLine {
@@ -64,7 +66,7 @@ interface ReadyLine {
 function runningExample(
   child: ChildProcess,
   { url, managementUrl }: ReadyLine,
-  exit: Promise<number | null>,
+  ended: Promise<number | null>,
 ): RunningExample {
   return {
     pid: child.pid ?? 0,
@@ -76,11 +78,12 @@ function runningExample(
       const content: T = JSON.parse(await response.text())
       return content
     },
+    ended,
     follow: (onEvent, signal) => follow(`${managementUrl}/api/v1/stream`, onEvent, signal),
     async stop() {
       child.kill('SIGTERM')
       const killer = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX)
-      const code = await exit
+      const code = await ended
       clearTimeout(killer)
       return code
     },

@@ -64,7 +64,7 @@ function prepareDataDir(): string {
 }
 
 async function demonstrate(): Promise<Report> {
-  const view = createLiveView({ isTerminal: process.stdout.isTTY, write: print })
+  const view = createLiveView(print, process.stdout.isTTY ? process.stdout.columns : undefined)
   const following = new AbortController()
   // Only people read the view; what is judged comes from elsewhere.
   const followed = example
@@ -136,5 +136,5 @@ It stays up; Ctrl-C ends it. Look around:
   npx junctura tail --management-port ${port}
   npx junctura send acme --management-port ${port} --port ${new URL(example.url).port} --dup 5
 `)
-  await once(stopping.signal, 'abort')
+  await Promise.race([once(stopping.signal, 'abort'), example.ended])
 }

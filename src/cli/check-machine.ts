@@ -109,7 +109,7 @@ export const checkPeer = (
     createRequire(join(cwd, 'package.json')).resolve(peer.name)
     return ok(name, `is installed, for ${peer.feature}`)
   } catch {
-    if (!peer.needed) return ok(name, `is not installed; only ${peer.feature} needs it`)
+    if (!peer.needed) return ok(name, `is not installed; it is for ${peer.feature} only`)
     return fail(name, `is not installed, and ${peer.feature} needs it`, `npm i ${peer.name}`)
   }
 }

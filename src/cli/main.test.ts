@@ -108,7 +108,10 @@ describe('the command line', () => {
       'GET /api/v1/consumers': ({ headers }: { headers: Readonly<Record<string, string>> }) =>
         headers['authorization'] === 'Bearer secret-token'
           ? { body: { items: [] } }
-          : { status: 401, body: { code: 'JUNCTURA_TOKEN_REQUIRED', detail: 'A token is needed.' } },
+          : {
+              status: 401,
+              body: { code: 'JUNCTURA_TOKEN_REQUIRED', detail: 'A token is needed.' },
+            },
     }
     const without = await runCli(['consumers'], { routes })
     const byDefault = await runCli(['consumers'], {

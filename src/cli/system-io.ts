@@ -9,9 +9,9 @@ import { dialHttp } from './http-dialer.ts'
 /** The real terminal, process and network. */
 export const createSystemIo = (): CliIo => ({
   kernel: createSystemKernel(),
-  stdout: createSink(process.stdout),
-  stderr: createSink(process.stderr),
-  stdin: createSource(process.stdin),
+  stdout: createSink(process.stdout, 1),
+  stderr: createSink(process.stderr, 2),
+  stdin: createSource(process.stdin, 0),
   dial: dialHttp,
   cwd: process.cwd(),
   user: userName(),
@@ -44,12 +44,12 @@ export const createSystemIo = (): CliIo => ({
   exitNow: (code) => process.exit(code),
 })
 
-function createSink(stream: WriteStream): TextSink {
+function createSink(stream: WriteStream, fd: number): TextSink {
   let isBroken = false
   // A reader that went away (`junctura tail | head`) is no failure, and must not stop a server.
   stream.on('error', () => (isBroken = true))
   return {
-    isTerminal: isatty(stream.fd),
+    isTerminal: isatty(fd),
     get columns() {
       return stream.columns ?? 80
     },
@@ -60,9 +60,9 @@ function createSink(stream: WriteStream): TextSink {
   }
 }
 
-function createSource(stream: ReadStream): TextSource {
+function createSource(stream: ReadStream, fd: number): TextSource {
   return {
-    isTerminal: isatty(stream.fd),
+    isTerminal: isatty(fd),
     async readAll() {
       const chunks: Uint8Array[] = []
       for await (const chunk of stream) chunks.push(Buffer.from(chunk))

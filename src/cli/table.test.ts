@@ -54,7 +54,16 @@ describe('a table', () => {
   })
 
   it('leaves facts out that are not known', () => {
-    expect(renderFacts([['a', 1], ['long', undefined], ['b', null]], plain)).toBe('a  1')
+    expect(
+      renderFacts(
+        [
+          ['a', 1],
+          ['long', undefined],
+          ['b', null],
+        ],
+        plain,
+      ),
+    ).toBe('a  1')
   })
 })
 

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { checkOutput, createFakeIo, type FakeIoOptions, type FakeRequest } from '../../test/cli/fake-io.ts'
+import {
+  checkOutput,
+  createFakeIo,
+  type FakeIoOptions,
+  type FakeRequest,
+} from '../../test/cli/fake-io.ts'
 import { utf8 } from '../kernel/index.ts'
 import { main } from './main.ts'
 

@@ -1,3 +1,4 @@
+import type { LaneRow } from '../store/index.ts'
 import type { WorkItem } from './work-item.ts'
 
 /**
@@ -5,32 +6,36 @@ import type { WorkItem } from './work-item.ts'
  *
  * A lane is in one of these states:
  * - `open`: its items run in order, one at a time; leaves the table when the last is finished.
- * - `held`: its head waits (for a retry, for a person, for a replay); every arrival becomes a
- *   successor row, so memory holds no backlog of a held key.
- * - `draining`: released; its successor rows are run in order, and arrivals still become rows, so
- *   that none overtakes. When no row is left it becomes `open`.
+ * - `held`: its head waits, for a retry or for a person; every arrival becomes a successor row, so
+ *   memory holds no backlog of a held key.
+ * - `draining`: its successor rows are run in order, and arrivals still become rows, so that none
+ *   overtakes. When no row is left it becomes `open`.
  *
  * Ready lanes take turns, one item each, so that one hot key does not starve the others (F68).
  */
 export interface Lane {
   readonly key: string
   state: 'open' | 'held' | 'draining'
+  /** To be run, in order. */
   queue: WorkItem[]
   running: boolean
-  /** Whether successor rows are being written. */
-  storing: boolean
-  /** Successors that wait to be written. */
-  unstored: WorkItem[]
-  /** Whether successor rows may exist. */
-  stored: boolean
-  /** Whether a row of the lane exists, so that the last one out deletes it. */
-  hasRow: boolean
-  refilling: boolean
+  /** To become successor rows, in order; empty while the lane is open. */
+  arrivals: WorkItem[]
+  /** The row as it was last written; undefined when there is none. */
+  row: LaneRow | undefined
+  /** A replay that has more of this key to come: what is live waits until it says so. */
+  replay: string | undefined
+  /** Its timer came while its head was still settling. */
+  woken: boolean
+  /** Sections of work on its rows that are queued or under way, and the last of them. */
+  sections: number
+  lastSection: Promise<void>
+  turnQueued: boolean
 }
 
 export class LaneTable {
   readonly #lanes = new Map<string, Lane>()
-  readonly #ready: Lane[] = []
+  #ready: Lane[] = []
   #readyHead = 0
 
   get size(): number {
@@ -53,11 +58,13 @@ export class LaneTable {
         state: 'open',
         queue: [],
         running: false,
-        storing: false,
-        unstored: [],
-        stored: false,
-        hasRow: false,
-        refilling: false,
+        arrivals: [],
+        row: undefined,
+        replay: undefined,
+        woken: false,
+        sections: 0,
+        lastSection: Promise.resolve(),
+        turnQueued: false,
       }
       this.#lanes.set(key, lane)
     }
@@ -77,9 +84,10 @@ export class LaneTable {
       if (!lane) return undefined
       this.#readyHead += 1
       if (this.#readyHead > 1_024) {
-        this.#ready.splice(0, this.#readyHead)
+        this.#ready = this.#ready.slice(this.#readyHead)
         this.#readyHead = 0
       }
+      // A lane whose queue became rows meanwhile has nothing to run.
       const item = lane.running ? undefined : lane.queue.shift()
       if (!item) continue
       lane.running = true
@@ -101,17 +109,18 @@ export class LaneTable {
   release(lane: Lane): void {
     lane.running = false
     if (lane.queue.length > 0) this.#ready.push(lane)
-    else if (lane.state === 'open') this.#lanes.delete(lane.key)
+    else this.forget(lane)
   }
 
-  /** The lane has nothing left; it leaves the table if nothing arrived meanwhile. */
+  /** The lane leaves the table, unless something is still to be done for it. */
   forget(lane: Lane): void {
-    if (!lane.running && lane.queue.length === 0) this.#lanes.delete(lane.key)
+    const idle =
+      lane.state === 'open' && !lane.running && lane.queue.length === 0 && lane.sections === 0
+    if (idle && this.#lanes.get(lane.key) === lane) this.#lanes.delete(lane.key)
   }
 
-  /** Lanes whose successors were being run when the last process stopped. */
-  draining(): readonly Lane[] {
-    return [...this.#lanes.values()].filter((lane) => lane.state === 'draining')
+  all(): Iterable<Lane> {
+    return this.#lanes.values()
   }
 
   /** How many lanes are held. */

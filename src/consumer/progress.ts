@@ -13,23 +13,32 @@ export class ConsumerProgress {
   readonly consumer: string
   readonly channel: string
   readonly #epoch: number
+  readonly #claimAhead: number
   /** Fetched and not yet below the watermark: position → when it was appended, 0 once finished. */
   readonly #fetched = new Map<number, number>()
   #watermark: number
   #fetchedTo: number
   #claimedTo: number
+  /** The last position that a handler was given; the claim always covers it. */
+  #startedTo: number
   #unfinished = 0
+  /** Bytes of each unfinished record, and their sum. */
+  readonly #bytes = new Map<number, number>()
+  #bytesHeld = 0
   /** From the last run: finished beyond its watermark, ascending. */
   readonly #doneBefore: (readonly [number, number])[]
   #closing = false
 
-  constructor(row: ProgressRow, epoch: number) {
+  /** `claimAhead` is how many messages may be handed out between two commits. */
+  constructor(row: ProgressRow, options: { readonly epoch: number; readonly claimAhead: number }) {
     this.consumer = row.consumer
     this.channel = row.channel
-    this.#epoch = epoch
+    this.#epoch = options.epoch
+    this.#claimAhead = options.claimAhead
     this.#watermark = row.watermark
     this.#fetchedTo = row.watermark
     this.#claimedTo = row.watermark
+    this.#startedTo = row.watermark
     this.#doneBefore = [...row.done]
   }
 
@@ -51,6 +60,11 @@ export class ConsumerProgress {
     return this.#fetched.size
   }
 
+  /** Bytes of what is fetched and not finished; bounded by LIMITS.fetchWindowBytesMax. */
+  get bytesHeld(): number {
+    return this.#bytesHeld
+  }
+
   /** When the oldest unfinished message was appended. */
   get oldestAtMs(): number | undefined {
     const first = this.#fetched.values().next()
@@ -68,6 +82,16 @@ export class ConsumerProgress {
     return position <= this.#claimedTo
   }
 
+  /** Asks the next row to claim this position, because a handler is about to be given it. */
+  wantClaim(position: number): void {
+    this.#startedTo = Math.max(this.#startedTo, position)
+  }
+
+  /** Notes that what was fetched so far stays claimed: it was in flight when the process died. */
+  claimFetched(): void {
+    this.#startedTo = this.#fetchedTo
+  }
+
   /** Whether an earlier run finished it. Asked in order of position. */
   wasDone(position: number): boolean {
     while (this.#doneBefore[0] && this.#doneBefore[0][1] < position) this.#doneBefore.shift()
@@ -76,9 +100,11 @@ export class ConsumerProgress {
   }
 
   /** Notes a fetched position that has to be finished. */
-  fetched(position: number, atMs: number): void {
+  fetched(position: number, atMs: number, bytes: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
     this.#fetched.set(position, Math.max(1, atMs))
+    this.#bytes.set(position, bytes)
+    this.#bytesHeld += bytes
     this.#fetchedTo = position
     this.#unfinished += 1
   }
@@ -103,6 +129,8 @@ export class ConsumerProgress {
     let watermark = this.#fetchedTo
     let gapFound = false
     let run: [number, number] | undefined
+    let ahead = 0
+    let claimedTo: number | undefined
     const done: [number, number][] = []
     for (const [position, atMs] of this.#fetched) {
       if (atMs === FINISHED || marks.has(position)) {
@@ -113,17 +141,26 @@ export class ConsumerProgress {
         if (!gapFound) watermark = position - 1
         gapFound = true
         run = undefined
+        if (position > this.#startedTo && ++ahead === this.#claimAhead) claimedTo = position
       }
     }
+    claimedTo ??= this.#fetchedTo + LIMITS.claimWindow
     return {
       consumer: this.consumer,
       channel: this.channel,
       slots: '0-63',
       watermark,
-      done,
-      claimedTo: this.#closing ? 0 : this.#fetchedTo + LIMITS.claimWindow,
+      done: [...done, ...this.#doneAhead()],
+      claimedTo: this.#closing ? 0 : Math.max(this.#claimedTo, claimedTo),
       epoch: this.#epoch,
     }
+  }
+
+  /** What the last run finished and this one has not fetched again; it stays finished. */
+  #doneAhead(): readonly (readonly [number, number])[] {
+    return this.#doneBefore
+      .filter(([, last]) => last > this.#fetchedTo)
+      .map(([first, last]) => [Math.max(first, this.#fetchedTo + 1), last] as const)
   }
 
   /** The row that `row` gave for these marks is durable. */
@@ -131,6 +168,8 @@ export class ConsumerProgress {
     for (const position of marks) {
       if ((this.#fetched.get(position) ?? FINISHED) === FINISHED) continue
       this.#fetched.set(position, FINISHED)
+      this.#bytesHeld -= this.#bytes.get(position) ?? 0
+      this.#bytes.delete(position)
       this.#unfinished -= 1
     }
     for (const [position, atMs] of this.#fetched) {

@@ -14,46 +14,43 @@ export interface WorkItem {
   /** Attempts that failed, or ran alone and took the process down. */
   readonly attempts: number
   readonly crashes: number
+  /** Whether a suspect row stands for it as well, because it runs alone. */
+  readonly isSuspect?: boolean
   readonly firstFailedAtMs?: number
-  readonly deadLetter?: string
-  /** The row of that dead letter, resolved by success. */
-  readonly letterRow?: DeadLetterRow
+  /** The row of its dead letter, when it has one; success resolves it. */
+  readonly letter?: DeadLetterRow
   readonly replay?: ReplayMark
 }
 
 /**
  * Where the item comes from, which decides what finishing it writes:
  * - `log`: fetched; its position is marked in the progress row.
- * - `successor`: waited behind a held lane; its successor row is deleted.
- * - `head`: the head of a held lane; its lane row is deleted.
- * - `suspect`: was running when the process died; marked, and its suspect row deleted.
- * - `replay`: run again by a replay; a done-key of the run is written.
+ * - `successor`: has a successor row, which is deleted.
+ * - `head`: the head of a held lane; the lane row changes.
  * - `volatile`: at-most-once, never stored.
  */
-export type WorkOrigin = 'log' | 'successor' | 'head' | 'suspect' | 'replay' | 'volatile'
+export type WorkOrigin = 'log' | 'successor' | 'head' | 'volatile'
 
+/** The replay that brought an item here. */
 export interface ReplayMark {
   readonly runId: string
   readonly startedAtMs: number
-  /** Told once, when the item is finished one way or the other. */
-  readonly settled: (outcome: 'done' | 'failed' | 'skipped') => void
 }
 
 export const laneOf = (consumer: Consumer, delivered: Delivered): string =>
   consumer.ordering === 'none'
-    ? `#${delivered.position}`
+    ? `#${delivered.position === 0 ? delivered.record.head.envelope.id : delivered.position}`
     : delivered.record.head.envelope.partitionkey
+
+export type ItemHistory = Partial<
+  Pick<WorkItem, 'attempts' | 'crashes' | 'isSuspect' | 'firstFailedAtMs' | 'letter' | 'replay'>
+>
 
 export const itemOf = (
   consumer: Consumer,
   delivered: Delivered,
   origin: WorkOrigin,
-  history: Partial<
-    Pick<
-      WorkItem,
-      'attempts' | 'crashes' | 'firstFailedAtMs' | 'deadLetter' | 'letterRow' | 'replay'
-    >
-  > = {},
+  history: ItemHistory = {},
 ): WorkItem => ({
   position: delivered.position,
   atMs: delivered.atMs,
@@ -68,6 +65,15 @@ export const itemOf = (
 
 /** Key of a lane's row, and prefix of the keys of its successors. */
 export const laneKey = (consumer: string, lane: string): string => `${consumer}\n${lane}`
+
+export const successorKey = (consumer: string, lane: string, position: number): string =>
+  `${laneKey(consumer, lane)}\n${positionText(position)}`
+
+export const suspectKey = (consumer: string, position: number): string =>
+  `${consumer}\n${positionText(position)}`
+
+export const replayedKey = (runId: string, consumer: string, position: number): string =>
+  `${runId}\n${consumer}\n${positionText(position)}`
 
 /** Sorts as text the way positions sort as numbers. */
 export const positionText = (position: number): string => String(position).padStart(16, '0')

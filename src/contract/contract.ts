@@ -20,7 +20,9 @@ export type Guarantee = 'at-most-once' | 'at-least-once' | 'exactly-once-effects
 /** What to do when a key comes again with other content. */
 export type Mismatch = 'conflict' | 'first-wins' | 'accept-as-new'
 
-/** A fact's own identity: two messages with equal values carry one fact, whatever their ids (M5). */
+/**
+ * A fact's own identity: two messages with equal values carry one fact, whatever their ids (M5).
+ */
 export interface FactIdentity {
   /** Dotted paths whose values together name the fact. */
   readonly paths: readonly string[]
@@ -148,7 +150,9 @@ export const event = <const Name extends string, const S extends SchemaMap>(
   options: ContractOptions<S>,
 ): ContractFor<Name, S> => declare('event', name, options)
 
-/** Declares a command: something asked of one owner. Runs like an event until flows give answers. */
+/**
+ * Declares a command: something asked of one owner. Runs like an event until flows give answers.
+ */
 export const command = <const Name extends string, const S extends SchemaMap>(
   name: Name,
   options: ContractOptions<S>,

@@ -6,7 +6,9 @@
  */
 export interface Envelope {
   readonly specversion: '1.0'
-  /** Assigned once, when the message is accepted or emitted; the same on every attempt and replay. */
+  /**
+   * Assigned once, when the message is accepted or emitted; the same on every attempt and replay.
+   */
   readonly id: string
   /** The contract's name, for example `orders.status-changed`. */
   readonly type: string

@@ -52,7 +52,9 @@ export interface WebhookOptions<C extends AnyContract> {
 }
 
 export interface WebhookIdempotency {
-  /** Where the key is. Without it, or when it is missing in a request, it is derived from the body. */
+  /**
+   * Where the key is. Without it, or when it is missing in a request, it is derived from the body.
+   */
   readonly key?: KeySource
   /** How long a key is remembered. @default '7d' */
   readonly retention?: Duration

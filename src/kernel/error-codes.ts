@@ -107,7 +107,8 @@ export const ERROR_CODES = {
   JUNCTURA_STORE_FENCED: {
     status: 503,
     retryable: false,
-    message: 'Another process has taken over the store {store}; nothing of this commit was written.',
+    message:
+      'Another process has taken over the store {store}; nothing of this commit was written.',
     advice: 'Let only one process open the store; this one was silent for longer than its lease.',
   },
   JUNCTURA_STORE_DAMAGED: {
@@ -164,7 +165,8 @@ export const ERROR_CODES = {
     status: 500,
     retryable: false,
     message: 'A statement of ctx.tx was refused: {problem}',
-    advice: 'ctx.tx begins and ends the transaction; write one statement per call, with $1, $2 for values.',
+    advice:
+      'ctx.tx begins and ends the transaction; write one statement per call, with $1, $2 for values.',
   },
   JUNCTURA_ATTEMPT_OVER: {
     status: 500,

@@ -45,8 +45,12 @@ export const LIMITS = {
   commitUnitsMax: 1_000,
   /** Positions a consumer may have fetched and not finished. */
   fetchWindowMax: 4_096,
-  /** Positions claimed ahead of the watermark; after a crash that many run as suspects. */
+  /** Bytes of records that a consumer may have fetched and not finished. */
+  fetchWindowBytesMax: 67_108_864,
+  /** Positions claimed ahead of the last one fetched; after a crash that many run as suspects. */
   claimWindow: 256,
+  /** A message that took the process down this often, alone, is a dead letter (M20). */
+  crashesMax: 3,
   /** Keys handled at once by one consumer. */
   concurrencyMax: 1_024,
   /** Attempts that a retry policy may allow. */
@@ -134,9 +138,13 @@ export const LIMITS = {
   /** Size and age at which a partition of the log is closed; dropping one holds the loop. */
   partitionBytesMax: 67_108_864,
   partitionMs: 86_400_000,
-  /** Positions of the log that one statement looks through for a channel; bounds how long it runs. */
+  /**
+   * Positions of the log that one statement looks through for a channel; bounds how long it runs.
+   */
   logScanPositionsMax: 16_384,
-  /** A store up to this size is read and checked wholly at start; of a larger one, the parts below. */
+  /**
+   * A store up to this size is read and checked wholly at start; of a larger one, the parts below.
+   */
   startCheckBytesMax: 67_108_864,
   /** Newest records whose checksums are verified at start, whatever the size. */
   startCheckRecords: 10_000,

@@ -1,6 +1,8 @@
 import type { Clock, Timer } from './clock.ts'
 
-/** Node fires a timer with a longer delay at once; longer delays are chained from pieces of this. */
+/**
+ * Node fires a timer with a longer delay at once; longer delays are chained from pieces of this.
+ */
 const TIMER_DELAY_MS_MAX = 2 ** 31 - 1
 
 /** The machine's clock: one of the few places that may touch real time. */

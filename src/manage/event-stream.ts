@@ -37,7 +37,7 @@ export const openEventStream = (options: EventStreamOptions): EventStream => new
 class HubReader implements EventStream {
   readonly #options: EventStreamOptions
   #waiting: RuntimeEvent[] = []
-  #opening: string
+  #opening: string | undefined
   #isHeartbeatDue = false
   #isEnded = false
   #wake: (() => void) | undefined
@@ -63,7 +63,6 @@ class HubReader implements EventStream {
 
   async *[Symbol.asyncIterator](): AsyncIterator<string> {
     try {
-      yield this.#opening
       while (!this.#isEnded) {
         const chunk = this.#nextChunk()
         if (chunk !== undefined) yield chunk
@@ -90,6 +89,9 @@ class HubReader implements EventStream {
   }
 
   #nextChunk(): string | undefined {
+    const opening = this.#opening
+    this.#opening = undefined
+    if (opening !== undefined) return opening
     if (this.#waiting.length > 0) {
       return this.#waiting.splice(0, EVENTS_PER_CHUNK).map(frameOf).join('')
     }

@@ -52,10 +52,7 @@ export const OPERATION_ROUTES: readonly Route[] = [
     path: '/api/v1/stream',
     summary: 'What happens, as server-sent events; `Last-Event-ID` resumes.',
     parameters: [
-      {
-        ...position('newest', 'Begin with so many past events.'),
-        maximum: LIMITS.streamEventsKept,
-      },
+      position('newest', 'Begin with so many past events.', LIMITS.streamEventsKept),
       position('run', 'The `run` of `hello` that `Last-Event-ID` was seen in.'),
     ],
     answer: 'stream',

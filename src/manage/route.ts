@@ -42,8 +42,16 @@ export const get = (
   handle: async (call) => jsonAnswer(await how.handle(call)),
 })
 
-export const text = (name: string, summary: string): ParameterSpec => ({ kind: 'text', name, summary })
-export const choice = (name: string, allowed: readonly string[], summary: string): ParameterSpec => ({
+export const text = (name: string, summary: string): ParameterSpec => ({
+  kind: 'text',
+  name,
+  summary,
+})
+export const choice = (
+  name: string,
+  allowed: readonly string[],
+  summary: string,
+): ParameterSpec => ({
   kind: 'choice',
   name,
   allowed,
@@ -57,7 +65,10 @@ export const limit: ParameterSpec = {
   default: 50,
   summary: 'Rows in one answer.',
 }
-export const PAGE: readonly ParameterSpec[] = [limit, text('after', 'The `next` of the page before.')]
+export const PAGE: readonly ParameterSpec[] = [
+  limit,
+  text('after', 'The `next` of the page before.'),
+]
 export const position = (
   name: string,
   summary: string,
@@ -87,4 +98,3 @@ export function found<T extends object>(kind: string, row: T | undefined): T {
   if (row) return row
   throw new JuncturaError('JUNCTURA_RESOURCE_UNKNOWN', { details: { kind } })
 }
-

@@ -2,7 +2,18 @@ import { describeRoute } from '../contract/index.ts'
 import { OPEN_METRICS_CONTENT_TYPE, renderOpenMetrics } from '../observe/index.ts'
 import type { AlertView } from '../runtime/index.ts'
 import { textAnswer } from './http-answer.ts'
-import { choice, found, get, given, limit, PAGE, pageOf, position, type Route, text } from './route.ts'
+import {
+  choice,
+  found,
+  get,
+  given,
+  limit,
+  PAGE,
+  pageOf,
+  position,
+  type Route,
+  text,
+} from './route.ts'
 
 const STATUSES = [
   'pending',

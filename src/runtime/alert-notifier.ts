@@ -10,7 +10,9 @@ export type SendNotification = (
   signal: AbortSignal,
 ) => Promise<void>
 
-/** Tells owners what their alerts owe them: at-least-once, each under an id that a route can dedupe. */
+/**
+ * Tells owners what their alerts owe them: at-least-once, each under an id that a route can dedupe.
+ */
 export interface AlertNotifier {
   /** Something may be owed. */
   poke(): void
@@ -31,7 +33,9 @@ const RETRY_MS_MAX = 300_000
 export const createAlertNotifier = (options: AlertNotifierOptions): AlertNotifier => {
   const { book, committer, kernel, send, onSent } = options
   const stop = new AbortController()
-  /** Routes that failed, and when they are tried again: one broken route does not hold the others. */
+  /**
+   * Routes that failed, and when they are tried again: one broken route does not hold the others.
+   */
   const resting = new Map<string, { untilMs: number; delayMs: number }>()
   let running: Promise<void> | undefined
   let wake: { cancel(): void } | undefined

@@ -32,7 +32,9 @@ export type OperationCommand =
 
 /** What a replay takes; frozen when the plan is made. */
 export interface ReplayFilter {
-  /** `dead-letters` runs what gave up; `messages` goes over the log again. @default 'dead-letters' */
+  /**
+   * `dead-letters` runs what gave up; `messages` goes over the log again. @default 'dead-letters'
+   */
   readonly from?: 'dead-letters' | 'messages'
   readonly consumer?: string
   readonly cause?: string

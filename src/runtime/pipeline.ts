@@ -24,6 +24,7 @@ import {
   type SigningKey,
 } from '../security/index.ts'
 import {
+  type Appended,
   type Committer,
   createCommitter,
   createTimers,
@@ -174,12 +175,16 @@ async function layFoundations(integration: Integration, options: Opened): Promis
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
+  const countAppended = createAppendCounter(metrics)
   const committer = createCommitter({
     store,
     clock: kernel.clock,
     log: kernel.log,
     progress: book,
-    onAppended: (appended) => transport.appended(appended),
+    onAppended: (appended) => {
+      transport.appended(appended)
+      countAppended(appended)
+    },
     onCommit: (count, durationMs) => {
       units.record(count)
       duration.record(durationMs / 1_000)
@@ -204,6 +209,20 @@ async function layFoundations(integration: Integration, options: Opened): Promis
     timers: createTimers({ store, clock: kernel.clock, steady, log: kernel.log }),
     epoch,
     startedAtMs: kernel.clock.now(),
+  }
+}
+
+/** Counts the log's growth, and how much of it carries a correlation that its origin gave. */
+function createAppendCounter(metrics: Metrics): (appended: readonly Appended[]) => void {
+  const all = metrics.counter(METRICS.appended)
+  const correlated = metrics.counter(METRICS.correlated)
+  return (appended) => {
+    for (const { append } of appended) {
+      const { channel, record } = append
+      all.with({ channel }).add()
+      const envelope = record?.head.envelope
+      if (envelope && envelope.correlationid !== envelope.id) correlated.with({ channel }).add()
+    }
   }
 }
 

@@ -33,7 +33,9 @@ export interface Replays {
 
 /** Items handed to lanes and not yet settled. */
 const IN_FLIGHT_MAX = 64
-/** The cursor is written after this many items; after a crash at most so many are looked at again. */
+/**
+ * The cursor is written after this many items; after a crash at most so many are looked at again.
+ */
 const CURSOR_EVERY = 50
 const RATE_DEFAULT = 200
 const RATE_MAX = 10_000

@@ -12,7 +12,9 @@ import type {
 } from '../store/index.ts'
 import { eachRow } from './paging.ts'
 
-/** Called with every record of a partition before it is dropped; a rejection keeps the partition. */
+/**
+ * Called with every record of a partition before it is dropped; a rejection keeps the partition.
+ */
 export type ArchivePartition = (
   partition: LogPartition,
   records: AsyncIterable<StoredRecord>,

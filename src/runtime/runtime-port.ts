@@ -24,7 +24,9 @@ import type {
 } from './views.ts'
 import type { DeadLetterRow } from '../store/index.ts'
 
-/** A running integration. The management API, the commands and the page use this and nothing else. */
+/**
+ * A running integration. The management API, the commands and the page use this and nothing else.
+ */
 export interface Runtime extends AsyncDisposable {
   readonly integration: Integration
   readonly model: Model

@@ -39,7 +39,9 @@ export const COLLECTIONS = {
   onceResults: { byMessage: ['consumer', 'position'] },
   /** Durable timers of every feature. */
   timers: { byDue: ['dueAtMs'] },
-  /** Records that an exception still needs after their partition was dropped: key is the position. */
+  /**
+   * Records that an exception still needs after their partition was dropped: key is the position.
+   */
   held: {},
   /** Each model that was started: key is its hash. */
   models: {},
@@ -135,8 +137,10 @@ export interface SuccessorRow {
   /** `consumer LF key`. */
   readonly lane: string
   readonly position: number
-  /** Set when a dead letter that is tried again waits behind a held lane. */
+  /** Set when it is a dead letter that is tried again. */
   readonly deadLetter?: string
+  /** Set when a replay brought it here. */
+  readonly replay?: string
 }
 
 export interface SuspectRow {

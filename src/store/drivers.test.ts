@@ -310,13 +310,13 @@ describe('both stores', () => {
   const write: fc.Arbitrary<RowWrite> = fc.oneof(
     fc.record({ key: name, value }).map(({ key, value: dueAtMs }) => timer(key, dueAtMs)),
     name.map((key): RowWrite => ({ collection: 'timers', key, row: undefined })),
-    fc.record({ key: name, lane: name, position: value }).map(
-      ({ key, lane, position }): RowWrite => ({
+    fc
+      .record({ key: name, lane: name, position: value })
+      .map(({ key, lane, position }): RowWrite => ({
         collection: 'successors',
         key,
         row: { consumer: 'c', lane, position },
-      }),
-    ),
+      })),
   )
   const unit: fc.Arbitrary<Unit> = fc.record(
     {

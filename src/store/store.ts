@@ -18,7 +18,8 @@ export interface Store extends AsyncDisposable {
   readonly features: Features
   /**
    * Commits all units in one transaction, in order. A unit that is refused (a claimed key exists, a
-   * guard does not hold, its statements fail) leaves nothing behind and does not disturb the others.
+   * guard does not hold, its statements fail) leaves nothing behind and does not disturb the
+   * others.
    *
    * `finish` runs last inside the transaction, with the outcomes so far; its rows commit with them.
    *

@@ -17,7 +17,9 @@ import type { RowWrite, Store } from './store.ts'
  * again, never loses it.
  */
 export interface Timers {
-  /** `wake` is called with the reference of each timer of `owner` that is due; it must not throw. */
+  /**
+   * `wake` is called with the reference of each timer of `owner` that is due; it must not throw.
+   */
   register(owner: string, wake: (reference: string) => void): void
   /** Tells the service that a timer was committed, so that it may have to wake earlier. */
   scheduled(dueAtMs: number): void

@@ -78,5 +78,7 @@ export const createVirtualClock = (options: VirtualClockOptions = {}): VirtualCl
   }
 }
 
-/** Lets every promise that can settle do so: the one real turn of the loop a virtual clock takes. */
+/**
+ * Lets every promise that can settle do so: the one real turn of the loop a virtual clock takes.
+ */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -127,7 +127,10 @@ async function answerDial(
       details: { url: url.origin, problem: `connect ECONNREFUSED ${url.host}` },
     })
   }
-  const missing = { status: 404, body: { code: 'JUNCTURA_ROUTE_UNKNOWN', detail: 'Nothing is here.' } }
+  const missing = {
+    status: 404,
+    body: { code: 'JUNCTURA_ROUTE_UNKNOWN', detail: 'Nothing is here.' },
+  }
   const answer = typeof route === 'function' ? await route(seen) : (route ?? missing)
   const text = JSON.stringify(answer.body ?? {})
   return {

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { createSystemClock } from '../../src/kernel/index.ts'
 import { PROFILES, type ProfileName, simulate } from '../../src/testing/index.ts'
 import { shop, shopBody } from './shop.fixture.ts'
 
@@ -25,7 +26,8 @@ if (values.profile !== undefined && !isProfile(values.profile)) {
 }
 
 const first = Number(values.seed)
-const startedMs = performance.now()
+const clock = createSystemClock()
+const startedMs = clock.monotonicMs()
 let failed = 0
 for (let seed = first; seed < first + Number(values.seeds); seed++) {
   const profile = isProfile(values.profile) ? values.profile : PROFILES[seed % PROFILES.length]
@@ -46,6 +48,6 @@ for (let seed = first; seed < first + Number(values.seeds); seed++) {
       console.log(`  again: npm run sim -- --seed ${seed} --profile ${profile} --trace`)
   }
 }
-const seconds = (performance.now() - startedMs) / 1_000
+const seconds = (clock.monotonicMs() - startedMs) / 1_000
 console.log(`${values.seeds} seeds, ${failed} failed, ${seconds.toFixed(1)} s`)
 process.exitCode = failed > 0 ? 1 : 0

@@ -58,7 +58,8 @@ export const readSourceModule = (root: string, path: string): SourceModule => {
   }
 }
 
-export const isTestPath = (path: string): boolean => path.endsWith('.test.ts')
+/** Tests, and what only tests import. */
+export const isTestPath = (path: string): boolean => /\.(?:test|fixture)\.ts$/.test(path)
 
 export const childrenOf = (node: AstNode): readonly AstNode[] => {
   const keys = visitorKeys[node.type] ?? []

@@ -1,5 +1,16 @@
 import { read } from './client.js'
-import { ageOf, byId, commandLine, empty, facts, h, momentOf, openLink, pill, table } from './elements.js'
+import {
+  ageOf,
+  byId,
+  commandLine,
+  empty,
+  facts,
+  h,
+  momentOf,
+  openLink,
+  pill,
+  table,
+} from './elements.js'
 import { formatDuration, plural } from './format.js'
 import { statusPill } from './messages.js'
 
@@ -43,7 +54,14 @@ const messageView = (message) => [
     ['Key', message.key],
     ['Received', [momentOf(message.receivedAtMs), ' · ', ageOf(message.receivedAtMs)]],
     ['Source', message.source],
-    ['Correlation', h('a', { class: 'id', href: searchHash('correlation', message.correlationId) }, message.correlationId)],
+    [
+      'Correlation',
+      h(
+        'a',
+        { class: 'id', href: searchHash('correlation', message.correlationId) },
+        message.correlationId,
+      ),
+    ],
     ['Position', String(message.position)],
     [
       'Repeated',
@@ -70,7 +88,8 @@ const messageView = (message) => [
       ? empty('No consumer takes it.')
       : message.consumers.map(consumerPart),
   ),
-  message.related.length > 0 && part('Same correlation', table('Related', RELATED_COLUMNS, message.related)),
+  message.related.length > 0 &&
+    part('Same correlation', table('Related', RELATED_COLUMNS, message.related)),
   part('Payload', h('p', { class: 'quiet' }, 'Personal data is masked.'), json(message.payload)),
   part('Envelope', json(message.envelope)),
 ]
@@ -86,16 +105,28 @@ const letterView = (letter) => [
     ['Message', openLink('message', letter.messageId)],
     ['Contract', `${letter.type} v${letter.contractVersion}`],
     ['Key', letter.key],
-    ['Attempts', letter.crashes > 0 ? `${letter.attempts}, of them ${letter.crashes} crashed` : letter.attempts],
+    [
+      'Attempts',
+      letter.crashes > 0
+        ? `${letter.attempts}, of them ${letter.crashes} crashed`
+        : letter.attempts,
+    ],
     ['Received', momentOf(letter.receivedAtMs)],
     ['Given up', [momentOf(letter.diedAtMs), ' · ', ageOf(letter.diedAtMs)]],
     [
       'Waiting behind it',
       letter.successors > 0 ? `${plural(letter.successors, 'message')} of the same key` : undefined,
     ],
-    ['Resolved', letter.resolvedAtMs && [ageOf(letter.resolvedAtMs), letter.resolvedBy && ` by ${letter.resolvedBy}`]],
+    [
+      'Resolved',
+      letter.resolvedAtMs && [
+        ageOf(letter.resolvedAtMs),
+        letter.resolvedBy && ` by ${letter.resolvedBy}`,
+      ],
+    ],
   ]),
-  letter.state === 'open' && part('To act', commandLine(`junctura dlq retry ${letter.id} --reason "…"`)),
+  letter.state === 'open' &&
+    part('To act', commandLine(`junctura dlq retry ${letter.id} --reason "…"`)),
   part('Payload', h('p', { class: 'quiet' }, 'Personal data is masked.'), json(letter.payload)),
   letter.errorStack && part('Stack', h('pre', { tabindex: '0' }, letter.errorStack)),
 ]
@@ -119,7 +150,12 @@ const invalidView = (row) => [
         'ul',
         { class: 'steps' },
         row.errors.map(({ pointer, message }) =>
-          h('li', {}, h('code', {}, pointer === '' ? '(the whole)' : pointer), h('span', {}, message)),
+          h(
+            'li',
+            {},
+            h('code', {}, pointer === '' ? '(the whole)' : pointer),
+            h('span', {}, message),
+          ),
         ),
       ),
     ),

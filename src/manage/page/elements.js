@@ -55,7 +55,11 @@ export const pill = (text, tone = 'plain') => h('span', { class: `pill ${tone}` 
 
 /** A button that looks like the id it opens; the address bar keeps what is open. */
 export const openLink = (kind, id, text = id) =>
-  h('a', { class: 'id', href: `#${kind}=${encodeURIComponent(id)}`, 'data-key': `${kind}/${id}` }, text)
+  h(
+    'a',
+    { class: 'id', href: `#${kind}=${encodeURIComponent(id)}`, 'data-key': `${kind}/${id}` },
+    text,
+  )
 
 /**
  * A table that turns into cards on a narrow screen. `cell` gives what a cell shows; `tone` marks a
@@ -79,7 +83,17 @@ export const table = (label, columns, rows) =>
           ),
         ),
       ),
-      h('tbody', {}, rows.map((row) => h('tr', {}, columns.map((column) => cellOf(column, row))))),
+      h(
+        'tbody',
+        {},
+        rows.map((row) =>
+          h(
+            'tr',
+            {},
+            columns.map((column) => cellOf(column, row)),
+          ),
+        ),
+      ),
     ),
   )
 
@@ -107,7 +121,11 @@ export const empty = (text) => h('p', { class: 'empty' }, text)
 /** A command to run, with a button that copies it where the browser allows that. */
 export const commandLine = (command) => {
   const canCopy = navigator.clipboard !== undefined
-  const copy = h('button', { type: 'button', class: 'ghost small', onclick: () => void copied() }, 'Copy')
+  const copy = h(
+    'button',
+    { type: 'button', class: 'ghost small', onclick: () => void copied() },
+    'Copy',
+  )
   const copied = async () => {
     await navigator.clipboard.writeText(command)
     copy.textContent = 'Copied'

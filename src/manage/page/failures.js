@@ -60,10 +60,7 @@ const letterGroup = (one) =>
     id: `dead/${one.cause}`,
     size: sizeOf(one),
     title: one.title,
-    line: [
-      `${one.consumer} gave up · ${plural(one.keys, 'key')} · last `,
-      ageOf(one.lastAtMs),
-    ],
+    line: [`${one.consumer} gave up · ${plural(one.keys, 'key')} · last `, ageOf(one.lastAtMs)],
     more: [
       facts([
         ['Owner', one.owner],
@@ -110,7 +107,8 @@ const regions = {
 
 export const showAlerts = (alerts) => {
   const open = alerts.filter(({ state }) => state !== 'resolved')
-  const rank = ({ severity, state }) => (severity === 'critical' ? 0 : 1) + (state === 'open' ? 0 : 2)
+  const rank = ({ severity, state }) =>
+    (severity === 'critical' ? 0 : 1) + (state === 'open' ? 0 : 2)
   regions.alerts([...open].sort((a, b) => rank(a) - rank(b) || b.lastAtMs - a.lastAtMs))
   byId('alerts-note').textContent = open.length === 0 ? '' : `${open.length} not resolved`
 }
@@ -119,8 +117,10 @@ export const showFailures = (letters, invalid) => {
   regions.failures({ letters, invalid })
   const total = (groups) => groups.reduce((sum, { count }) => sum + count, 0)
   const parts = [
-    letters.length > 0 && `${plural(total(letters), 'dead letter')} of ${plural(letters.length, 'cause')}`,
-    invalid.length > 0 && `${formatCount(total(invalid))} invalid of ${plural(invalid.length, 'cause')}`,
+    letters.length > 0 &&
+      `${plural(total(letters), 'dead letter')} of ${plural(letters.length, 'cause')}`,
+    invalid.length > 0 &&
+      `${formatCount(total(invalid))} invalid of ${plural(invalid.length, 'cause')}`,
   ]
   byId('failures-note').textContent = parts.filter(Boolean).join(', ')
 }

@@ -6,7 +6,9 @@ const GLYPH = { ok: '●', degraded: '▲', down: '■', unknown: '◌' }
 const sentenceOf = ({ status, reasons }) => {
   if (status === 'ok') return 'Everything is running.'
   if (status === 'down') return 'It takes no messages right now.'
-  return reasons.length > 1 ? `${reasons.length} things need somebody.` : 'Something needs somebody.'
+  return reasons.length > 1
+    ? `${reasons.length} things need somebody.`
+    : 'Something needs somebody.'
 }
 
 const drawStatus = ({ status, reasons, startedAtMs }) => {
@@ -17,7 +19,12 @@ const drawStatus = ({ status, reasons, startedAtMs }) => {
       'div',
       { class: 'status-text' },
       h('p', { class: 'sentence' }, sentenceOf({ status, reasons })),
-      reasons.length > 0 && h('ul', {}, reasons.map((reason) => h('li', {}, reason))),
+      reasons.length > 0 &&
+        h(
+          'ul',
+          {},
+          reasons.map((reason) => h('li', {}, reason)),
+        ),
     ),
     h('p', { class: 'quiet status-since' }, 'started ', ageOf(startedAtMs)),
   ]
@@ -56,7 +63,10 @@ const drawFigures = (overview) => {
       tile({
         title: 'Receipt to done',
         value: formatDuration(p99),
-        note: p99 === null ? 'nothing finished yet' : `p99; half within ${formatDuration(health.consumerLatencyMsP50)}`,
+        note:
+          p99 === null
+            ? 'nothing finished yet'
+            : `p99; half within ${formatDuration(health.consumerLatencyMsP50)}`,
         help: 'From receipt at the border to done in a consumer, retries included, recently.',
       }),
       tile({
@@ -182,7 +192,15 @@ const WEBHOOK_COLUMNS = [
             'span',
             {},
             `${plural(ids, 'message')}, longest `,
-            h('a', { class: 'id', href: `#message=${encodeURIComponent(longest.messageId)}`, 'data-key': `repeat/${longest.messageId}` }, `${formatCount(longest.repeats)}×`),
+            h(
+              'a',
+              {
+                class: 'id',
+                href: `#message=${encodeURIComponent(longest.messageId)}`,
+                'data-key': `repeat/${longest.messageId}`,
+              },
+              `${formatCount(longest.repeats)}×`,
+            ),
             ' since ',
             ageOf(longest.firstAtMs),
           ),
@@ -193,7 +211,9 @@ const regions = {
   status: region('status', drawStatus),
   figures: region('figures', drawFigures),
   consumers: region('consumers-body', (rows) =>
-    rows.length === 0 ? empty('No consumer is declared.') : table('Consumers', CONSUMER_COLUMNS, rows),
+    rows.length === 0
+      ? empty('No consumer is declared.')
+      : table('Consumers', CONSUMER_COLUMNS, rows),
   ),
   webhooks: region('webhooks-body', (rows) =>
     rows.length === 0 ? empty('No webhook is declared.') : table('Webhooks', WEBHOOK_COLUMNS, rows),
@@ -206,9 +226,18 @@ export const showOverview = (overview) => {
   document.title = `${GLYPH[status] ?? GLYPH.unknown} ${name} · Junctura`
   byId('name').textContent = name
   byId('version').textContent = `${version} · model ${modelHash.slice(0, 8)}`
-  const { health, accepted, duplicates, refused, invalidOpen, ingressLatencyMsP99, store } = overview
+  const { health, accepted, duplicates, refused, invalidOpen, ingressLatencyMsP99, store } =
+    overview
   regions.status({ status, reasons, startedAtMs })
-  regions.figures({ health, accepted, duplicates, refused, invalidOpen, ingressLatencyMsP99, store })
+  regions.figures({
+    health,
+    accepted,
+    duplicates,
+    refused,
+    invalidOpen,
+    ingressLatencyMsP99,
+    store,
+  })
   regions.consumers(overview.consumers)
   regions.webhooks(overview.webhooks)
   byId('consumers-note').textContent = consumersNote(overview.consumers)
@@ -222,4 +251,8 @@ const consumersNote = (consumers) => {
 
 /** Nobody answers: what is shown is old, and says so. */
 export const showSilence = (sinceMs, problem) =>
-  regions.status({ status: 'unknown', reasons: [`No answer since ${new Date(sinceMs).toISOString().slice(11, 19)} UTC. ${problem}`], startedAtMs: sinceMs })
+  regions.status({
+    status: 'unknown',
+    reasons: [`No answer since ${new Date(sinceMs).toISOString().slice(11, 19)} UTC. ${problem}`],
+    startedAtMs: sinceMs,
+  })

@@ -8,8 +8,16 @@ const message = (id) => openLink('message', id, `…${id.slice(-6)}`)
 
 /** What each event says: its word, its tone, its text. */
 const LINES = {
-  accepted: (e) => ['accepted', 'good', [`${e.webhook}: ${e.type} ${e.key} `, message(e.messageId)]],
-  duplicate: (e) => ['duplicate', 'plain', [`${e.webhook}: ${e.type} ${e.key} `, message(e.messageId)]],
+  accepted: (e) => [
+    'accepted',
+    'good',
+    [`${e.webhook}: ${e.type} ${e.key} `, message(e.messageId)],
+  ],
+  duplicate: (e) => [
+    'duplicate',
+    'plain',
+    [`${e.webhook}: ${e.type} ${e.key} `, message(e.messageId)],
+  ],
   published: (e) => ['published', 'good', [`${e.type} ${e.key} `, message(e.messageId)]],
   refused: (e) => ['refused', 'warn', [`${e.webhook}: ${e.status} ${e.reason}`]],
   invalid: (e) => [
@@ -19,21 +27,34 @@ const LINES = {
   ],
   attempt: (e) =>
     e.outcome === 'done'
-      ? ['done', 'good', [`${e.consumer}: ${e.key} in ${formatDuration(e.durationMs)} `, message(e.messageId)]]
+      ? [
+          'done',
+          'good',
+          [`${e.consumer}: ${e.key} in ${formatDuration(e.durationMs)} `, message(e.messageId)],
+        ]
       : [
           e.outcome,
           'warn',
-          [`${e.consumer}: ${e.key}, attempt ${e.attempt}${e.error ? `, ${e.error}` : ''} `, message(e.messageId)],
+          [
+            `${e.consumer}: ${e.key}, attempt ${e.attempt}${e.error ? `, ${e.error}` : ''} `,
+            message(e.messageId),
+          ],
         ],
   retry: (e) => [
     'retry',
     'warn',
-    [`${e.consumer}: again in ${formatDuration(Math.max(0, e.dueAtMs - e.atMs))} `, message(e.messageId)],
+    [
+      `${e.consumer}: again in ${formatDuration(Math.max(0, e.dueAtMs - e.atMs))} `,
+      message(e.messageId),
+    ],
   ],
   'dead-letter': (e) => [
     'dead letter',
     'bad',
-    [`${e.consumer}: ${e.key} `, openLink('dead-letter', e.deadLetterId, `…${e.deadLetterId.slice(-6)}`)],
+    [
+      `${e.consumer}: ${e.key} `,
+      openLink('dead-letter', e.deadLetterId, `…${e.deadLetterId.slice(-6)}`),
+    ],
   ],
   log: (e) => ['log', 'plain', [`${e.consumer}: ${e.message} `, message(e.messageId)]],
   alert: (e) => [
@@ -83,7 +104,11 @@ function rowOf(event) {
   return h(
     'li',
     { class: TROUBLE.has(tone) ? 'trouble' : undefined },
-    h('time', { datetime: new Date(event.atMs).toISOString(), 'data-clock': event.atMs }, formatClock(event.atMs)),
+    h(
+      'time',
+      { datetime: new Date(event.atMs).toISOString(), 'data-clock': event.atMs },
+      formatClock(event.atMs),
+    ),
     h('span', { class: `word ${tone}` }, word),
     h('span', { class: 'what' }, text),
   )

@@ -102,7 +102,10 @@ const begin = () => {
 const readAddress = () => {
   const address = new URLSearchParams(location.hash.slice(1))
   const kind = DETAIL_KINDS.find((one) => address.has(one))
-  if (kind) return void showDetail(kind, address.get(kind))
+  if (kind) {
+    void showDetail(kind, address.get(kind))
+    return
+  }
   hideDetail()
   const isSearch = ['q', 'by', 'status'].some((name) => address.has(name))
   const isAnchor = location.hash.length > 1 && !isSearch
@@ -173,7 +176,10 @@ wireSearch((search) => {
   if (search.by !== '' && search.text !== '') address.set('by', search.by)
   if (search.status !== '') address.set('status', search.status)
   const hash = address.size === 0 ? '' : `#${address}`
-  if (location.hash === hash) return void refreshMessages().catch(fail)
+  if (location.hash === hash) {
+    refreshMessages().catch(fail)
+    return
+  }
   history.pushState(null, '', `${location.pathname}${hash}`)
   readAddress()
 }, fail)

@@ -81,9 +81,10 @@ export class MemoryCollection {
 
   /** Where a page goes on: behind the values of that row now, under the same `where`. */
   #placeAfter(query: ScanQuery<CollectionName>, key: string): Place | undefined {
-    const row = this.#rows.get(key)
     const index = query.index === undefined ? undefined : this.#indexes.get(query.index)
-    if (index === undefined) return row && [key]
+    // In the order of the keys the key is its own place, also when its row is gone.
+    if (index === undefined) return [key]
+    const row = this.#rows.get(key)
     const place = row && placeOf(index.columns, row.fields, key)
     return place && [...(query.where ?? []), ...place.slice(query.where?.length ?? 0)]
   }

@@ -1,9 +1,14 @@
 import type { StatementSync } from 'node:sqlite'
-import { crc32 } from 'node:zlib'
 import { must } from '../../kernel/index.ts'
 import type { Append } from '../store.ts'
 import { type Connection, integerAt } from './connection.ts'
-import { addPartition, checksumSeed, logTableName, ROW_BYTES } from './log-layout.ts'
+import {
+  addPartition,
+  checksumSeed,
+  logTableName,
+  recordChecksum,
+  ROW_BYTES,
+} from './log-layout.ts'
 import type { LogPartitions } from './log-partitions.ts'
 
 export interface LogWriterOptions {
@@ -43,7 +48,7 @@ export class LogWriter {
     const { slot, atMs, bytes } = append
     const position = this.#head + 1
     const channel = this.#channelOf(append.channel)
-    const checksum = crc32(bytes, (checksumSeed(position, channel, slot) ^ atMs) >>> 0)
+    const checksum = recordChecksum(bytes, checksumSeed(position, { channel, slot, atMs }))
     this.#insert.run(position, channel, slot, atMs, checksum, bytes)
     this.#head = position
     if (atMs < pending.firstAtMs) pending.firstAtMs = atMs

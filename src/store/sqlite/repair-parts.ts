@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib'
 import { messageOf } from '../../kernel/index.ts'
 import { indexedFieldsOf, indexValueOf, rowChecksum } from '../unit-check.ts'
 import { claimBuckets, claimTableName, createClaimTable, decodeClaims } from './claim-tables.ts'
+import { fromColumnText } from './column-text.ts'
 import { bytesAt, integerAt, type SqlRow, textAt } from './connection.ts'
 import { checksumHolds, createLogTable, logTableName } from './log-layout.ts'
 import { transaction } from './log-writer.ts'
@@ -49,8 +50,9 @@ export const salvageState = (repair: Repair): void => {
     const table = { ...tableToSalvage(source, name), columns: ['key', 'value', 'checksum'] }
     transaction(target, () => {
       const holes = salvageRows(source, table, (row) => {
-        const [key, value] = [textAt(row, 0), textAt(row, 1)]
-        if (rowChecksum(key, value) !== integerAt(row, 2)) {
+        const key = fromColumnText(textAt(row, 0))
+        const value = textAt(row, 1)
+        if (rowChecksum(textAt(row, 0), value) !== integerAt(row, 2)) {
           lostKeys.push(key)
           return
         }

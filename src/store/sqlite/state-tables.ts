@@ -2,6 +2,7 @@ import { assert, JuncturaError, must } from '../../kernel/index.ts'
 import { COLLECTIONS, type CollectionName, indexesOf, type Row } from '../catalogue.ts'
 import type { Guard, KeyedRow, ScanQuery } from '../store.ts'
 import { type EncodedRow, indexedFieldsOf, rowChecksum } from '../unit-check.ts'
+import { fromColumnText, toColumn, toColumnText } from './column-text.ts'
 import { type Connection, integerAt, type SqlRow, textAt } from './connection.ts'
 
 export const collectionNames = (): readonly CollectionName[] =>
@@ -50,15 +51,17 @@ export class StateWriter {
 
   holds({ collection, key, is }: Guard): boolean {
     const sql = `SELECT 1 FROM ${stateTableName(collection)} WHERE key = ?`
-    return (this.#writer.first(sql, key) !== undefined) === (is === 'present')
+    return (this.#writer.first(sql, toColumnText(key)) !== undefined) === (is === 'present')
   }
 
   put({ collection, key, value, fields }: EncodedRow): void {
+    const stored = toColumnText(key)
     if (value === undefined) {
-      this.#writer.run(`DELETE FROM ${stateTableName(collection)} WHERE key = ?`, key)
+      this.#writer.run(`DELETE FROM ${stateTableName(collection)} WHERE key = ?`, stored)
       return
     }
-    this.#writer.run(this.#putOf(collection), key, value, rowChecksum(key, value), ...fields)
+    const checksum = rowChecksum(stored, value)
+    this.#writer.run(this.#putOf(collection), stored, value, checksum, ...fields.map(toColumn))
   }
 
   #putOf(collection: CollectionName): string {
@@ -87,7 +90,7 @@ export class StateReader {
 
   row<C extends CollectionName>(collection: C, key: string): Row<C> | undefined {
     const sql = `SELECT key, value, checksum FROM ${stateTableName(collection)} WHERE key = ?`
-    const row = this.#reader.first(sql, key)
+    const row = this.#reader.first(sql, toColumnText(key))
     return row && this.#keyed(collection, row).row
   }
 
@@ -126,7 +129,7 @@ export class StateReader {
     return this.#reader
       .rows(`SELECT key, value, checksum FROM ${stateTableName(collection)}`)
       .filter((row) => !holds(row))
-      .map((row) => textAt(row, 0))
+      .map((row) => fromColumnText(textAt(row, 0)))
   }
 
   /** Values of the order's columns in the row of `after`; undefined when it is gone. */
@@ -135,15 +138,17 @@ export class StateReader {
     order: readonly string[],
     rest: readonly string[],
   ): (string | number)[] | undefined {
+    // In the order of the keys the key is its own place, also when its row is gone.
+    if (query.index === undefined) return [toColumnText(query.after ?? '')]
     const conditions = ['key = ?', ...order.map((column) => `${column} IS NOT NULL`)]
     const table = stateTableName(query.collection)
     const sql = `SELECT ${rest.join(', ')} FROM ${table} ${whereOf(conditions)}`
-    const row = this.#reader.first(sql, query.after ?? null)
+    const row = this.#reader.first(sql, toColumnText(query.after ?? ''))
     return row?.filter((value) => typeof value === 'string' || typeof value === 'number')
   }
 
   #keyed<C extends CollectionName>(collection: C, row: SqlRow): KeyedRow<C> {
-    const key = textAt(row, 0)
+    const key = fromColumnText(textAt(row, 0))
     if (!holds(row)) {
       throw new JuncturaError('JUNCTURA_STORE_DAMAGED', {
         details: { file: this.#file, problem: `a row of ${collection} has a wrong checksum` },
@@ -168,7 +173,7 @@ function orderOf(collection: CollectionName, index: string | undefined): readonl
 
 interface Range {
   readonly conditions: string[]
-  readonly parameters: (string | number)[]
+  readonly parameters: (string | number | null)[]
 }
 
 function rangeOf(
@@ -180,16 +185,16 @@ function rangeOf(
   const fields = order.slice(0, -1)
   // The index holds only rows that have all its fields; these terms let the engine use it.
   const conditions = fields.map((column) => `${column} IS NOT NULL`)
-  const parameters: (string | number)[] = [...where]
+  const parameters = where.map(toColumn)
   for (let index = 0; index < where.length; index++) conditions.push(`${fields[index]} = ?`)
   const bounded = order[where.length]
   if (from !== undefined) {
     conditions.push(`${bounded} >= ?`)
-    parameters.push(from)
+    parameters.push(toColumn(from))
   }
   if (to !== undefined) {
     conditions.push(`${bounded} <= ?`)
-    parameters.push(to)
+    parameters.push(toColumn(to))
   }
   return { conditions, parameters }
 }

@@ -52,7 +52,13 @@ describe('a store of format 1', () => {
       { firstPosition: 4, lastPosition: 5, open: true },
     ])
     const timers = { collection: 'timers', index: 'byDue', limit: 10 } as const
-    expect((await store.scan(timers)).map(({ row }) => row.reference)).toEqual([...'12345'])
+    expect((await store.scan(timers)).map(({ row }) => row.reference)).toEqual([
+      '1',
+      '2',
+      '3',
+      '4',
+      '5',
+    ])
     expect(await store.check()).toEqual([])
 
     let effects: unknown

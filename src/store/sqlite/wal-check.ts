@@ -30,7 +30,8 @@ export const checkWal = (databaseFile: string): number => {
   if (valid < synced || later !== undefined) {
     throw damaged(file, `frame ${valid + 1} of ${Math.max(synced, later ?? 0)} is not readable`)
   }
-  return trailingFrames(wal, header, { from: valid, to: frames })
+  const cut = frameAt(header, frames) < wal.length ? 1 : 0
+  return trailingFrames(wal, header, { from: valid, to: frames }) + cut
 }
 
 const HEADER_BYTES = 32

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type Integration, sql, type Webhook } from '../../contract/index.ts'
-import { type Random, randomInteger } from '../../kernel/index.ts'
+import { assert, type Random, randomInteger } from '../../kernel/index.ts'
 import { makeExample } from '../../schema/index.ts'
 import { createSigningKey, type SigningKey } from '../../security/index.ts'
 import { createMemoryDisk, type MemoryDisk } from '../../store/index.ts'
@@ -132,7 +132,7 @@ class Simulation {
     const count = Math.min(10_000, this.#options.messages ?? 40)
     return Array.from({ length: count }, (_, index) => {
       const webhook = webhooks[randomInteger(random, 0, webhooks.length - 1)]
-      if (!webhook) throw new Error('a simulation needs a webhook to send to')
+      assert(webhook !== undefined, 'a simulation needs a webhook to send to')
       const schema = webhook.accepts.versions.get(webhook.accepts.latest)
       const value =
         this.#options.body?.(webhook, random, index) ?? makeExample(schema ?? {}, random)

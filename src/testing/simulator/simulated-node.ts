@@ -29,6 +29,11 @@ export interface SimulatedNode {
 
 const SLOW_MS_MAX = 5_000
 
+/** What a handler of a user, or a disk, would throw: an ordinary error, with no code of ours. */
+class SimulatedFault extends Error {
+  override readonly name: string = 'SimulatedFault'
+}
+
 export const startNode = (options: NodeOptions): SimulatedNode => {
   const node = new Node(options)
   void node.boot()
@@ -107,7 +112,7 @@ class Node implements SimulatedNode {
     }
     if (this.#happens('crashAfterCommit', 'disk')) return this.#die()
     if (this.#happens('commitLies', 'disk'))
-      throw new Error('simulated: executed and reported as failed')
+      throw new SimulatedFault('executed and reported as failed')
   }
 
   #die(): Promise<never> {
@@ -121,10 +126,10 @@ class Node implements SimulatedNode {
     const handle = async (data: unknown, context: ConsumerContext): Promise<void> => {
       if (this.#happens('handlerCrashes', stream)) return this.#die()
       if (this.#happens('handlerHangs', stream)) await new Promise(() => undefined)
-      if (this.#happens('handlerThrows', stream)) throw new Error('simulated: the handler throws')
+      if (this.#happens('handlerThrows', stream)) throw new SimulatedFault('the handler throws')
       await consumer.handle(data, { ...context, ...ledgerTx(consumer, context) })
       if (this.#happens('handlerThrowsLate', stream))
-        throw new Error('simulated: the handler throws late')
+        throw new SimulatedFault('the handler throws late')
     }
     return { ...consumer, handle }
   }

@@ -1,0 +1,107 @@
+import type { Consumer } from '../contract/index.ts'
+import type { CommitUnit, DeadLetterRow, LaneRow, RowWrite } from '../store/index.ts'
+import type { Failure } from './failure.ts'
+import type { Lane } from './lane-table.ts'
+import { laneKey, successorKey, suspectKey, type WorkItem } from './work-item.ts'
+
+/**
+ * Marks of the items that were fetched: only those are finished in the progress row; every other
+ * has a row of its own.
+ */
+export const marksOf = (
+  consumer: Consumer,
+  items: readonly WorkItem[],
+): Pick<CommitUnit, 'marks'> => {
+  const marks = items
+    .filter(({ origin }) => origin === 'log')
+    .map(({ position }) => ({ consumer: consumer.name, position }))
+  return marks.length > 0 ? { marks } : {}
+}
+
+/** Deletes the rows that stand for where the item came from, except the row of its lane. */
+export const leaveOrigin = (consumer: Consumer, lane: Lane, item: WorkItem): RowWrite[] => {
+  const rows: RowWrite[] = []
+  const { position } = item
+  if (item.origin === 'successor') {
+    const key = successorKey(consumer.name, lane.key, position)
+    rows.push({ collection: 'successors', key, row: undefined })
+  }
+  if (item.isSuspect === true) {
+    rows.push({ collection: 'suspects', key: suspectKey(consumer.name, position), row: undefined })
+  }
+  return rows
+}
+
+/** What success of an item writes, besides the handler's own. */
+export const successUnit = (
+  consumer: Consumer,
+  at: { readonly lane: Lane; readonly item: WorkItem; readonly nowMs: number },
+): CommitUnit => {
+  const { lane, item, nowMs } = at
+  const rows = leaveOrigin(consumer, lane, item)
+  if (item.origin === 'head') rows.push(laneWrite(consumer, lane.key, drainingRow(consumer, lane)))
+  if (item.letter) {
+    const row: DeadLetterRow = { ...item.letter, state: 'resolved', resolvedAtMs: nowMs }
+    rows.push({ collection: 'deadLetters', key: row.id, row })
+  }
+  return { rows, ...marksOf(consumer, [item]) }
+}
+
+/** A lane that holds no head: its successors run, or wait for a replay. */
+export const drainingRow = (
+  consumer: Consumer,
+  lane: Pick<Lane, 'key' | 'replay'>,
+  claim?: { readonly position: number; readonly epoch: number },
+): LaneRow => ({
+  consumer: consumer.name,
+  key: lane.key,
+  state: lane.replay === undefined ? 'draining' : 'replaying',
+  position: claim?.position ?? 0,
+  attempts: 0,
+  crashes: 0,
+  dueAtMs: 0,
+  firstFailedAtMs: 0,
+  lastError: '',
+  ...(lane.replay !== undefined && { replay: lane.replay }),
+  ...(claim && { runningEpoch: claim.epoch }),
+})
+
+/** A lane whose head waits. */
+export const heldRow = (
+  consumer: Consumer,
+  item: WorkItem,
+  held: Pick<LaneRow, 'state' | 'attempts' | 'dueAtMs' | 'firstFailedAtMs'> & {
+    readonly failure: Failure
+    readonly deadLetter: string | undefined
+  },
+): LaneRow => {
+  const { failure, deadLetter, ...rest } = held
+  return {
+    consumer: consumer.name,
+    key: item.lane,
+    position: item.position,
+    crashes: item.crashes,
+    ...rest,
+    lastError: `${failure.name}: ${failure.message}`.slice(0, 500),
+    ...(deadLetter !== undefined && { deadLetter }),
+    ...(item.replay && { replay: item.replay.runId }),
+  }
+}
+
+export const successorWrite = (consumer: Consumer, item: WorkItem): RowWrite => ({
+  collection: 'successors',
+  key: successorKey(consumer.name, item.lane, item.position),
+  row: {
+    consumer: consumer.name,
+    lane: laneKey(consumer.name, item.lane),
+    position: item.position,
+    ...(item.letter && { deadLetter: item.letter.id }),
+    ...(item.replay && { replay: item.replay.runId }),
+  },
+})
+
+export const laneWrite = (consumer: Consumer, lane: string, row: LaneRow | undefined): RowWrite => ({
+  collection: 'lanes',
+  key: laneKey(consumer.name, lane),
+  row,
+})
