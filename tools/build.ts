@@ -34,9 +34,9 @@ export interface BuildResult {
   readonly problem: string
 }
 
-/** What the compiler leaves behind: SQL, pages, schemas. Paths are relative to `src/`. */
+/** What the compiler leaves behind: SQL, pages and their scripts, schemas. Paths are relative to `src/`. */
 function assetPaths(root: string): readonly string[] {
-  return globSync('**/*.{sql,html,css,json,svg}', { cwd: join(root, 'src') })
+  return globSync('**/*.{sql,html,css,js,json,svg}', { cwd: join(root, 'src') })
 }
 
 function swapIn(next: string, target: string): void {

@@ -127,14 +127,14 @@ function countEmitted({ effects }: Evidence): number {
 }
 
 async function stayUp(): Promise<void> {
-  const { port } = new URL(example.managementUrl)
   print(`
-It stays up; Ctrl-C ends it. Look around:
+It stays up; Ctrl-C ends it. Look around at ${example.managementUrl}, or in a second terminal:
 
-  ${example.managementUrl}    health, messages, dead letters, alerts
-  npx junctura dlq groups --management-port ${port}
-  npx junctura tail --management-port ${port}
-  npx junctura send acme --management-port ${port} --port ${new URL(example.url).port} --dup 5
+  export JUNCTURA_MANAGEMENT_URL=${example.managementUrl}
+  node bin/junctura.js dlq groups
+  node bin/junctura.js tail --last 20
+  node bin/junctura.js send acme --dup 5 --url ${example.url} \\
+    --integration examples/orders/integration.ts
 `)
   await Promise.race([once(stopping.signal, 'abort'), example.ended])
 }

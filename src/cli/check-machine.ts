@@ -5,14 +5,11 @@ import { formatDuration } from '../kernel/index.ts'
 import type { CliIo } from './cli-io.ts'
 import { type Check, fail, ok, warn } from './doctor-check.ts'
 import { formatTime } from './human-time.ts'
+import { isNodeNewEnough, NODE_NEEDED } from './node-version.ts'
 import { probePort } from './probe-listener.ts'
 
-const NODE_NEEDED = [22, 18] as const
-
 export const checkNode = (version: string): Check => {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const enough = major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1])
-  if (enough) return ok('node', `Node ${version}`)
+  if (isNodeNewEnough(version)) return ok('node', `Node ${version}`)
   const fix = 'Bring a newer one into the project: npm i junctura node@24'
   return fail('node', `Node ${version} is older than ${NODE_NEEDED.join('.')}`, fix)
 }

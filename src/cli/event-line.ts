@@ -39,7 +39,7 @@ function describe(event: RuntimeEvent): Line {
       return { colour: 'yellow', who: event.consumer, text }
     }
     case 'dead-letter': {
-      const text = `${event.deadLetterId} key=${event.key} cause=${event.cause}`
+      const text = `${event.deadLetterId} key=${shortKey(event.key)} cause=${event.cause}`
       return { colour: 'red', who: event.consumer, text }
     }
     case 'log':
@@ -69,7 +69,10 @@ const describeUnknown = (event: unknown): Line => ({
 })
 
 const messageText = (event: { readonly messageId: string; type: string; key: string }): string =>
-  `${event.type} key=${event.key} ${event.messageId}`
+  `${event.type} key=${shortKey(event.key)} ${event.messageId}`
+
+/** A key that was made of a body is a hash; its beginning tells it apart. */
+const shortKey = (key: string): string => (key.length > 32 ? `${key.slice(0, 31)}…` : key)
 
 function describeAttempt(event: Extract<RuntimeEvent, { kind: 'attempt' }>): Line {
   const took = formatDuration(event.durationMs)
@@ -77,6 +80,6 @@ function describeAttempt(event: Extract<RuntimeEvent, { kind: 'attempt' }>): Lin
   return {
     colour: event.outcome === 'done' ? 'green' : 'red',
     who: event.consumer,
-    text: `${event.outcome} try=${event.attempt} in ${took} key=${event.key} ${event.messageId}${error}`,
+    text: `${event.outcome} try=${event.attempt} in ${took} key=${shortKey(event.key)} ${event.messageId}${error}`,
   }
 }

@@ -6,6 +6,7 @@ import type { CliIo } from './cli-io.ts'
 import { type CommandContext, type JsonOption, withJson } from './command-context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { renderProject } from './new-template.ts'
+import { isNodeNewEnough } from './node-version.ts'
 import { createOutput } from './output.ts'
 import { readOwnVersion } from './own-version.ts'
 
@@ -27,9 +28,6 @@ export const addNewCommand = (program: Command, { io, finish }: CommandContext):
     .action((dir: string, options: NewOptions) => finish(createProject(io, dir, options)))
 }
 
-/** The oldest Node that runs TypeScript without a flag and without a warning. */
-const NODE_CALM_MAJOR = 24
-
 const createProject = (io: CliIo, dir: string, options: NewOptions): ExitCode => {
   const out = createOutput(io, options.json === true)
   const folder = resolve(io.cwd, dir)
@@ -44,7 +42,7 @@ const createProject = (io: CliIo, dir: string, options: NewOptions): ExitCode =>
   const files = renderProject({
     name: projectName(basename(folder)),
     juncturaVersion: options.juncturaVersion ?? `^${readOwnVersion()}`,
-    bringsNode: Number(process.versions.node.split('.')[0]) < NODE_CALM_MAJOR,
+    bringsNode: !isNodeNewEnough(io.shellNodeVersion() ?? '0'),
   })
   if (options.dryRun !== true) {
     mkdirSync(folder, { recursive: true })

@@ -47,7 +47,17 @@ const TSCONFIG = {
 }
 
 const INTEGRATION = `import {
-  consumer, event, integration, jsonSchema, secret, sql, standardWebhooks, system, team, webhook,
+  consumer,
+  event,
+  header,
+  integration,
+  jsonSchema,
+  secret,
+  sql,
+  standardWebhooks,
+  system,
+  team,
+  webhook,
 } from 'junctura'
 
 const shop = team('shop')
@@ -92,7 +102,7 @@ const orders = webhook('orders', {
   }),
   accepts: partnerOrder,
   retriesFor: '3d',
-  idempotency: { retention: '7d' },
+  idempotency: { key: header('webhook-id'), retention: '7d' },
   emit: (order) => orderChanged.of({ orderId: order.orderId, status: order.status }),
 })
 
@@ -109,7 +119,9 @@ const ledger = consumer('ledger', {
     await ctx.tx(async (db) => {
       await db.run(
         'insert into ledger (order_id, status, message_id) values ($1, $2, $3)',
-        order.orderId, order.status, ctx.message.id,
+        order.orderId,
+        order.status,
+        ctx.message.id,
       )
     })
   },

@@ -1,5 +1,12 @@
 import { valueAt } from '../contract/index.ts'
-import { createSeededRandom, JuncturaError, type Kernel, utf8 } from '../kernel/index.ts'
+import {
+  createSeededRandom,
+  JuncturaError,
+  type Kernel,
+  type Random,
+  toHex,
+  utf8,
+} from '../kernel/index.ts'
 import { compileValidator, makeExample, makeInvalid } from '../schema/index.ts'
 import { type SigningKey, signRequest } from '../security/index.ts'
 import { applySettings, parseGiven } from './json-input.ts'
@@ -12,6 +19,8 @@ export type Wrong = (typeof WRONGS)[number]
 export interface PartnerRequestPlan {
   readonly webhook: WebhookPart
   readonly contract: ContractPart
+  /** Paths by which the integration tells its messages apart. */
+  readonly keyPaths: readonly string[]
   readonly keys: readonly SigningKey[]
   /** @default the contract's latest */
   readonly version?: number
@@ -47,7 +56,7 @@ export const makePartnerRequest = (
 ): PartnerRequest => {
   const id = plan.id === undefined ? kernel.ids.next('msg') : numbered(plan.id, n)
   const version = plan.version ?? plan.contract.latest
-  const body = bodyOf(plan, { n, id, version })
+  const body = bodyOf(plan, { n, version })
   return {
     id,
     body,
@@ -67,7 +76,7 @@ const numbered = (id: string, n: number): string =>
 
 function bodyOf(
   plan: PartnerRequestPlan,
-  message: { readonly n: number; readonly id: string; readonly version: number },
+  message: { readonly n: number; readonly version: number },
 ): Uint8Array {
   const { given, settings, wrong } = plan
   if (given && settings.length === 0 && wrong !== 'schema' && wrong !== 'version') return given
@@ -77,7 +86,7 @@ function bodyOf(
     const { value } = makeInvalid(schema, random)
     return utf8(JSON.stringify(value))
   }
-  const base = given ? parseGiven(given) : withOwnKey(plan, makeExample(schema, random), message.id)
+  const base = given ? parseGiven(given) : madeDistinct(plan, makeExample(schema, random), random)
   const data = applySettings(base, settings, message.n)
   return utf8(JSON.stringify(wrong === 'version' ? withUnknownVersion(plan, data) : data))
 }
@@ -89,19 +98,30 @@ function schemaOf(plan: PartnerRequestPlan, version: number) {
   throw usage(`${plan.contract.name} has no version ${version}`, `it has: ${known}`)
 }
 
-/** Two examples are two messages: where the body holds the idempotency key, it is made the id. */
-function withOwnKey(plan: PartnerRequestPlan, example: unknown, id: string): unknown {
-  const source = plan.webhook.idempotency.key
-  if (source?.from !== 'body') return example
+/**
+ * Two examples are two messages about two things, also where the key is in the body or made of it:
+ * a text that names the thing gets an ending of its own.
+ */
+function madeDistinct(plan: PartnerRequestPlan, example: unknown, random: Random): unknown {
   const validator = compileValidator(schemaOf(plan, plan.version ?? plan.contract.latest), 'schema')
-  let data = example
-  for (const path of source.paths) {
-    if (typeof valueAt(data, path) !== 'string') continue
-    const changed = applySettings(data, [`${path}:=${id}`], 1)
-    // A schema may allow only some texts there; then the example stays as it is.
-    if (validator.validate(changed).ok) data = changed
+  const ending = toHex(random.bytes(4))
+  const changedAt = (data: unknown, path: string): unknown => {
+    const value = valueAt(data, path)
+    if (typeof value !== 'string') return undefined
+    const changed = applySettings(data, [`${path}:=${value}-${ending}`], 1)
+    // A schema may allow only some texts there.
+    return validator.validate(changed).ok ? changed : undefined
   }
-  return data
+  const source = plan.webhook.idempotency.key
+  if (source?.from === 'body') {
+    return source.paths.reduce((data, path) => changedAt(data, path) ?? data, example)
+  }
+  const names = typeof example === 'object' && example !== null ? Object.keys(example) : []
+  for (const path of [...plan.contract.key, ...plan.keyPaths, ...names]) {
+    const changed = changedAt(example, path)
+    if (changed !== undefined) return changed
+  }
+  return example
 }
 
 /** Larger than any version that a contract will have. */

@@ -263,6 +263,14 @@ describe('send', () => {
     expect(new Set(sent().map(({ body: data }) => data['orderId'])).size).toBe(10)
   })
 
+  it('makes examples about different things where the key is made of the body or not declared', async () => {
+    const model = modelWith({ idempotency: {} })
+    const { sent, run } = setUp({ model })
+
+    expect(await run('--count', '50')).toBe(0)
+    expect(new Set(sent().map(({ body: data }) => data['orderId'])).size).toBe(50)
+  })
+
   it('keeps to a rate', async () => {
     const { io, sent, run } = setUp()
     const running = run('--count', '10', '--rate', '2/s')

@@ -92,6 +92,7 @@ export const send = async (
   const plan = {
     webhook,
     contract: findPart(model.contracts, webhook.accepts, 'contract'),
+    keyPaths: model.contracts.flatMap(({ key }) => key),
     keys: await findPartnerKeys(io, webhook, options),
     settings: options.set ?? [],
     seed: options.seed ?? randomInteger(io.kernel.random, 0, 2 ** 30),

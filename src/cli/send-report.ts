@@ -61,7 +61,7 @@ export const reportSend = (results: readonly SendResult[], asked: SendExpectatio
   const { wrong } = asked
   const expected =
     wrong === undefined
-      ? `${asked.count} accepted, ${asked.count * (asked.times - 1)} duplicates`
+      ? `${asked.count} accepted, ${duplicates(asked.count * (asked.times - 1))}`
       : `${asked.count * asked.times} refused with ${EXPECTED_STATUS[wrong]}`
   const asExpected =
     wrong === undefined
@@ -96,7 +96,7 @@ export const reportSend = (results: readonly SendResult[], asked: SendExpectatio
 export const renderSend = (report: SendReport, paint: Paint): string => {
   const parts = [
     `${report.accepted} accepted`,
-    ...(report.duplicates > 0 ? [`${report.duplicates} duplicates`] : []),
+    ...(report.duplicates > 0 ? [duplicates(report.duplicates)] : []),
     ...(report.refused > 0 ? [`${report.refused} refused`] : []),
     ...(report.failed > 0 ? [`${report.failed} failed`] : []),
   ]
@@ -116,6 +116,8 @@ export const renderSend = (report: SendReport, paint: Paint): string => {
     ...(trace === undefined ? [] : [paint('gray', `junctura trace ${trace}`)]),
   ].join('\n')
 }
+
+const duplicates = (count: number): string => `${count} duplicate${count === 1 ? '' : 's'}`
 
 function percentile(sorted: readonly number[], share: number): number {
   const index = Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)

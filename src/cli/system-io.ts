@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { userInfo } from 'node:os'
 import { createInterface } from 'node:readline/promises'
 import { emitKeypressEvents } from 'node:readline'
@@ -15,6 +16,10 @@ export const createSystemIo = (): CliIo => ({
   dial: dialHttp,
   cwd: process.cwd(),
   user: userName(),
+  shellNodeVersion() {
+    const { stdout } = spawnSync('node', ['--version'], { encoding: 'utf8', timeout: 5_000 })
+    return /^v(\d+\.\d+\.\d+)/.exec(stdout ?? '')?.[1]
+  },
   self: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
   onSignal(listener) {
     const signals: readonly StopSignal[] = ['SIGINT', 'SIGTERM']

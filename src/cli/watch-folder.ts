@@ -36,7 +36,7 @@ export const watchFolder = (options: WatchOptions): { close(): void } => {
     }
   }
   const watchOne = (folder: string): FSWatcher => {
-    const watcher = watch(folder, { persistent: false }, (_event, name) => {
+    const watcher = watch(folder, (_event, name) => {
       const path = join(folder, name ?? '')
       // A name without an extension may be a new folder.
       if (extname(path) === '') return scan()

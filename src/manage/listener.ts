@@ -88,6 +88,7 @@ class HttpManagementListener implements ManagementListener {
   readonly #log: Logger
   readonly #server: Server
   readonly #streams = new Set<EventStream>()
+  #port = 0
   #isClosing = false
   #closed: Promise<void> | undefined
 
@@ -99,8 +100,7 @@ class HttpManagementListener implements ManagementListener {
   }
 
   get port(): number {
-    const address = this.#server.address()
-    return address !== null && typeof address === 'object' ? address.port : 0
+    return this.#port
   }
 
   get url(): string {
@@ -114,6 +114,8 @@ class HttpManagementListener implements ManagementListener {
       this.#server.once('error', reject)
       this.#server.listen({ port, host: this.host }, () => {
         this.#server.off('error', reject)
+        const address = this.#server.address()
+        if (address !== null && typeof address === 'object') this.#port = address.port
         this.#server.on('error', (error) =>
           this.#log.error({ problem: messageOf(error) }, 'the management listener failed'),
         )

@@ -82,6 +82,7 @@ function fits(name: string, value: unknown, spec: MemberSpec): boolean {
         value.every((id) => typeof id === 'string' && checkText(name, id) === id)
       )
     case 'object':
+    default:
       if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
       checkMembers({ ...value }, spec.members ?? {}, name)
       return true
@@ -106,6 +107,7 @@ function wanted(spec: MemberSpec): string {
     case 'ids':
       return `a list of 1 to ${maximum ?? 'many'} ids`
     case 'object':
+    default:
       return 'an object'
   }
 }

@@ -36,6 +36,16 @@ export interface Committer {
 }
 
 export interface CommitUnit extends Unit {
+  /**
+   * At-most-once messages: handed to `onVolatile` when the unit is committed, and never written. A
+   * unit that holds nothing else does not wait for the store. Read when the commit is over.
+   */
+  readonly volatile?: readonly Append[]
+  /**
+   * Bookkeeping of the runtime, whose number is bounded by its own windows: it is taken also while
+   * the queue is full, so that a flood at the border does not stop the consumers.
+   */
+  readonly isInternal?: boolean
   /** Called inside the transaction if this unit is committed; its rows commit with it. */
   readonly marks?: readonly ProgressMark[]
 }
@@ -69,6 +79,8 @@ export interface CommitterOptions {
   readonly progress?: ProgressBook
   /** Called after each commit with what it appended, before any of its units settles. */
   readonly onAppended?: (appended: readonly Appended[]) => void
+  /** Called with the at-most-once messages of a unit that is committed. */
+  readonly onVolatile?: (messages: readonly Append[]) => void
   /** Called after each commit: units in it and how long it took. */
   readonly onCommit?: (units: number, durationMs: number) => void
   /** Called once, when the store can no longer be trusted by this process. */
@@ -114,10 +126,15 @@ class GroupCommitter implements Committer {
     if (this.#mode === 'closed') return Promise.reject(closedError())
     if (this.#mode === 'failed') return Promise.reject(failedError(this.#lastError))
     const bytes = unit.appends?.reduce((sum, append) => sum + append.bytes.length, 0) ?? 0
-    const full =
+    if (isVolatileOnly(unit)) {
+      this.#options.onVolatile?.(unit.volatile ?? [])
+      return Promise.resolve({ status: 'committed', positions: [] })
+    }
+    // One unit is taken whatever its size, or it would be refused for ever.
+    const isFull =
       this.#queue.length >= LIMITS.acceptQueueMax ||
-      this.#queueBytes + bytes > LIMITS.acceptQueueBytesMax
-    if (full) {
+      (this.#queue.length > 0 && this.#queueBytes + bytes > LIMITS.acceptQueueBytesMax)
+    if (isFull && unit.isInternal !== true) {
       return Promise.reject(
         new JuncturaError('JUNCTURA_STORE_BUSY', { details: { waiting: this.#queue.length } }),
       )
@@ -169,6 +186,7 @@ class GroupCommitter implements Committer {
       this.#lastError = undefined
       progress?.apply(marks)
       this.#tellAppended(batch, outcomes)
+      this.#tellVolatile(batch, outcomes)
       onCommit?.(batch.length, clock.monotonicMs() - startedMs)
       batch.forEach((waiting, index) => {
         const outcome = outcomes[index]
@@ -193,6 +211,13 @@ class GroupCommitter implements Committer {
       })
     })
     if (appended.length > 0) onAppended(appended)
+  }
+
+  #tellVolatile(batch: readonly Waiting[], outcomes: readonly UnitOutcome[]): void {
+    batch.forEach(({ unit: { volatile = [] } }, index) => {
+      if (volatile.length === 0 || outcomes[index]?.status !== 'committed') return
+      this.#options.onVolatile?.(volatile)
+    })
   }
 
   #fail(batch: readonly Waiting[], error: unknown): void {
@@ -226,6 +251,13 @@ function catchReturned(waiting: Waiting): Waiting {
   }
   return caught
 }
+
+const isVolatileOnly = (unit: CommitUnit): boolean =>
+  (unit.volatile?.length ?? 0) > 0 &&
+  !unit.tx &&
+  [unit.claims, unit.guards, unit.appends, unit.rows, unit.marks].every(
+    (part) => (part?.length ?? 0) === 0,
+  )
 
 function committedMarks(
   batch: readonly Waiting[],

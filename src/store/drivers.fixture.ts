@@ -6,7 +6,9 @@ import { createSeededRandom, type Random } from '../kernel/index.ts'
 import { createVirtualClock, type VirtualClock } from '../testing/index.ts'
 import { createMemoryDisk, createMemoryStore } from './memory/index.ts'
 import { createSqliteStore, type SqliteStoreOptions } from './sqlite/index.ts'
-import type { Append, Claim, Store, Unit } from './store.ts'
+import type { Store } from './store.ts'
+
+export * from './units.fixture.ts'
 
 export interface Bench {
   readonly clock: VirtualClock
@@ -67,35 +69,6 @@ async function reopening(open: () => Promise<Store>): Promise<Pick<Bench, 'store
     },
   }
 }
-
-export const append = (text: string, more: Partial<Append> = {}): Append => ({
-  channel: 'orders',
-  slot: 0,
-  atMs: 1_000,
-  bytes: Buffer.from(text),
-  ...more,
-})
-
-export const claim = (key: string, more: Partial<Claim> = {}): Claim => ({
-  scope: 'acme',
-  key,
-  expiresAtMs: Date.UTC(2026, 0, 8),
-  append: 0,
-  ...more,
-})
-
-export const unitOf = (text: string, more: Partial<Unit> = {}): Unit => ({
-  appends: [append(text)],
-  ...more,
-})
-
-export const ORDER_EFFECTS = {
-  part: 'sql',
-  name: 'order-effects',
-  sqlite: 'CREATE TABLE effects (seq INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT UNIQUE)',
-  checksum: 'one',
-  at: { file: 'drivers.fixture.ts', line: 1 },
-} as const
 
 export const textsOf = async (store: Store, channel = 'orders'): Promise<string[]> => {
   const query = { channel, afterPosition: 0, limit: 10_000, bytesMax: 1e9 }

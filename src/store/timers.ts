@@ -22,7 +22,7 @@ export interface Timers {
    */
   register(owner: string, wake: (reference: string) => void): void
   /** Tells the service that a timer was committed, so that it may have to wake earlier. */
-  scheduled(dueAtMs: number): void
+  scheduled(timer: TimerRow): void
   start(): Promise<void>
   close(): Promise<void>
 }
@@ -36,15 +36,17 @@ export interface TimersOptions {
 
 export const setTimerRow = (timer: TimerRow): RowWrite => ({
   collection: 'timers',
-  key: `${timer.owner}\n${timer.reference}`,
+  key: timerKey(timer.owner, timer.reference),
   row: timer,
 })
 
 export const clearTimerRow = (owner: string, reference: string): RowWrite => ({
   collection: 'timers',
-  key: `${owner}\n${reference}`,
+  key: timerKey(owner, reference),
   row: undefined,
 })
+
+const timerKey = (owner: string, reference: string): string => `${owner}\n${reference}`
 
 /** A failed look at the table is repeated after this. */
 const RETRY_MS = 1_000
@@ -121,7 +123,11 @@ export const createTimers = (options: TimersOptions): Timers => {
       assert(!owners.has(owner), `one owner of the timers of ${owner}`)
       owners.set(owner, wakeOwner)
     },
-    scheduled: arm,
+    scheduled(row) {
+      // Set anew, perhaps for the same moment: it is owed a wake of its own.
+      woken.delete(timerKey(row.owner, row.reference))
+      arm(row.dueAtMs)
+    },
     async start() {
       mode = 'running'
       beginLook()

@@ -35,6 +35,8 @@ export interface FakeIoOptions {
   readonly answer?: string
   readonly cwd?: string
   readonly startMs?: number
+  /** @default '24.1.0' */
+  readonly shellNode?: string
 }
 
 export interface FakeIo extends CliIo {
@@ -80,6 +82,7 @@ export const createFakeIo = (options: FakeIoOptions = {}): FakeIo => {
     },
     cwd: options.cwd ?? '/project',
     user: 'ada',
+    shellNodeVersion: () => options.shellNode ?? '24.1.0',
     self: ['node', 'junctura'],
     dial: (request) => answerDial(request, options.routes ?? {}, requests),
     onSignal(listener) {
@@ -127,7 +130,7 @@ async function answerDial(
       details: { url: url.origin, problem: `connect ECONNREFUSED ${url.host}` },
     })
   }
-  const missing = {
+  const missing: FakeAnswer = {
     status: 404,
     body: { code: 'JUNCTURA_ROUTE_UNKNOWN', detail: 'Nothing is here.' },
   }

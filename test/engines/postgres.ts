@@ -66,6 +66,7 @@ export const startPostgres = async (
     flags: ['-D', data, '-p', String(port), ...flags],
     spawn: { ...user, cwd: directory },
     port,
+    directory,
   })
   const engine: PostgresEngine = {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
@@ -101,17 +102,17 @@ interface ServerOptions {
   readonly flags: readonly string[]
   readonly spawn: SpawnOptions
   readonly port: number
+  readonly directory: string
 }
 
 class Server {
   readonly #options: ServerOptions
   #child: ChildProcess | undefined
+  #watchdog: ChildProcess | undefined
   #output = ''
 
   constructor(options: ServerOptions) {
     this.#options = options
-    // A test that is stopped half way must not leave a server behind.
-    process.once('exit', () => this.#child?.kill('SIGQUIT'))
   }
 
   async start(): Promise<void> {
@@ -129,6 +130,7 @@ class Server {
     if (child?.pid === undefined) return
     const pids = [child.pid, ...childrenOf(child.pid)]
     const exited = exitOf(child)
+    this.#watchdog?.kill('SIGKILL')
     for (const pid of pids) killQuietly(pid, 'SIGKILL')
     await exited
     this.#child = undefined
@@ -138,6 +140,7 @@ class Server {
     const child = this.#child
     if (child === undefined) return
     const exited = exitOf(child)
+    this.#watchdog?.kill('SIGKILL')
     child.kill('SIGINT')
     const timer = setTimeout(() => void this.kill(), START_MS_MAX)
     await exited
@@ -160,13 +163,30 @@ class Server {
     child.stdout?.on('data', keep)
     child.stderr?.on('data', keep)
     this.#child = child
+    this.#watchdog = this.#watch(child)
     while (!over && Date.now() < until) {
       if (await acceptsStartup(port)) return true
       await pause()
     }
     this.#child = undefined
+    this.#watchdog?.kill('SIGKILL')
     if (!over) child.kill('SIGKILL')
     return false
+  }
+
+  /**
+   * A test that is killed half way must not leave a server behind: its end closes the pipe, and
+   * the shell that waits for that stops the server and removes its data.
+   */
+  #watch(child: ChildProcess): ChildProcess | undefined {
+    if (child.pid === undefined || process.platform === 'win32') return undefined
+    const script = 'cat > /dev/null; kill -QUIT "$1"; sleep 1; rm -rf "$2"'
+    const watchdog = spawn('sh', ['-c', script, 'sh', String(child.pid), this.#options.directory], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    })
+    watchdog.unref()
+    return watchdog
   }
 }
 

@@ -27,8 +27,8 @@ const RELATED_COLUMNS = [
 const OUTCOME_TONES = { done: 'good', failed: 'bad', timeout: 'bad', 'timed-out': 'bad' }
 
 const ATTEMPT_COLUMNS = [
-  { title: 'Attempt', isHead: true, align: 'number', cell: (one) => one.attempt },
-  { title: 'At', cell: (one) => momentOf(one.atMs) },
+  { title: 'Attempt', isHead: true, cell: (one) => h('span', { class: 'strong' }, `#${one.attempt}`) },
+  { title: 'At', align: 'short', cell: (one) => momentOf(one.atMs) },
   { title: 'Took', align: 'number', cell: (one) => formatDuration(one.durationMs) },
   { title: 'Outcome', cell: (one) => pill(one.outcome, OUTCOME_TONES[one.outcome]) },
   { title: 'Error', wide: true, cell: (one) => one.error ?? '' },
@@ -114,8 +114,8 @@ const letterView = (letter) => [
     ['Received', momentOf(letter.receivedAtMs)],
     ['Given up', [momentOf(letter.diedAtMs), ' · ', ageOf(letter.diedAtMs)]],
     [
-      'Waiting behind it',
-      letter.successors > 0 ? `${plural(letter.successors, 'message')} of the same key` : undefined,
+      'Waiting',
+      letter.successors > 0 ? `${plural(letter.successors, 'message')} of the same key behind it` : undefined,
     ],
     [
       'Resolved',
@@ -190,7 +190,7 @@ export const showDetail = async (kind, id) => {
     const found = await read(`${path}${encodeURIComponent(id)}`)
     if (opened !== `${kind}/${id}`) return
     const content = found === undefined ? [empty('There is nothing with this id.')] : view(found)
-    body.replaceChildren(...content.flat().filter(Boolean))
+    body.replaceChildren(...content.flat(Infinity).filter(Boolean))
     if (isNew) body.scrollTop = 0
   } catch (error) {
     body.replaceChildren(empty(`It could not be read: ${error.message}`))

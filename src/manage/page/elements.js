@@ -16,7 +16,7 @@ export const h = (tag, attributes = {}, ...children) => {
 }
 
 function append(element, children) {
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false) continue
     element.append(child instanceof Node ? child : visible(String(child)))
   }
@@ -147,7 +147,7 @@ export const region = (id, draw) => {
     const focused = root.contains(document.activeElement) ? document.activeElement : undefined
     const key = focused?.getAttribute('data-key')
     const open = [...root.querySelectorAll('details[open]')].map((one) => one.dataset.group)
-    const drawn = [draw(data)].flat().filter(Boolean)
+    const drawn = [draw(data)].flat(Infinity).filter(Boolean)
     root.replaceChildren(...drawn)
     for (const one of root.querySelectorAll('details')) {
       if (open.includes(one.dataset.group)) one.open = true

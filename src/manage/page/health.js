@@ -5,6 +5,7 @@ const GLYPH = { ok: '●', degraded: '▲', down: '■', unknown: '◌' }
 
 const sentenceOf = ({ status, reasons }) => {
   if (status === 'ok') return 'Everything is running.'
+  if (status === 'unknown') return 'The runtime does not answer.'
   if (status === 'down') return 'It takes no messages right now.'
   return reasons.length > 1
     ? `${reasons.length} things need somebody.`
@@ -26,7 +27,12 @@ const drawStatus = ({ status, reasons, startedAtMs }) => {
           reasons.map((reason) => h('li', {}, reason)),
         ),
     ),
-    h('p', { class: 'quiet status-since' }, 'started ', ageOf(startedAtMs)),
+    h(
+      'p',
+      { class: 'quiet' },
+      status === 'unknown' ? 'last answer ' : 'started ',
+      ageOf(startedAtMs),
+    ),
   ]
 }
 
@@ -172,13 +178,13 @@ const WEBHOOK_COLUMNS = [
   {
     title: 'Refused',
     align: 'number',
-    tone: (one) => when(one.refused > 0, 'warn'),
+    help: 'Since the start: size, route, rate, signature, overload.',
     cell: (one) => zeroDash(one.refused),
   },
   {
     title: 'Mismatches',
     align: 'number',
-    tone: (one) => when(one.mismatches > 0, 'warn'),
+    help: 'Since the start: unknown version or broken schema.',
     cell: (one) => zeroDash(one.mismatches),
   },
   {
@@ -249,10 +255,9 @@ const consumersNote = (consumers) => {
   return behind === 0 ? 'all caught up' : `${behind} of ${consumers.length} behind`
 }
 
-/** Nobody answers: what is shown is old, and says so. */
-export const showSilence = (sinceMs, problem) =>
-  regions.status({
-    status: 'unknown',
-    reasons: [`No answer since ${new Date(sinceMs).toISOString().slice(11, 19)} UTC. ${problem}`],
-    startedAtMs: sinceMs,
-  })
+/** Nobody answers: what is shown below is old, and the page says so. */
+export const showSilence = (sinceMs, problem) => {
+  document.title = `${GLYPH.unknown} ${byId('name').textContent} · Junctura`
+  const reasons = [`What is shown below is from then. ${problem}`]
+  regions.status({ status: 'unknown', reasons, startedAtMs: sinceMs })
+}

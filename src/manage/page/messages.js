@@ -14,14 +14,15 @@ const TONES = {
 export const statusPill = (status) => pill(status, TONES[status] ?? 'plain')
 
 const COLUMNS = [
-  {
-    title: 'Message',
-    isHead: true,
-    cell: (one) => openLink('message', one.id, `${one.id.slice(0, 12)}…${one.id.slice(-6)}`),
-  },
+  { title: 'Key', isHead: true, cell: (one) => (one.key === '' ? '–' : one.key) },
   { title: 'Status', cell: (one) => statusPill(one.status) },
   { title: 'Type', cell: (one) => `${one.type} v${one.version}` },
-  { title: 'Key', cell: (one) => one.key },
+  {
+    title: 'Message',
+    align: 'short',
+    // Ids of one day begin alike; their end tells them apart.
+    cell: (one) => openLink('message', one.id, `…${one.id.slice(-8)}`),
+  },
   { title: 'Received', align: 'number', cell: (one) => ageOf(one.receivedAtMs) },
 ]
 
@@ -122,5 +123,5 @@ export const wireSearch = (onSearch, onError) => {
   })
   byId('search-status').addEventListener('change', submit)
   byId('search-clear').addEventListener('click', () => onSearch({ text: '', by: '', status: '' }))
-  byId('messages-more').addEventListener('click', () => searchFurther().catch(onError))
+  byId('messages-more').addEventListener('click', () => void searchFurther().catch(onError))
 }

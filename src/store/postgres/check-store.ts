@@ -57,7 +57,7 @@ async function checkServer(session: Session): Promise<readonly StoreProblem[]> {
 
 async function checkLog({ session, log }: CheckParts): Promise<readonly StoreProblem[]> {
   const problems: StoreProblem[] = []
-  for (let before = log.head + 1; ; ) {
+  for (let before = log.head + 1; ;) {
     const query = { beforePosition: before, limit: CHECKED_RECORDS }
     const records = await log.backwards(session, query)
     for (const { position, bytes } of records) {

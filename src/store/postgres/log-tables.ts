@@ -1,11 +1,5 @@
 import { LIMITS } from '../../kernel/index.ts'
-import type {
-  BackwardsQuery,
-  LogPage,
-  LogPartition,
-  LogQuery,
-  StoredRecord,
-} from '../store.ts'
+import type { BackwardsQuery, LogPage, LogPartition, LogQuery, StoredRecord } from '../store.ts'
 import {
   bytesAt,
   chunksOf,
@@ -89,10 +83,7 @@ class PartitionedLog implements LogTables {
     const id = rotates ? (open?.id ?? 0) + 1 : open.id
     if (rotates) await session.exec(createLogTable(schema, id))
     await insertRecords(session, `${schema}.log_${id}`, appends)
-    const grown = grow(
-      rotates ? emptyPartition(id, first.position, nowMs) : open,
-      appends,
-    )
+    const grown = grow(rotates ? emptyPartition(id, first.position, nowMs) : open, appends)
     await session.run(
       `insert into ${schema}.log_partition
          (id, first_position, created_at_ms, last_position, first_at_ms, last_at_ms, bytes)

@@ -273,8 +273,15 @@ class PostgresStore implements Store {
       if (head !== log.head) throw writer.distrust(`the last position is ${head} there`)
       const group = createUnitGroup({
         head,
-        taken: await claims.taken(session, units.flatMap((unit) => unit.claims ?? []), nowMs),
-        present: await state.present(session, units.flatMap((unit) => unit.guards ?? [])),
+        taken: await claims.taken(
+          session,
+          units.flatMap((unit) => unit.claims ?? []),
+          nowMs,
+        ),
+        present: await state.present(
+          session,
+          units.flatMap((unit) => unit.guards ?? []),
+        ),
       })
       const outcomes: UnitOutcome[] = []
       for (const unit of units) {

@@ -42,8 +42,7 @@ export const collectionNames = (): readonly CollectionName[] =>
   Object.keys(COLLECTIONS) as CollectionName[]
 
 export const createStateTables = (schema: string): StateTables => {
-  const tableOf = (collection: CollectionName): string =>
-    `${schema}.state_${snakeCase(collection)}`
+  const tableOf = (collection: CollectionName): string => `${schema}.state_${snakeCase(collection)}`
 
   const keyed = <C extends CollectionName>(collection: C, row: SqlRow): KeyedRow<C> => {
     const key = keyOf(bytesAt(row, 0))
@@ -206,7 +205,7 @@ async function fillColumns(
   table: string,
   fields: readonly string[],
 ): Promise<void> {
-  for (let after: Uint8Array | undefined; ; ) {
+  for (let after: Uint8Array | undefined; ;) {
     const bound = after === undefined ? '' : 'where key > $1'
     const rows: readonly SqlRow[] = await session.rows(
       `select key, value from ${table} ${bound} order by key limit ${LIMITS.sqlRowsMax}`,

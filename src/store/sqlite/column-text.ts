@@ -10,7 +10,7 @@ export const fromColumnText = (text: string): string =>
     ? text.replace(ALL_ESCAPED, (found) => (found === NUL ? '\0' : '\u0001'))
     : text
 
-export const toColumn = <T extends string | number | null>(value: T): string | number | null =>
+export const toColumn = (value: string | number | null): string | number | null =>
   typeof value === 'string' ? toColumnText(value) : value
 
 const NUL = '\u0001\u0001'

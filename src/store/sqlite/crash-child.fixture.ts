@@ -1,8 +1,8 @@
 import { writeSync } from 'node:fs'
 import { createSystemClock, createSystemRandom } from '../../kernel/index.ts'
-import { append, claim, ORDER_EFFECTS } from '../drivers.fixture.ts'
 import type { Unit } from '../store.ts'
-import { createSqliteStore } from './index.ts'
+import { append, claim, ORDER_EFFECTS } from '../units.fixture.ts'
+import { createSqliteStore } from './sqlite-store.ts'
 
 /** A process to be killed: commits without end and writes each position once it is durable. */
 const say = (line: string): void => void writeSync(1, `${line}\n`)

@@ -5,7 +5,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { createSystemClock, createSystemRandom, randomInteger, sleep } from '../../kernel/index.ts'
+import {
+  assert,
+  createSystemClock,
+  createSystemRandom,
+  randomInteger,
+  sleep,
+} from '../../kernel/index.ts'
 import { temporaryDirectory } from '../drivers.fixture.ts'
 import type { Store } from '../store.ts'
 import { createSqliteStore } from './index.ts'
@@ -34,7 +40,11 @@ const startChild = (directory: string): Child => {
     lines.push(line)
     wake()
   })
-  const closed = once(child, 'close')
+  let over = false
+  const closed = once(child, 'close').then(() => {
+    over = true
+    wake()
+  })
   return {
     process: child,
     acked: () => {
@@ -45,6 +55,7 @@ const startChild = (directory: string): Child => {
       for (;;) {
         const line = lines.find((candidate) => candidate.startsWith(word))
         if (line !== undefined) return line
+        assert(!over, `the child says ${word} before it ends`)
         await new Promise<void>((resolve) => (wake = resolve))
       }
     },

@@ -135,7 +135,7 @@ export const readAll = async (
 ): Promise<readonly StoredRecord[]> => {
   const records: StoredRecord[] = []
   const head = await store.headPosition()
-  for (let afterPosition = 0; afterPosition < head; ) {
+  for (let afterPosition = 0; afterPosition < head;) {
     const { limit = 100, bytesMax = 1_000_000 } = page
     const found = await store.readLog({ channel, afterPosition, limit, bytesMax })
     const last = found.records.at(-1)?.position ?? afterPosition
@@ -163,7 +163,9 @@ export const ITEMS: SqlMigration = sqlMigration({
 export const fillPartitions = async (
   { store, clock }: Bench,
   count: number,
-): Promise<readonly { readonly position: number; readonly text: string; readonly atMs: number }[]> => {
+): Promise<
+  readonly { readonly position: number; readonly text: string; readonly atMs: number }[]
+> => {
   const appended: { position: number; text: string; atMs: number }[] = []
   for (let round = 0; (await store.partitions()).length < count; round++) {
     ok(round < PARTITION_ROUNDS_MAX, 'the log begins a new partition in time')

@@ -87,7 +87,8 @@ export const LOG_CASES: readonly ConformanceCase[] = [
       const size = recordOf('a', 1_000).length
       const page = async (bytesMax: number) =>
         positionsIn(
-          (await store.readLog({ channel: 'orders', afterPosition: 0, limit: 10, bytesMax })).records,
+          (await store.readLog({ channel: 'orders', afterPosition: 0, limit: 10, bytesMax }))
+            .records,
         )
 
       deepEqual(await page(1), positions.slice(0, 1))
@@ -110,15 +111,18 @@ export const LOG_CASES: readonly ConformanceCase[] = [
         positionsIn(await store.readLogBackwards(query))
 
       deepEqual(await back({ beforePosition: head + 1, limit: 100 }), newest)
-      deepEqual(await back({ beforePosition: Number.MAX_SAFE_INTEGER, limit: 3 }), newest.slice(0, 3))
+      deepEqual(
+        await back({ beforePosition: Number.MAX_SAFE_INTEGER, limit: 3 }),
+        newest.slice(0, 3),
+      )
       deepEqual(await back({ beforePosition: positions[4] ?? 0, limit: 2 }), [
         positions[3],
         positions[2],
       ])
-      deepEqual(
-        await back({ channel: 'orders', beforePosition: head + 1, limit: 2 }),
-        [positions[8], positions[6]],
-      )
+      deepEqual(await back({ channel: 'orders', beforePosition: head + 1, limit: 2 }), [
+        positions[8],
+        positions[6],
+      ])
       deepEqual(await back({ channel: 'nothing', beforePosition: head + 1, limit: 2 }), [])
       deepEqual(await back({ beforePosition: positions[0] ?? 0, limit: 2 }), [])
     },
@@ -141,7 +145,7 @@ export const LOG_CASES: readonly ConformanceCase[] = [
   },
   {
     title: 'who follows the log while it grows misses nothing and sees nothing twice',
-    run: async ({ store }) => {
+    run: async ({ store, clock }) => {
       let written = 0
       const writing = Promise.all(
         Array.from({ length: 40 }, async (_, at) => {
@@ -152,7 +156,7 @@ export const LOG_CASES: readonly ConformanceCase[] = [
       )
       const seen: StoredRecord[] = []
       let afterPosition = 0
-      for (let last = false; ; ) {
+      for (let last = false; ;) {
         const page = await store.readLog({
           channel: 'orders',
           afterPosition,
@@ -168,6 +172,7 @@ export const LOG_CASES: readonly ConformanceCase[] = [
         afterPosition = page.scannedTo
         if (last && page.records.length === 0) break
         last = written === 40
+        await clock.yield()
       }
 
       await writing
@@ -222,10 +227,7 @@ export const LOG_CASES: readonly ConformanceCase[] = [
         beforePosition: Number.MAX_SAFE_INTEGER,
         limit: 1_000,
       })
-      deepEqual(
-        positionsIn(backwards),
-        appended.map(({ position }) => position).toReversed(),
-      )
+      deepEqual(positionsIn(backwards), appended.map(({ position }) => position).toReversed())
       for (const { position, text } of appended) ok(reads(await store.recordAt(position), text))
     },
   },
@@ -251,7 +253,8 @@ export const LOG_CASES: readonly ConformanceCase[] = [
           else ok(reads(record, text))
         }
         equal(
-          (await readAll(bench.store, 'orders')).length + (await readAll(bench.store, 'other')).length,
+          (await readAll(bench.store, 'orders')).length +
+            (await readAll(bench.store, 'other')).length,
           kept.length,
         )
         await bench.reopen()

@@ -32,7 +32,10 @@ export const ROW_CASES: readonly ConformanceCase[] = [
     title: 'a row is put, replaced whole and deleted',
     run: async ({ store }) => {
       await commitOne(store, {
-        rows: [writeOf('meta', 'k', { value: 1, extra: true }), writeOf('meta', 'other', { value: 2 })],
+        rows: [
+          writeOf('meta', 'k', { value: 1, extra: true }),
+          writeOf('meta', 'other', { value: 2 }),
+        ],
       })
       deepEqual(await store.row('meta', 'k'), { value: 1, extra: true })
 
@@ -136,7 +139,11 @@ export const ROW_CASES: readonly ConformanceCase[] = [
     title: 'a row moves in the indexes when it is replaced, and leaves those it has no field for',
     run: async ({ store }) => {
       const letter: Partial<DeadLetterRow> = { consumer: 'finance', state: 'open', diedAtMs: 5 }
-      const open = { collection: 'deadLetters', index: 'byConsumer', where: ['finance', 'open'] } as const
+      const open = {
+        collection: 'deadLetters',
+        index: 'byConsumer',
+        where: ['finance', 'open'],
+      } as const
       await commitOne(store, {
         rows: [writeOf('deadLetters', 'a', letter), writeOf('deadLetters', 'b', letter)],
       })

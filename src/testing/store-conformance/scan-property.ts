@@ -65,7 +65,8 @@ async function writeRandomly(
     for (const field of fields) {
       // A field that is missing, or neither text nor number, keeps the row out of the index.
       if (random.next() < 0.1) row[field] = pick<unknown>(random, [null, true, [1], {}])
-      else if (random.next() < 0.9) row[field] = pick<string | number>(random, isNumeric(field) ? NUMBERS : TEXTS)
+      else if (random.next() < 0.9)
+        row[field] = pick<string | number>(random, isNumeric(field) ? NUMBERS : TEXTS)
     }
     rows.set(key, { key, row })
     return writeOf(collection, key, row)
@@ -109,7 +110,7 @@ async function askBoth(
 ): Promise<void> {
   const expected = answerOf(rows, query)
   const found: KeyedRow<CollectionName>[] = []
-  for (let after: string | undefined; found.length <= expected.length; ) {
+  for (let after: string | undefined; found.length <= expected.length;) {
     const page = await store.scan({ ...query, limit, ...(after !== undefined && { after }) })
     found.push(...page)
     after = page.at(-1)?.key

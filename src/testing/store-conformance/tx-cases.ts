@@ -388,7 +388,15 @@ export const TX_CASES: readonly ConformanceCase[] = [
         tx: async (db) => {
           for (const { id, whole, fraction, bytes, flag, note } of rows) {
             const sql = 'insert into items (id, whole, fraction, bytes, flag, note)'
-            await db.run(`${sql} values ($1, $2, $3, $4, $5, $6)`, id, whole, fraction, bytes, flag, note)
+            await db.run(
+              `${sql} values ($1, $2, $3, $4, $5, $6)`,
+              id,
+              whole,
+              fraction,
+              bytes,
+              flag,
+              note,
+            )
           }
           return {}
         },

@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import {
+  body,
+  call,
+  consumer,
+  event,
+  header,
+  hmac,
+  integration,
+  route,
+  secret,
+  sql,
+  standardWebhooks,
+  system,
+  team,
+  unsigned,
+  webhook,
+} from '../contract/index.ts'
+import { compileValidator } from '../schema/index.ts'
+
+const schemaAt = (name: string) =>
+  JSON.parse(readFileSync(new URL(`../../schemas/${name}`, import.meta.url), 'utf8'))
+
+const shop = team('shop', { oncall: route.pagerDuty({ routingKey: secret.env('PAGER') }) })
+const partner = system('partner')
+const order = event('orders.changed', {
+  owner: shop,
+  summary: 'An order changed',
+  key: ['orderId', 'line'],
+  versions: { 1: { type: 'object' }, 2: { type: 'object' } },
+  upcast: { 1: (data: unknown) => data },
+  deprecated: { 1: '2027-01-01' },
+  idempotency: { key: 'orderId', retention: '7d' },
+  pii: ['customer.email'],
+})
+const policy = {
+  owner: shop,
+  on: order,
+  idempotency: 'transaction',
+  retry: { attempts: 3, first: '1s', factor: 2, max: '1m' },
+  deadLetter: { alert: route.http({ url: 'https://a.example/x', secret: secret.file('/s') }) },
+  afterDeadLetter: 'park',
+  replay: 'safe',
+} as const
+const common = { from: partner, accepts: order, retriesFor: '3d', emit: () => [] } as const
+const everything = integration('everything', {
+  parts: [
+    webhook('signed', {
+      ...common,
+      path: '/signed',
+      verify: standardWebhooks({ secret: [secret.env('A'), secret.file('/b')] }),
+      version: body('version'),
+      idempotency: { key: header('webhook-id'), compare: { fields: ['orderId'] } },
+    }),
+    webhook('keyed', {
+      ...common,
+      path: '/keyed',
+      verify: hmac({ secret: secret.env('C', { development: 'x'.repeat(32) }), header: 'x-sig' }),
+      idempotency: { key: body('id'), mismatch: 'first-wins', inFlight: 'conflict' },
+      emit: { 1: () => [], 2: () => [] },
+    }),
+    webhook('open', {
+      ...common,
+      path: '/open',
+      verify: unsigned({ reason: 'the partner cannot sign' }),
+      idempotency: {},
+    }),
+    consumer('single', { ...policy, filter: () => true, handle: async () => undefined }),
+    consumer('batched', {
+      ...policy,
+      from: { position: 7 },
+      was: 'old-name',
+      permanent: [RangeError, 'NoStock'],
+      batch: { max: 10, maxAge: '1s' },
+      handleBatch: async () => undefined,
+    }),
+    call('lookup', { from: partner, to: system('erp'), style: 'rpc', reason: 'no events there' }),
+  ],
+  tables: [sql({ sqlite: 'create table effects (id integer primary key)' })],
+})
+
+describe('schemas/model.schema.json', () => {
+  const validator = compileValidator(schemaAt('model.schema.json'), 'model')
+
+  it('fits a Model in which everything is declared', () => {
+    const model: unknown = JSON.parse(JSON.stringify(everything.model))
+
+    expect(validator.validate(model)).toEqual({ ok: true })
+  })
+
+  it('refuses a Model that lost a part, has another hash or a consumer without its contract', () => {
+    const model = JSON.parse(JSON.stringify(everything.model))
+    const { edges: _edges, ...withoutEdges } = model
+    const [first] = model.consumers
+
+    expect(validator.validate(withoutEdges).ok).toBe(false)
+    expect(validator.validate({ ...model, hash: 'x' }).ok).toBe(false)
+    expect(validator.validate({ ...model, consumers: [{ ...first, on: {} }] }).ok).toBe(false)
+  })
+
+  it('knows every member of every part, so that a new one is described too', () => {
+    const model = JSON.parse(JSON.stringify(everything.model))
+    const schema = schemaAt('model.schema.json')
+    for (const [list, kind] of [
+      ['systems', 'system'],
+      ['teams', 'team'],
+      ['contracts', 'contract'],
+      ['webhooks', 'webhook'],
+      ['consumers', 'consumer'],
+      ['tables', 'table'],
+    ] as const) {
+      const known = Object.keys(schema.$defs[kind].properties)
+      for (const part of model[list]) {
+        expect(Object.keys(part).filter((name) => !known.includes(name))).toEqual([])
+      }
+    }
+    expect(Object.keys(model).sort()).toEqual(Object.keys(schema.properties).sort())
+  })
+})
+
+describe('schemas/cli-output.schema.json', () => {
+  it('refuses another version, an unknown kind and a missing member', () => {
+    const validator = compileValidator(schemaAt('cli-output.schema.json'), 'cli-output')
+    const good = { schemaVersion: 1, kind: 'emit', type: 't', ids: [] }
+    const verdicts = [
+      good,
+      { ...good, schemaVersion: 2 },
+      { ...good, kind: 'nothing' },
+      { ...good, ids: undefined },
+    ].map((value) => validator.validate(JSON.parse(JSON.stringify(value))).ok)
+
+    expect(verdicts).toEqual([true, false, false, false])
+  })
+})
