@@ -40,9 +40,8 @@ export interface PartnerOptions {
   readonly random: Random
   /** Orders being worked on at once. @default 50 */
   readonly keys?: number
-  /** Shares of all orders. @default 0.02 and 0.04 */
-  readonly poisonShare?: number
-  readonly flakyShare?: number
+  /** What an order's id starts with. @default one POISON and two FLAKY ones in fifty */
+  readonly prefixOf?: (orderNumber: number) => 'A' | 'POISON' | 'FLAKY'
   /** Share of requests that repeat an acknowledged one. @default 0.1 */
   readonly repeatShare?: number
   /** Share of unanswered messages that are never sent again. @default 0.05 */
@@ -63,6 +62,11 @@ export interface Partner {
   startLoad(webhookUrl: string, connections: number): Load
   /** Sends until everything that was not given up has its 2xx. */
   finish(webhookUrl: string): Promise<void>
+}
+
+const usualPrefix = (orderNumber: number): 'A' | 'POISON' | 'FLAKY' => {
+  if (orderNumber % 50 === 7) return 'POISON'
+  return orderNumber % 25 === 3 ? 'FLAKY' : 'A'
 }
 
 const STATUSES = ['placed', 'paid', 'packed', 'shipped', 'delivered', 'cancelled'] as const
@@ -134,16 +138,12 @@ class TruthfulPartner implements Partner {
 
   /** The next status of one of the orders being worked on; a finished one makes room for another. */
   #compose(): SentMessage {
-    const { random, keys = 50, poisonShare = 0.02, flakyShare = 0.04 } = this.#options
+    const { keys = 50, prefixOf = usualPrefix } = this.#options
     const number = this.messages.length
     const lap = Math.floor(number / keys)
     const status = STATUSES[lap % STATUSES.length] ?? 'placed'
     const orderNumber = Math.floor(lap / STATUSES.length) * keys + (number % keys)
-    const before = this.messages[number - keys]
-    const roll = random.next()
-    const kind = roll < poisonShare ? 'POISON' : roll < poisonShare + flakyShare ? 'FLAKY' : 'A'
-    const orderId =
-      before !== undefined && lap % STATUSES.length > 0 ? before.orderId : `${kind}-${orderNumber}`
+    const orderId = `${prefixOf(orderNumber)}-${orderNumber}`
     const message: SentMessage = {
       webhookId: `wh-${number}`,
       orderId,

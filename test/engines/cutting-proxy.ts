@@ -1,6 +1,6 @@
 import { createServer, connect, type Server, type Socket } from 'node:net'
 
-/** Stands between a client and a server, and breaks the connection at a moment that a test chooses. */
+/** Stands between a client and a server, and breaks the connection when a test says so. */
 export interface CuttingProxy {
   readonly port: number
   /**

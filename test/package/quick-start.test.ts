@@ -38,9 +38,10 @@ describe('the quick start, from the tarball in an empty folder', () => {
     startedMs = performance.now()
   })
 
-  afterAll(() => {
-    // Its own group: the command, what npx put around it, and the runtime below it.
+  afterAll(async () => {
+    // The whole group: the command, what npx put around it, and the runtime below it.
     if (devProcessId > 0) process.kill(-devProcessId, 'SIGTERM')
+    while (isAlive(devProcessId)) await delay(100)
     user?.remove()
   })
 
@@ -192,6 +193,16 @@ const hasRows =
   (count: number) =>
   (output: string): boolean =>
     output.split('\n').filter((line) => /^│ \d+ /.test(line)).length === count
+
+/** Whether anything of a process group still runs. */
+function isAlive(group: number): boolean {
+  try {
+    return group > 0 && process.kill(-group, 0)
+  } catch {
+    // ESRCH: nobody is left to be asked.
+    return false
+  }
+}
 
 async function freePort(): Promise<number> {
   const server = createServer()

@@ -1,5 +1,6 @@
 import { consumer, event, integration, jsonSchema, team } from '../../src/contract/index.ts'
 import { JuncturaError, type Kernel, LIMITS } from '../../src/kernel/index.ts'
+import type { DeadLetterRow } from '../../src/store/index.ts'
 import { createMetrics, METRICS } from '../../src/observe/index.ts'
 import type {
   AlertView,
@@ -117,13 +118,15 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {
       note('messages', query)
-      const items: MessageSummary[] = shows.messages.filter(
-        (one) =>
-          (query.id ?? one.id) === one.id &&
-          (query.key ?? one.key) === one.key &&
-          (query.correlation ?? one.correlationId) === one.correlationId &&
-          (query.status ?? one.status) === one.status,
-      )
+      const items = shows.messages
+        .filter(
+          (one) =>
+            (query.id ?? one.id) === one.id &&
+            (query.key ?? one.key) === one.key &&
+            (query.correlation ?? one.correlationId) === one.correlationId &&
+            (query.status ?? one.status) === one.status,
+        )
+        .map(summaryOf)
       const searched = {
         records: shows.messages.length,
         fromPosition: 1,
@@ -135,7 +138,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     message: (id) => Promise.resolve(shows.messages.find((one) => one.id === id)),
     deadLetters(query) {
       note('deadLetters', query)
-      return page(shows.letters)
+      return page(shows.letters.map(rowOf))
     },
     deadLetterGroups: () => Promise.resolve(shows.letterGroups),
     deadLetter: (id) => Promise.resolve(shows.letters.find((one) => one.id === id)),
@@ -162,6 +165,19 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     close: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
+}
+
+const summaryOf = (message: MessageView): MessageSummary => {
+  const { id, type, version, key, position, correlationId, source, receivedAtMs, status } = message
+  return { id, type, version, key, position, correlationId, source, receivedAtMs, status }
+}
+
+/** A row of a list is a view without what only the view shows. */
+const rowOf = (letter: DeadLetterView): DeadLetterRow => {
+  const row: Record<string, unknown> & DeadLetterRow = { ...letter }
+  delete row['payload']
+  delete row['successors']
+  return row
 }
 
 /** The newest hundred events, handed on at once. */

@@ -6,20 +6,17 @@ import { isJuncturaError, JuncturaError, messageOf } from '../../kernel/index.ts
  * @see https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 export const storeErrorOf = (error: unknown, schema: string): JuncturaError => {
-  if (isJuncturaError(error) && error.code.startsWith('JUNCTURA_')) return error
+  if (isJuncturaError(error)) return error
   const problem = messageOf(error)
-  switch (sqlStateOf(error)) {
-    case '53100':
-      return new JuncturaError('JUNCTURA_STORE_FULL', { cause: error, details: { problem } })
-    case 'XX001':
-    case 'XX002':
-      return new JuncturaError('JUNCTURA_STORE_DAMAGED', {
-        cause: error,
-        details: { file: `schema ${schema}`, problem },
-      })
-    default:
-      return new JuncturaError('JUNCTURA_STORE_FAILED', { cause: error, details: { problem } })
+  const state = sqlStateOf(error)
+  if (state === '53100') {
+    return new JuncturaError('JUNCTURA_STORE_FULL', { cause: error, details: { problem } })
   }
+  if (state === 'XX001' || state === 'XX002') {
+    const details = { file: `schema ${schema}`, problem }
+    return new JuncturaError('JUNCTURA_STORE_DAMAGED', { cause: error, details })
+  }
+  return new JuncturaError('JUNCTURA_STORE_FAILED', { cause: error, details: { problem } })
 }
 
 /** What a commit says when its answer never came. */

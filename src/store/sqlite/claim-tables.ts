@@ -35,10 +35,6 @@ export class ClaimTables {
     this.#fingerprintOf = createFingerprinter(secret)
   }
 
-  get index(): DedupeIndex {
-    return this.#index
-  }
-
   /** Position of a key that is committed. */
   committed(scope: string, key: string, nowMs: number): number | undefined {
     return this.#index.find(this.#fingerprintOf(scope, key), nowMs)
@@ -190,7 +186,7 @@ export const claimBuckets = (connection: Connection): readonly number[] =>
 /** A claim on disk: three words of fingerprint, position, time of expiry; little endian. */
 const ENTRY_BYTES = 28
 
-export const encodeClaims = (claims: readonly PendingClaim[]): Uint8Array => {
+const encodeClaims = (claims: readonly PendingClaim[]): Uint8Array => {
   const bytes = Buffer.allocUnsafe(claims.length * ENTRY_BYTES)
   claims.forEach(({ fingerprint, position, expiresAtMs }, index) => {
     const at = index * ENTRY_BYTES

@@ -17,28 +17,23 @@ export const APPLICATION_ID = 0x4a554e43
 
 export interface OpenFormat {
   readonly writer: Connection
-  readonly file: string
   readonly clock: Clock
   readonly random: Random
 }
 
+/** Creates the layout in an empty file, or adds what the catalogue has anew. */
+export const openFormat = ({ writer, clock, random }: OpenFormat): void => {
+  if (isEmptyFile(writer)) createLayout(writer, clock.now(), random)
+  else transaction(writer, () => createStateTables(writer))
+}
+
+export const isEmptyFile = (connection: Connection): boolean =>
+  integerAt(firstOf(connection, 'SELECT count(*) FROM sqlite_schema'), 0) === 0
+
 /**
- * Creates the layout in an empty file, or checks it and adds what the catalogue has anew.
- *
  * @throws JUNCTURA_STORE_FORMAT when a newer release wrote it.
  * @throws JUNCTURA_STORE_DAMAGED when the file is not one of ours.
  */
-export const openFormat = ({ writer, file, clock, random }: OpenFormat): void => {
-  const tables = integerAt(firstOf(writer, 'SELECT count(*) FROM sqlite_schema'), 0)
-  if (tables === 0) {
-    createLayout(writer, clock.now(), random)
-    return
-  }
-  checkFormat(writer, file)
-  transaction(writer, () => createStateTables(writer))
-}
-
-/** @throws as `openFormat`. */
 export const checkFormat = (connection: Connection, file: string): void => {
   const format = integerAt(firstOf(connection, 'PRAGMA user_version'), 0)
   const application = integerAt(firstOf(connection, 'PRAGMA application_id'), 0)

@@ -46,7 +46,7 @@ export const tableToSalvage = (source: Connection, name: string): SalvagedTable 
   return { name, columns, numbered }
 }
 
-export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 class NumberedReader {
   readonly #forwards: StatementSync

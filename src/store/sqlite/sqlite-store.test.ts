@@ -104,9 +104,11 @@ describe('the directory of a store', () => {
     const foreign = new DatabaseSync(file)
     foreign.exec('CREATE TABLE theirs (a)')
     foreign.close()
+    const before = readFileSync(file)
 
     const damaged = { code: 'JUNCTURA_STORE_DAMAGED', details: { file } }
     await expect(openSqlite({ directory })).rejects.toMatchObject(damaged)
+    expect(readFileSync(file)).toEqual(before)
     writeFileSync(file, 'not a database, but long enough to be taken for one'.repeat(400))
     await expect(openSqlite({ directory })).rejects.toMatchObject(damaged)
   })

@@ -29,7 +29,7 @@ import type {
 import { encodeRow, failedCommit } from '../unit-check.ts'
 import { ClaimTables } from './claim-tables.ts'
 import { type Connection, openConnection, setUpReader, setUpWriter } from './connection.ts'
-import { openFormat, storeSecret } from './format.ts'
+import { checkFormat, isEmptyFile, openFormat, storeSecret } from './format.ts'
 import { LogPartitions } from './log-partitions.ts'
 import { LogReader } from './log-reader.ts'
 import { LogWriter } from './log-writer.ts'
@@ -98,9 +98,11 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     if (torn > 0) log.warn({ file, torn }, 'an unfinished write at the end was dropped')
     const writer = openConnection({ file })
     connections.push(writer)
+    // Before anything is set: a file that is not ours stays as it is.
+    if (!isEmptyFile(writer)) checkFormat(writer, file)
     setUpWriter(writer)
     limitFile(writer, options.fileBytesMax)
-    openFormat({ ...options, writer, file })
+    openFormat({ clock, random: options.random, writer })
     const reader = openConnection({ file, readOnly: true })
     connections.unshift(reader)
     setUpReader(reader.db)

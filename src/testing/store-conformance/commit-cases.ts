@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
-import { isJuncturaError, LIMITS } from '../../kernel/index.ts'
+import { isJuncturaError, JuncturaError, LIMITS } from '../../kernel/index.ts'
 import {
   appendOf,
   claimOf,
@@ -82,12 +82,15 @@ export const COMMIT_CASES: readonly ConformanceCase[] = [
         rows: [timerWrite('row')],
       }
 
-      await rejects(
-        store.commit([unit], () => {
-          throw new TypeError('finish gave up')
-        }),
-        (error) => isJuncturaError(error, 'JUNCTURA_STORE_FAILED'),
-      )
+      const reasons = [new TypeError('x'), new JuncturaError('JUNCTURA_INVARIANT')]
+      for (const reason of reasons) {
+        await rejects(
+          store.commit([unit], () => {
+            throw reason
+          }),
+          (error) => isJuncturaError(error, 'JUNCTURA_STORE_FAILED'),
+        )
+      }
 
       deepEqual(await readAll(store, 'orders'), [])
       equal(await store.row('timers', 'row'), undefined)
@@ -158,9 +161,10 @@ export const COMMIT_CASES: readonly ConformanceCase[] = [
     title: 'a position is never given twice, also after a failed commit and reopening',
     run: async (bench) => {
       const [first = 0] = await commitOne(bench.store, { appends: [appendOf('first')] })
+      const reason = new TypeError('finish gave up')
       await rejects(
         bench.store.commit([{ appends: [appendOf('lost')] }], () => {
-          throw new TypeError('finish gave up')
+          throw reason
         }),
       )
       await bench.reopen()
@@ -193,6 +197,28 @@ export const COMMIT_CASES: readonly ConformanceCase[] = [
         ok(await bench.store.row('timers', `row-${round}`))
       }
       equal(await bench.store.headPosition(), positions.at(-1))
+    },
+  },
+  {
+    title: 'what is stored is a copy: neither the writer nor a reader can change it afterwards',
+    run: async ({ store }) => {
+      const append = appendOf('one')
+      const row = { owner: 'o', reference: 'r', dueAtMs: 1 }
+      const [position = 0] = await commitOne(store, {
+        appends: [append],
+        rows: [{ collection: 'timers', key: 'row', row }],
+      })
+
+      append.bytes.fill(0)
+      row.dueAtMs = 2
+      for (let times = 0; times < 2; times++) {
+        const record = await store.recordAt(position)
+        ok(reads(record, 'one'))
+        record?.bytes.fill(0)
+        const found = await store.row('timers', 'row')
+        equal(found?.dueAtMs, 1)
+        Object.assign(found ?? {}, { dueAtMs: 3 })
+      }
     },
   },
   {

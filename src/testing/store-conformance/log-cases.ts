@@ -268,7 +268,11 @@ export const LOG_CASES: readonly ConformanceCase[] = [
       await fillPartitions(bench, 3)
       const head = await bench.store.headPosition()
 
-      for (const { id } of await bench.store.partitions()) await bench.store.dropPartition(id)
+      const before = await bench.store.partitions()
+      await bench.store.dropPartition(before.at(-1)?.id ?? -1)
+      deepEqual(await bench.store.partitions(), before)
+
+      for (const { id } of before) await bench.store.dropPartition(id)
 
       equal((await bench.store.partitions()).length, 1)
       equal(await bench.store.headPosition(), head)

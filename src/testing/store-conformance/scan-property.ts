@@ -1,4 +1,4 @@
-import { deepEqual, equal } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import { type Random, randomInteger } from '../../kernel/index.ts'
 import {
   COLLECTIONS,
@@ -112,6 +112,7 @@ async function askBoth(
   const found: KeyedRow<CollectionName>[] = []
   for (let after: string | undefined; found.length <= expected.length;) {
     const page = await store.scan({ ...query, limit, ...(after !== undefined && { after }) })
+    ok(page.length <= limit, 'a page has no more rows than were asked for')
     found.push(...page)
     after = page.at(-1)?.key
     if (page.length < limit) break

@@ -277,9 +277,10 @@ export const TX_CASES: readonly ConformanceCase[] = [
     needs: transactions,
     run: async ({ store }) => {
       await store.migrate([ITEMS])
+      const reason = new TypeError('finish gave up')
       await rejects(
         store.commit([{ tx: (db) => insert(db, 'lost') }], () => {
-          throw new TypeError('finish gave up')
+          throw reason
         }),
         (error) => isJuncturaError(error, 'JUNCTURA_STORE_FAILED'),
       )

@@ -1,0 +1,212 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startCuttingProxy } from '../../../test/engines/cutting-proxy.ts'
+import { type PostgresEngine, startPostgres } from '../../../test/engines/postgres.ts'
+import {
+  createPostgresBench,
+  holds,
+  type PostgresBench,
+  statusesOf,
+  unitOf,
+} from '../../../test/engines/postgres-bench.ts'
+import { createSystemClock, must } from '../../kernel/index.ts'
+import { createVirtualClock } from '../../testing/index.ts'
+import type { PostgresStoreOptions, Store } from '../index.ts'
+
+let engine: PostgresEngine | undefined
+let bench: PostgresBench | undefined
+let databases = 0
+
+beforeAll(async () => {
+  engine = await startPostgres()
+})
+
+afterAll(async () => {
+  await engine?.stop()
+})
+
+beforeEach(async () => {
+  databases += 1
+  bench = await createPostgresBench(theServer().url, `writer_${databases}`)
+})
+
+afterEach(async () => {
+  await bench?.close()
+})
+
+const theServer = (): PostgresEngine => must(engine, 'the server runs')
+const theBench = (): PostgresBench => must(bench, 'a test has a database')
+const open = (options?: Partial<PostgresStoreOptions>): Promise<Store> => theBench().open(options)
+const query = (sql: string): Promise<readonly object[]> => theBench().query(sql)
+
+describe('one process writes', () => {
+  it('refuses a second process on the same schema while the first lives (F28)', async () => {
+    const first = await open()
+
+    await expect(open()).rejects.toMatchObject({ code: 'JUNCTURA_STORE_LOCKED' })
+
+    expect(await statusesOf(first, [unitOf('goes on')])).toEqual(['committed'])
+  })
+
+  it('opens at once after the first has closed', async () => {
+    await (await open({ leaseMs: 60_000 })).close()
+
+    const second = await open()
+
+    expect(await statusesOf(second, [unitOf('a')])).toEqual(['committed'])
+  })
+
+  it('takes over from a silent process, whose next commit is refused and writes nothing', async () => {
+    const silent = await open({ clock: createVirtualClock(), leaseMs: 300 })
+    await silent.commit([unitOf('before')])
+
+    const second = await open()
+    await second.commit([unitOf('second')])
+    const late = silent.commit([unitOf('late')])
+
+    await expect(late).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FENCED' })
+    await expect(silent.commit([])).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FENCED' })
+    await silent.close()
+    expect(await holds(second, 'before')).toBe(true)
+    expect(await holds(second, 'late')).toBe(false)
+    expect(await statusesOf(second, [unitOf('third')])).toEqual(['committed'])
+  })
+
+  it('keeps two schemas of one database apart', async () => {
+    const one = await open({ schema: 'one' })
+    const two = await open({ schema: 'two' })
+
+    await one.commit([unitOf('a')])
+
+    expect(await holds(two, 'a')).toBe(false)
+    expect(await two.headPosition()).toBe(0)
+  })
+
+  it('refuses a schema that was written by a later release', async () => {
+    await (await open()).close()
+    await query('insert into junctura.format (number) values (999)')
+
+    await expect(open()).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FORMAT' })
+
+    await query('delete from junctura.format where number = 999')
+    await open()
+  })
+
+  it('refuses a name of a schema that would have to be quoted', async () => {
+    for (const schema of ['', 'With Space', 'a"b', 'pg_own', 'x'.repeat(41)]) {
+      await expect(open({ schema })).rejects.toMatchObject({ code: 'JUNCTURA_USAGE' })
+    }
+  })
+})
+
+describe('when the connection breaks', () => {
+  it('does not know of a commit whose answer was lost, and trusts nothing afterwards', async () => {
+    for (const when of ['before', 'after'] as const) {
+      const proxy = await startCuttingProxy({
+        host: '127.0.0.1',
+        port: Number(new URL(theBench().url).port),
+      })
+      const through = new URL(theBench().url)
+      through.port = String(proxy.port)
+      const store = await open({ url: through.href, leaseMs: 300 })
+      await store.commit([unitOf(`first ${when}`)])
+      proxy.cutAt('commit\0', when)
+
+      const lost = store.commit([unitOf(`lost ${when}`)])
+
+      await expect(lost).rejects.toMatchObject({ code: 'JUNCTURA_STORE_UNKNOWN' })
+      const next = store.commit([unitOf('next')])
+      await expect(next).rejects.toMatchObject({ code: 'JUNCTURA_STORE_UNKNOWN' })
+      await store.close()
+      await proxy.close()
+
+      const opened = await open({ leaseMs: 300 })
+      expect(await holds(opened, `first ${when}`)).toBe(true)
+      expect(await holds(opened, `lost ${when}`)).toBe(when === 'after')
+      expect(await holds(opened, 'next')).toBe(false)
+      await opened.close()
+    }
+  })
+
+  it('has written nothing when it breaks before the commit, and goes on by itself', async () => {
+    const proxy = await startCuttingProxy({
+      host: '127.0.0.1',
+      port: Number(new URL(theBench().url).port),
+    })
+    const through = new URL(theBench().url)
+    through.port = String(proxy.port)
+    const store = await open({ url: through.href })
+    for (const text of ['begin', 'for update', 'state_timers', 'set head']) {
+      proxy.cutAt(text, 'after')
+      const lost = store.commit([unitOf(text)])
+      await expect(lost, text).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FAILED' })
+    }
+
+    expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed'])
+
+    for (const text of ['begin', 'for update', 'state_timers', 'set head']) {
+      expect(await holds(store, text)).toBe(false)
+    }
+    expect(await holds(store, 'after')).toBe(true)
+    await store.close()
+    await proxy.close()
+  })
+
+  it('loses nothing acknowledged when the server is killed under commits, round after round', async () => {
+    const server = theServer()
+    const acknowledged: string[] = []
+    const refused: string[] = []
+    for (let round = 0; round < 4; round++) {
+      const store = await open({ leaseMs: 300 })
+      let count = 0
+      let running = true
+      const write = async (lane: number): Promise<void> => {
+        while (running) {
+          const text = `${round}-${lane}-${count++}`
+          await store.commit([unitOf(text)]).then(
+            () => acknowledged.push(text),
+            (error: unknown) => {
+              running = false
+              refused.push(text)
+              expect(error).toMatchObject({
+                code: expect.stringMatching(/^JUNCTURA_STORE_(FAILED|UNKNOWN)$/),
+              })
+            },
+          )
+        }
+      }
+      const lanes = [0, 1, 2, 3].map(write)
+      while (count < 40 + round * 7) await createSystemClock().yield()
+      await server.kill()
+      await Promise.all(lanes)
+      await server.restart()
+      await store.close()
+    }
+
+    const store = await open()
+    expect(acknowledged.length).toBeGreaterThan(100)
+    expect(refused.length).toBeGreaterThan(0)
+    for (const text of acknowledged) expect(await holds(store, text), text).toBe(true)
+    // What was refused is there whole or not at all, which `holds` looks at.
+    for (const text of refused) await holds(store, text)
+    expect(await store.check()).toEqual([])
+  })
+
+  it('refuses while the server is away and goes on when it is back, without being reopened', async () => {
+    const server = theServer()
+    const store = await open({ leaseMs: 30_000 })
+    await store.commit([unitOf('before')])
+    await server.kill()
+
+    await expect(store.commit([unitOf('away')])).rejects.toMatchObject({
+      code: 'JUNCTURA_STORE_FAILED',
+    })
+    await expect(store.row('timers', 'before')).rejects.toMatchObject({
+      code: 'JUNCTURA_STORE_FAILED',
+    })
+    await server.restart()
+
+    expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed'])
+    expect(await holds(store, 'before')).toBe(true)
+    expect(await holds(store, 'away')).toBe(false)
+  })
+})

@@ -1,0 +1,108 @@
+// A disk that fills up under load, and gets room again, while the runtime goes on.
+import { spawnSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Overview } from 'junctura'
+import { createPartner, type Partner, type PartnerCounts } from './partner.ts'
+import { createRandom } from './random.ts'
+import { type RuntimeProcess, startRuntime } from './runtime-process.ts'
+import { judge, type Verdict } from './verdict.ts'
+
+export interface FullDiskResult {
+  readonly verdict: Verdict
+  readonly partner: Partner
+  /** What was answered until the disk was full, while it was, and afterwards. */
+  readonly whileFull: PartnerCounts
+  readonly afterwards: PartnerCounts
+  /** What the management API said while the disk was full. */
+  readonly statusWhileFull: Overview['status']
+  readonly readyWhileFull: number
+  /** From the moment there was room to the next 202. */
+  readonly recoveryMs: number
+}
+
+const DISK = '40m'
+const BALLAST_BYTES = 32 * 1_048_576
+const FULL_MS_MAX = 40_000
+
+/** Mounts a disk of its own in a namespace of its own, which ends with the process. */
+const SCRIPT = `mount -t tmpfs -o size=${DISK} tmpfs "$1" &&
+  head -c ${BALLAST_BYTES} /dev/zero > "$1/ballast" && shift && exec "$@"`
+
+/** Without rights first; in a container that forbids it, root may still do it. */
+const WAYS: readonly (readonly string[])[] = [
+  ['unshare', '-Urm'],
+  ['unshare', '-m'],
+]
+
+/** The wrapper that gives the runtime a small disk; undefined where the machine allows none. */
+export const smallDisk = (mountPoint: string): readonly string[] | undefined => {
+  const way = WAYS.find(([program = '', ...args]) => {
+    const mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mountPoint]
+    return spawnSync(program, [...args, ...mount]).status === 0
+  })
+  return way && [...way, 'sh', '-c', SCRIPT, 'sh', mountPoint]
+}
+
+export const runFullDisk = async (options: {
+  readonly dataDir: string
+  readonly wrapper: readonly string[]
+  readonly seed: number
+}): Promise<FullDiskResult> => {
+  const { dataDir, wrapper, seed } = options
+  const partner = createPartner({ random: createRandom(seed), giveUpShare: 0 })
+  const runtime = await startRuntime({ dataDir, wrapper })
+  try {
+    // Only inside its namespace is the disk to be seen; this is the way in.
+    const inside = join(`/proc/${runtime.pid}/root`, dataDir)
+    const load = partner.startLoad(`${runtime.url}/webhooks/acme`, 8)
+    await until(() => partner.counts.unavailable >= 20, FULL_MS_MAX)
+    const atFull = { ...partner.counts }
+    await delay(1_000)
+    const statusWhileFull = (await runtime.get<Overview>('/api/v1/overview')).status
+    const readyWhileFull = (await fetch(`${runtime.managementUrl}/readyz`)).status
+    const atRelief = { ...partner.counts }
+    rmSync(join(inside, 'ballast'))
+    const fromMs = performance.now()
+    await until(() => partner.counts.accepted > atRelief.accepted, FULL_MS_MAX)
+    const recoveryMs = Math.round(performance.now() - fromMs)
+    await delay(1_000)
+    await load.stop()
+    await partner.finish(`${runtime.url}/webhooks/acme`)
+    const verdict = await judge({ partner, runtime, dataDir: inside })
+    return {
+      verdict,
+      partner,
+      whileFull: difference(atRelief, atFull),
+      afterwards: difference(partner.counts, atRelief),
+      statusWhileFull,
+      readyWhileFull,
+      recoveryMs,
+    }
+  } finally {
+    await end(runtime)
+  }
+}
+
+async function end(runtime: RuntimeProcess): Promise<void> {
+  await Promise.race([runtime.terminate(), delay(15_000)])
+  await runtime.kill()
+}
+
+async function until(isTrue: () => boolean, timeoutMs: number): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs
+  while (!isTrue()) {
+    if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${isTrue}`)
+    await delay(20)
+  }
+}
+
+const difference = (later: PartnerCounts, earlier: PartnerCounts): PartnerCounts => ({
+  requests: later.requests - earlier.requests,
+  accepted: later.accepted - earlier.accepted,
+  duplicates: later.duplicates - earlier.duplicates,
+  refused: later.refused - earlier.refused,
+  broken: later.broken - earlier.broken,
+  unavailable: later.unavailable - earlier.unavailable,
+})
