@@ -7,7 +7,9 @@ import {
   type ManagementListener,
   startManagementListener,
 } from '../manage/index.ts'
+import { loadOpenTelemetryTracer } from '../observe/index.ts'
 import { createRuntime, type Runtime, type StoreChoice } from '../runtime/index.ts'
+import { observeProcess } from './process-gauges.ts'
 
 export interface ServeOptions {
   readonly integration: Integration
@@ -57,7 +59,11 @@ export interface Serving {
  */
 export const serveIntegration = async (options: ServeOptions): Promise<Serving> => {
   const { integration, kernel, store, token } = options
-  const runtime = await createRuntime(integration, { kernel, store, onFatal: options.onFatal })
+  // Spans go to the user's own provider when the API package is there; contexts travel anyway.
+  const tracer = await loadOpenTelemetryTracer({ random: kernel.random })
+  const { onFatal } = options
+  const runtime = await createRuntime(integration, { kernel, store, tracer, onFatal })
+  const gauges = observeProcess(runtime.metrics)
   const state = { isDraining: false }
   let management: ManagementListener | undefined
   try {
@@ -71,7 +77,7 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
     })
     const { port, host } = options
     const listener = await openListener({ kernel, ingress: runtime.ingress, port, host })
-    const open = { runtime, listener, management, state }
+    const open = { runtime, listener, management, state, gauges }
     let draining: Promise<void> | undefined
     return {
       runtime,
@@ -83,6 +89,7 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
       drain: (graceMs) => (draining ??= drain(open, graceMs)),
     }
   } catch (error) {
+    gauges.close()
     await management?.close(0)
     await runtime.close(0)
     throw error
@@ -94,15 +101,17 @@ interface Open {
   readonly listener: Listener
   readonly management: ManagementListener
   readonly state: { isDraining: boolean }
+  readonly gauges: { close(): void }
 }
 
 /** The management listener goes last: it tells a load balancer that this process is not ready. */
 async function drain(open: Open, graceMs: number): Promise<void> {
-  const { runtime, listener, management, state } = open
+  const { runtime, listener, management, state, gauges } = open
   state.isDraining = true
   await listener.close(graceMs)
   await runtime.close(graceMs)
   await management.close(graceMs)
+  gauges.close()
 }
 
 /** Not ready from the first moment of a drain on, while the runtime still answers what comes. */

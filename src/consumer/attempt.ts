@@ -5,8 +5,9 @@ import type {
   Database,
   Draft,
 } from '../contract/index.ts'
-import { isJuncturaError, JuncturaError, LIMITS } from '../kernel/index.ts'
+import { isJuncturaError, JuncturaError, LIMITS, sleep } from '../kernel/index.ts'
 import type { Append, CommitUnit, RowWrite } from '../store/index.ts'
+import { describeFailure } from './failure.ts'
 import type { ConsumerPorts } from './ports.ts'
 import { laneKey, positionText, type WorkItem } from './work-item.ts'
 
@@ -29,6 +30,8 @@ export interface AttemptOptions {
   readonly attempt: number
   /** What success writes besides the handler's own. */
   readonly success: CommitUnit
+  /** Replaces personal data of the message in a text. */
+  readonly mask: (text: string) => string
   /** Aborts when the runtime stops without waiting. */
   readonly stop: AbortSignal
 }
@@ -36,21 +39,26 @@ export interface AttemptOptions {
 /**
  * Runs a handler once, under its deadline.
  *
- * `running` → `committing` while the callback of `ctx.tx` holds the transaction (the deadline waits
- * for it) → `completed`. The deadline or a stop takes `running` to `over`: whatever the handler
- * does later is refused, so a late attempt cannot have an effect beside its successor (F16).
+ * `running` → `committing` while the callback of `ctx.tx` holds the transaction → `completed`, or
+ * back to `running` when its statements failed. The deadline or a stop ends the attempt: at once
+ * while running, after the transaction while committing. Whatever the handler does later is
+ * refused, so a late attempt cannot have an effect beside its successor (F16).
  */
-export const runAttempt = async (options: AttemptOptions): Promise<AttemptResult> => {
-  const attempt = new Attempt(options)
-  return attempt.run()
-}
+export const runAttempt = (options: AttemptOptions): Promise<AttemptResult> =>
+  new Attempt(options).run()
 
 class Attempt {
   readonly #options: AttemptOptions
   readonly #abort = new AbortController()
   readonly #emits: Append[] = []
+  /** Of at-most-once contracts: told when the attempt is done, never written. */
+  readonly #volatile: Append[] = []
   readonly #onceKeys: string[] = []
   #state: 'running' | 'committing' | 'completed' | 'over' = 'running'
+  #end: (result: AttemptResult) => void = () => undefined
+  /** A deadline or stop that came while the transaction was open. */
+  #cut: (() => void) | undefined
+  #tx: Promise<unknown> | undefined
   #txCalled = false
   #storeError: unknown
   #logLines = 0
@@ -62,39 +70,21 @@ class Attempt {
 
   async run(): Promise<AttemptResult> {
     const { consumer, ports, stop } = this.#options
-    let ended: (result: AttemptResult) => void = () => undefined
     const end = new Promise<AttemptResult>((resolve) => {
-      ended = resolve
+      this.#end = resolve
     })
-    const cut = (reason: string, result: AttemptResult): void => {
-      // A transaction that has begun decides by itself how the attempt ends.
-      if (this.#state !== 'running') return
-      this.#state = 'over'
-      this.#overReason = reason
-      this.#abort.abort(
-        new JuncturaError('JUNCTURA_ATTEMPT_OVER', {
-          details: { consumer: consumer.name, reason },
-        }),
-      )
-      ended(result)
-    }
     const deadline = ports.kernel.clock.setTimer(consumer.timeoutMs, () => {
-      const reason = `its deadline of ${consumer.timeoutMs} ms has passed`
-      const error = new JuncturaError('JUNCTURA_ATTEMPT_OVER', {
-        details: { consumer: consumer.name, reason },
-      })
-      cut(reason, { kind: 'failed', error, timedOut: true })
+      const error = this.#overError(`its deadline of ${consumer.timeoutMs} ms has passed`)
+      this.#cutOff(error, { kind: 'failed', error, timedOut: true })
     })
     const onStop = (): void => {
-      cut('the runtime stops', {
-        kind: 'store',
-        error: new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The runtime' } }),
-      })
+      const error = new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The runtime' } })
+      this.#cutOff(this.#overError('the runtime stops'), { kind: 'store', error })
     }
     stop.addEventListener('abort', onStop, { once: true })
     this.#call().then(
-      () => ended(this.#returned()),
-      (error: unknown) => ended(this.#threw(error)),
+      () => this.#end(this.#returned()),
+      (error: unknown) => this.#end(this.#threw(error)),
     )
     const result = await end
     deadline.cancel()
@@ -102,162 +92,247 @@ class Attempt {
     return result
   }
 
-  #call(): Promise<void> {
-    const { consumer, items, data, ports } = this.#options
+  async #call(): Promise<void> {
+    const { consumer, items, data, ports, mask } = this.#options
     const context = this.#context()
-    return ports.observer.span(consumer.name, items[0].record.head.envelope, async () => {
-      if (consumer.handleBatch) {
-        const batch = items.map((item, index) => ({ data: data[index], message: messageOf(item) }))
-        await consumer.handleBatch(batch, context)
-      } else await consumer.handle(data[0], context)
+    await ports.observer.span(consumer.name, items[0].record.head.envelope, async (failed) => {
+      try {
+        if (consumer.handleBatch) {
+          const batch = items.map((item, index) => ({
+            data: data[index],
+            message: consumedMessage(item),
+          }))
+          await consumer.handleBatch(batch, context)
+        } else await consumer.handle(data[0], context)
+        // A transaction that nobody awaited still decides what becomes of the message.
+        await this.#tx
+      } catch (error) {
+        const { name, message, stack } = describeFailure(error, mask)
+        failed(Object.assign(new Error(message), { name, stack }))
+        throw error
+      }
     })
+  }
+
+  /** Ends the attempt from outside. What it has made durable stays done. */
+  #cutOff(error: JuncturaError, result: AttemptResult): void {
+    if (this.#state === 'over') return
+    if (this.#state === 'committing') {
+      // A transaction that has begun decides by itself how the attempt ends.
+      this.#cut ??= () => this.#cutOff(error, result)
+      return
+    }
+    this.#abort.abort(error)
+    if (this.#state === 'completed') return this.#end({ kind: 'completed' })
+    this.#over(String(error.details['reason']))
+    this.#end(result)
   }
 
   #returned(): AttemptResult {
     if (this.#state === 'completed') return { kind: 'completed' }
     if (this.#storeError !== undefined) return { kind: 'store', error: this.#storeError }
-    const { success } = this.#options
-    this.#state = 'over'
-    this.#overReason = 'the handler has returned'
-    return {
-      kind: 'returned',
-      unit: {
-        ...success,
-        appends: [...(success.appends ?? []), ...this.#emits],
-        rows: [...(success.rows ?? []), ...this.#forgetOnce()],
-      },
-    }
+    this.#over('the handler has returned')
+    return { kind: 'returned', unit: this.#completion() }
   }
 
   #threw(error: unknown): AttemptResult {
     const { ports, consumer, items } = this.#options
     if (this.#state === 'completed') {
       // After its transaction the message is done; what follows can only be told.
+      const messageId = items[0].record.head.envelope.id
       ports.kernel.log.warn(
-        { consumer: consumer.name, messageId: items[0].record.head.envelope.id },
+        { consumer: consumer.name, messageId },
         'the handler threw after ctx.tx had completed the message',
       )
       return { kind: 'completed' }
     }
-    this.#state = 'over'
-    this.#overReason = 'the handler has failed'
+    this.#over('the handler has failed')
     if (this.#storeError !== undefined) return { kind: 'store', error: this.#storeError }
+    if (isStoreTrouble(error)) return { kind: 'store', error }
     return { kind: 'failed', error, timedOut: false }
+  }
+
+  /** Everything that success writes. */
+  #completion(): CommitUnit {
+    const { success } = this.#options
+    const forgotten = this.#onceKeys.map(
+      (key): RowWrite => ({ collection: 'onceResults', key, row: undefined }),
+    )
+    return {
+      ...success,
+      appends: [...(success.appends ?? []), ...this.#emits],
+      rows: [...(success.rows ?? []), ...forgotten],
+      volatile: this.#volatile,
+    }
   }
 
   #context(): ConsumerContext {
     const { consumer, items, attempt } = this.#options
-    const replay = items[0].replay
+    const { replay } = items[0]
     return {
-      message: messageOf(items[0]),
+      message: consumedMessage(items[0]),
       attempt,
       attemptsMax: consumer.retry?.attempts ?? 1,
       signal: this.#abort.signal,
-      ...(replay && { replay: { runId: replay.runId, startedAtMs: replay.startedAtMs } }),
-      tx: (callback) => this.#tx(callback),
+      ...(replay && { replay }),
+      tx: (callback) => {
+        const isFirst = !this.#txCalled
+        const running = this.#runTx(callback)
+        if (isFirst) this.#tx = running
+        const settled = (): void => {
+          if (isFirst) this.#tx = undefined
+        }
+        // A promise that the handler drops must not end the process.
+        running.then(settled, settled)
+        return running
+      },
       once: (name, effect) => this.#once(name, effect),
       emit: (draft) => this.#emit(draft),
       log: (message, fields) => this.#log(message, fields ?? {}),
     }
   }
 
-  async #tx<T>(callback: (db: Database) => Promise<T>): Promise<T> {
+  async #runTx<T>(callback: (db: Database) => Promise<T>): Promise<T> {
     const { consumer, ports, success } = this.#options
     if (this.#txCalled) {
       throw new JuncturaError('JUNCTURA_TX_TWICE', { details: { consumer: consumer.name } })
     }
-    this.#txCalled = true
     this.#refuseWhenOver()
-    const results: T[] = []
-    const unit: CommitUnit = {
-      ...success,
-      appends: [],
-      rows: [],
-      tx: async (db) => {
-        this.#refuseWhenOver()
-        this.#state = 'committing'
-        results.push(await callback(db))
-        return {
-          appends: [...(success.appends ?? []), ...this.#emits],
-          rows: [...(success.rows ?? []), ...this.#forgetOnce()],
-        }
-      },
+    this.#txCalled = true
+    const before = { emits: this.#emits.length, volatile: this.#volatile.length }
+    const forget = (): void => {
+      this.#emits.length = before.emits
+      this.#volatile.length = before.volatile
     }
-    const outcome = await ports.committer.submit(unit).catch((error: unknown) => {
-      this.#storeError = error
-      this.#state = 'over'
-      this.#overReason = 'the store did not take its commit'
-      throw error
-    })
-    if (outcome.status === 'committed') {
-      this.#state = 'completed'
-      return results[0] as T
+    let result: { readonly value: T } | undefined
+    const outcome = await ports.committer
+      .submit({
+        ...success,
+        appends: [],
+        rows: [],
+        volatile: this.#volatile,
+        isInternal: true,
+        tx: async (db) => {
+          if (this.#state !== 'committing') this.#refuseWhenOver()
+          this.#state = 'committing'
+          // A store may run the callback again, for example after a conflict.
+          forget()
+          result = { value: await callback(db) }
+          const { appends = [], rows = [] } = this.#completion()
+          return { appends, rows }
+        },
+      })
+      .catch((error: unknown) => {
+        this.#storeError = error
+        this.#afterTx('over', 'the store did not take its commit')
+        throw error
+      })
+    if (outcome.status === 'committed' && result) {
+      this.#afterTx('completed', 'ctx.tx has completed the message')
+      return result.value
     }
-    if (this.#state === 'committing') this.#state = 'running'
-    if (outcome.status === 'failed') throw outcome.error
-    this.#state = 'completed'
-    throw new JuncturaError('JUNCTURA_ATTEMPT_OVER', {
-      details: { consumer: consumer.name, reason: 'this message was done before' },
-    })
+    forget()
+    this.#afterTx('running', '')
+    throw outcome.status === 'failed' ? outcome.error : this.#overError('its unit was refused')
+  }
+
+  /** The transaction is over; a deadline that waited for it now counts. */
+  #afterTx(state: 'running' | 'completed' | 'over', reason: string): void {
+    if (this.#state === 'over') return
+    this.#state = state
+    this.#overReason = reason
+    const cut = this.#cut
+    this.#cut = undefined
+    cut?.()
   }
 
   async #once<T>(name: string, effect: () => Promise<T>): Promise<T> {
     const { consumer, items, ports } = this.#options
     this.#refuseWhenOver()
-    const [{ position }] = items
+    const [{ position, origin }] = items
+    // At-most-once messages have one attempt and no place in the log.
+    if (origin === 'volatile') return effect()
     const key = `${laneKey(consumer.name, positionText(position))}\n${name}`
-    this.#onceKeys.push(key)
     const kept = await ports.store.row('onceResults', key)
+    this.#onceKeys.push(key)
+    // Its type is the one that the same call gave when it was kept.
     if (kept) return kept.result as T
-    const result = await effect()
     this.#refuseWhenOver()
-    const row = { consumer: consumer.name, position, result: result ?? null }
-    await ports.committer.submit({ rows: [{ collection: 'onceResults', key, row }] })
+    const result = await effect()
+    const row = { consumer: consumer.name, position, result }
+    await this.#keepOnce({ collection: 'onceResults', key, row })
     return result
   }
 
-  /** The message is done: what `ctx.once` kept for its later attempts is not needed any more. */
-  #forgetOnce(): readonly RowWrite[] {
-    return this.#onceKeys.map((key) => ({ collection: 'onceResults', key, row: undefined }))
+  /** The effect has happened: while the store refuses its result, it is offered again. */
+  async #keepOnce(row: RowWrite): Promise<void> {
+    const { ports } = this.#options
+    for (;;) {
+      this.#refuseWhenOver()
+      try {
+        const outcome = await ports.committer.submit({ rows: [row], isInternal: true })
+        if (outcome.status === 'failed') throw outcome.error
+        return
+      } catch (error) {
+        if (!isStoreTrouble(error) || ports.committer.mode !== 'open') throw error
+        await sleep(ports.kernel.clock, STORE_RETRY_MS, this.#abort.signal)
+      }
+    }
   }
 
   #emit(draft: Draft): void {
     const { consumer, items, ports } = this.#options
     this.#refuseWhenOver()
-    if (this.#emits.length >= LIMITS.emitsPerMessageMax) {
+    const index = this.#emits.length + this.#volatile.length
+    if (index >= LIMITS.emitsPerMessageMax) {
+      const problem = `more than ${LIMITS.emitsPerMessageMax} emits`
       throw new JuncturaError('JUNCTURA_EMIT_INVALID', {
-        details: {
-          type: draft.contract.name,
-          problem: `more than ${LIMITS.emitsPerMessageMax} emits`,
-        },
+        details: { type: draft.contract.name, problem },
       })
     }
-    this.#emits.push(
-      ports.prepareEmit(draft, {
-        envelope: items[0].record.head.envelope,
-        consumer: consumer.name,
-        index: this.#emits.length,
-        atMs: ports.kernel.clock.now(),
-      }),
-    )
+    const append = ports.prepareEmit(draft, {
+      envelope: items[0].record.head.envelope,
+      consumer: consumer.name,
+      index,
+      atMs: ports.kernel.clock.now(),
+    })
+    const isVolatile = draft.contract.guarantee === 'at-most-once'
+    ;(isVolatile ? this.#volatile : this.#emits).push(append)
   }
 
   #log(message: string, fields: Readonly<Record<string, unknown>>): void {
-    const { consumer, items, ports } = this.#options
+    const { consumer, items, ports, mask } = this.#options
     if (++this.#logLines > LIMITS.attemptLogLinesMax) return
     const messageId = items[0].record.head.envelope.id
-    ports.observer.logged({ consumer: consumer.name, messageId, message, fields })
+    const masked = Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => [
+        name,
+        typeof value === 'string' ? mask(value) : value,
+      ]),
+    )
+    const told = { consumer: consumer.name, messageId, message: mask(message), fields: masked }
+    ports.observer.logged(told)
+  }
+
+  #over(reason: string): void {
+    this.#state = 'over'
+    this.#overReason = reason
+  }
+
+  #overError(reason: string): JuncturaError {
+    return new JuncturaError('JUNCTURA_ATTEMPT_OVER', {
+      details: { consumer: this.#options.consumer.name, reason },
+    })
   }
 
   #refuseWhenOver(): void {
-    if (this.#state !== 'over' && this.#state !== 'completed') return
-    throw new JuncturaError('JUNCTURA_ATTEMPT_OVER', {
-      details: { consumer: this.#options.consumer.name, reason: this.#overReason },
-    })
+    if (this.#state === 'over' || this.#state === 'completed') {
+      throw this.#overError(this.#overReason)
+    }
   }
 }
 
-export const messageOf = (item: WorkItem): ConsumedMessage => {
+const consumedMessage = (item: WorkItem): ConsumedMessage => {
   const { envelope } = item.record.head
   return {
     id: envelope.id,
@@ -270,6 +345,9 @@ export const messageOf = (item: WorkItem): ConsumedMessage => {
     envelope,
   }
 }
+
+/** After the store refused, the same work is offered again after this. */
+export const STORE_RETRY_MS = 500
 
 /** Whether a store refused in a way that says nothing about the handler. */
 export const isStoreTrouble = (error: unknown): boolean =>

@@ -42,15 +42,28 @@ const isPermanent = (consumer: Consumer, error: unknown): boolean =>
     typeof one === 'string' ? nameOf(error) === one : error instanceof one,
   )
 
+/** Never throws, whatever was thrown. */
 export const describeFailure = (error: unknown, mask: (text: string) => string): Failure => ({
   error,
   name: nameOf(error).slice(0, 200),
-  message: mask(messageOf(error)).slice(0, LIMITS.errorMessageCharsMax),
-  stack: mask(error instanceof Error ? (error.stack ?? '') : '').slice(
+  message: mask(readText(() => messageOf(error))).slice(0, LIMITS.errorMessageCharsMax),
+  stack: mask(readText(() => (error instanceof Error ? error.stack : ''))).slice(
     0,
     LIMITS.errorStackCharsMax,
   ),
 })
 
-const nameOf = (error: unknown): string =>
-  isJuncturaError(error) ? error.code : error instanceof Error ? error.name : typeof error
+const nameOf = (error: unknown): string => {
+  if (isJuncturaError(error)) return error.code
+  return readText(() => (error instanceof Error ? error.name : typeof error)) || 'Error'
+}
+
+/** A thrown value may be anything, also one whose fields are no text or throw when read. */
+function readText(read: () => unknown): string {
+  try {
+    const value = read()
+    return typeof value === 'string' ? value : ''
+  } catch {
+    return '(unreadable)'
+  }
+}

@@ -1,22 +1,19 @@
-import { decodeRecord } from '../contract/index.ts'
-import { LIMITS, messageOf } from '../kernel/index.ts'
+import { assert, LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import {
   clearTimerRow,
-  type CommitUnit,
-  type DeadLetterRow,
   type LaneRow,
   type RowWrite,
   setTimerRow,
   type SuccessorRow,
 } from '../store/index.ts'
-import type { Delivered } from '../transport/index.ts'
+import { STORE_RETRY_MS } from './attempt.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
-import { buildDeadLetter } from './dead-letter.ts'
-import { decideFailure, type Failure } from './failure.ts'
+import { ItemReader } from './item-reader.ts'
+import { drainingRow, laneWrite, marksOf, successorWrite } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
-import { itemOf, laneKey, positionText, type ReplayMark, type WorkItem } from './work-item.ts'
+import { laneKey, positionText, type WorkItem } from './work-item.ts'
 
-/** Successors read back at once when a lane is released. */
+/** Successors read back, and claimed, at once when a lane drains. */
 const REFILL_MAX = 32
 /** Successors written in one commit. */
 const STORE_MAX = 500
@@ -25,21 +22,29 @@ const STORE_MAX = 500
  * The lanes of one consumer that do not run freely, and what is written for them. The rule that
  * keeps order and loses nothing: whatever leaves memory is a row in the same commit that lets the
  * watermark pass it, and a lane with rows keeps its lane row until the last of them is gone.
+ *
+ * Everything that writes rows of a lane runs in sections, one after the other for each lane, so
+ * that no decision is taken on rows that another is about to change. What runs of a lane with rows
+ * is claimed in the lane row first: after a crash it is suspect, as what was fetched is.
  */
 export class HeldLanes {
+  readonly reader: ItemReader
+  /** Lanes that ran from their rows when the process died: heads, and draining ones. */
+  readonly crashed: LaneRow[] = []
   readonly #runner: ConsumerRunner
-  #storing = 0
-  #closed = false
-  /** Heads whose attempt was running when the process died. */
-  readonly crashedHeads: LaneRow[] = []
+  #working = 0
+  #isStarted = false
+  #isClosed = false
+  #wakeClose: (() => void) | undefined
 
   constructor(runner: ConsumerRunner) {
     this.#runner = runner
+    this.reader = new ItemReader(runner.ports, runner.consumer)
   }
 
-  /** Successor rows on their way into the store. */
-  get storing(): number {
-    return this.#storing
+  /** Sections queued or under way. */
+  get working(): number {
+    return this.#working
   }
 
   async load(): Promise<void> {
@@ -56,10 +61,10 @@ export class HeldLanes {
         })
         for (const { key, row } of page) {
           const lane = lanes.findOrCreate(row.key)
-          lane.state = state === 'draining' ? 'draining' : 'held'
-          lane.hasRow = true
-          lane.stored = true
-          if (row.runningEpoch !== undefined) this.crashedHeads.push(row)
+          lane.state = state === 'retry' || state === 'parked' ? 'held' : 'draining'
+          lane.row = row
+          lane.replay = state === 'replaying' ? row.replay : undefined
+          if (row.runningEpoch !== undefined) this.crashed.push(row)
           after = key
         }
         if (page.length < LIMITS.pageRowsMax) break
@@ -70,416 +75,253 @@ export class HeldLanes {
   /** From now on due retries run, and what was draining goes on. */
   start(): void {
     const { ports, consumer, lanes } = this.#runner
-    ports.timers.register(timerOwner(consumer.name), (lane) => void this.#wake(lane))
-    for (const lane of lanes.draining()) this.#drain(lane)
+    this.#isStarted = true
+    ports.timers.register(timerOwner(consumer.name), (lane) => this.#wake(lane))
+    for (const lane of lanes.all()) this.turn(lane)
   }
 
-  async close(): Promise<void> {
-    this.#closed = true
-    await Promise.resolve()
-  }
-
-  /** What success of an item writes, besides the handler's own. */
-  successUnit(lane: Lane, item: WorkItem): CommitUnit {
-    const { consumer, ports } = this.#runner
-    const nowMs = ports.kernel.clock.now()
-    const rows: RowWrite[] = [...this.#originRows(lane, item, nowMs)]
-    const replayed = item.replay && item.origin === 'replay' && item.deadLetter === undefined
-    if (item.replay && replayed) {
-      const key = replayedKey(item.replay.runId, consumer.name, item.position)
-      rows.push({ collection: 'replayed', key, row: { atMs: nowMs } })
-      return { rows, guards: [{ collection: 'replayed', key, is: 'absent' }] }
-    }
-    return { rows, ...this.#marks(item) }
-  }
-
-  /** After an attempt failed: schedule the next one, or write the dead letter. */
-  async failed(lane: Lane, item: WorkItem, failure: Failure, attempts: number): Promise<void> {
-    const { consumer, ports } = this.#runner
-    if (item.origin === 'volatile') {
-      const messageId = item.record.head.envelope.id
-      ports.observer.dropped({ consumer: consumer.name, messageId })
-      return
-    }
-    item.replay?.settled('failed')
-    const decision = decideFailure(consumer, attempts, failure, ports.kernel.random)
-    if (decision.kind === 'retry')
-      await this.#retry(lane, item, failure, { attempts, delayMs: decision.delayMs })
-    else await this.die(lane, item, failure, attempts)
-  }
-
-  async #retry(
-    lane: Lane,
-    item: WorkItem,
-    failure: Failure,
-    next: { readonly attempts: number; readonly delayMs: number },
-  ): Promise<void> {
-    const { consumer, ports } = this.#runner
-    const nowMs = ports.steady.now()
-    const dueAtMs = nowMs + next.delayMs
-    const row: LaneRow = {
-      consumer: consumer.name,
-      key: lane.key,
-      state: 'retry',
-      position: item.position,
-      attempts: next.attempts,
-      crashes: item.crashes,
-      dueAtMs,
-      firstFailedAtMs: item.firstFailedAtMs ?? ports.kernel.clock.now(),
-      lastError: `${failure.name}: ${failure.message}`.slice(0, 500),
-      ...(item.deadLetter !== undefined && { deadLetter: item.deadLetter }),
-      ...(item.replay && { replay: item.replay.runId }),
-    }
-    const timer = { owner: timerOwner(consumer.name), reference: lane.key, dueAtMs }
-    const unit = this.#holdUnit(lane, item, row, [setTimerRow(timer)])
-    if ((await this.#runner.commitStubbornly(unit)) === undefined) return
-    ports.timers.scheduled(dueAtMs)
-    const messageId = item.record.head.envelope.id
-    ports.observer.retryScheduled({ consumer: consumer.name, messageId, dueAtMs })
-  }
-
-  /** Writes the dead letter; its key parks or goes on, as the consumer declares. */
-  async die(lane: Lane, item: WorkItem, failure: Failure, attempts: number): Promise<void> {
-    const { consumer, ports } = this.#runner
-    const nowMs = ports.kernel.clock.now()
-    const id = item.deadLetter ?? ports.kernel.ids.next('dead')
-    const { modelHash } = ports
-    const letter = buildDeadLetter({
-      id,
-      consumer,
-      item,
-      failure,
-      attempts,
-      crashes: item.crashes,
-      nowMs,
-      modelHash,
-    })
-    const rows: RowWrite[] = [
-      { collection: 'deadLetters', key: id, row: letter },
-      ...ports.raiseAlert({
-        kind: 'dead-letter',
-        cause: letter.cause,
-        title: letter.causeTitle,
-        consumer,
-        atMs: nowMs,
-      }),
-    ]
-    if (letter.parked) {
-      const row: LaneRow = {
-        consumer: consumer.name,
-        key: lane.key,
-        state: 'parked',
-        position: item.position,
-        attempts,
-        crashes: item.crashes,
-        dueAtMs: nowMs,
-        firstFailedAtMs: letter.firstFailedAtMs,
-        lastError: `${failure.name}: ${failure.message}`.slice(0, 500),
-        deadLetter: id,
-      }
-      await this.#runner.commitStubbornly(this.#holdUnit(lane, item, row, rows))
-    } else {
-      const own = this.#originRows(lane, item, nowMs, 'keep-letter')
-      await this.#runner.commitStubbornly({ rows: [...own, ...rows], ...this.#marks(item) })
-      if (item.origin === 'head') lane.state = 'draining'
-    }
-    ports.observer.deadLettered({
-      consumer: consumer.name,
-      id,
-      messageId: letter.messageId,
-      key: letter.key,
-      type: letter.type,
-      cause: letter.cause,
-    })
-  }
-
-  /** Holds the lane: its row, and a successor row for everything that waited in memory. */
-  #holdUnit(lane: Lane, item: WorkItem, row: LaneRow, extra: readonly RowWrite[]): CommitUnit {
-    const { consumer } = this.#runner
-    lane.state = 'held'
-    lane.hasRow = true
-    const waiting = lane.queue
-    lane.queue = []
-    const fetched = waiting.filter((one) => one.origin === 'log')
-    if (waiting.length > 0) lane.stored = true
-    const origin = item.origin === 'head' ? [] : this.#originRows(lane, item, 0, 'keep-letter')
-    const marks = [item, ...fetched].flatMap((one) => this.#marks(one).marks ?? [])
-    return {
-      marks,
-      rows: [
-        ...origin,
-        { collection: 'lanes', key: laneKey(consumer.name, lane.key), row },
-        ...fetched.map((one) => this.#successorRow(lane, one)),
-        ...extra,
-      ],
-    }
-  }
-
-  /**
-   * Keeps an arrival of a held lane as a row. Rows of one lane are written in order, one commit at
-   * a time: were a later one there first, releasing the lane would let it overtake.
-   */
-  storeSuccessor(lane: Lane, item: WorkItem): void {
-    if (item.origin === 'successor') return
-    lane.stored = true
-    lane.unstored.push(item)
-    this.#storing += 1
-    if (!lane.storing) void this.#storeSuccessors(lane)
-  }
-
-  async #storeSuccessors(lane: Lane): Promise<void> {
-    lane.storing = true
-    while (lane.unstored.length > 0) {
-      const items = lane.unstored.splice(0, STORE_MAX)
-      const stored = await this.#runner.commitStubbornly({
-        rows: items.map((item) => this.#successorRow(lane, item)),
-        marks: items.flatMap((item) => this.#marks(item).marks ?? []),
+  /** Waits for what is being written. After a clean stop nothing of it is claimed any more. */
+  async close(isClean: boolean): Promise<void> {
+    this.#isClosed = true
+    while (this.#working > 0) {
+      await new Promise<void>((resolve) => {
+        this.#wakeClose = resolve
       })
-      this.#storing -= items.length
-      if (!stored) break
     }
-    lane.storing = false
-    this.#drain(lane)
+    if (isClean) await this.#unclaim()
+  }
+
+  /** Keeps an arrival of a lane that is not open. */
+  arrive(lane: Lane, item: WorkItem): void {
+    assert(lane.state !== 'open', 'an open lane runs its items')
+    lane.arrivals.push(item)
+    this.turn(lane)
   }
 
   /** The lane's running item is finished: run the next, or read successors back, or let it go. */
   settled(lane: Lane): void {
     this.#runner.lanes.release(lane)
-    this.#drain(lane)
+    if (lane.woken) this.#wake(lane.key)
+    this.turn(lane)
   }
 
-  #drain(lane: Lane): void {
-    const idle = !lane.running && lane.queue.length === 0
-    if (lane.state !== 'draining' || !idle || lane.refilling || this.#closed) return
-    lane.refilling = true
-    void this.#refill(lane)
-      .catch((error: unknown) => this.#tellBroken(error))
-      .finally(() => {
-        lane.refilling = false
-        this.#runner.dispatch()
-      })
+  /** Something changed: writes arrivals, and runs what is next if nothing runs. */
+  turn(lane: Lane): void {
+    if (lane.turnQueued || lane.state === 'open' || this.#isClosed) return
+    lane.turnQueued = true
+    this.section(lane, async () => {
+      lane.turnQueued = false
+      if (this.#isClosed || lane.state === 'open') return
+      await this.#writeArrivals(lane)
+      if (this.#isStarted && lane.state === 'draining' && isIdle(lane)) await this.#refill(lane)
+      if (lane.arrivals.length > 0) this.turn(lane)
+    }).catch((error: unknown) => this.#later(error, () => this.turn(lane)))
   }
 
-  /** Nothing is lost: the rows are there, and the next start drains the lane. */
-  #tellBroken(error: unknown): void {
-    const { ports, consumer } = this.#runner
-    if (this.#closed || ports.committer.mode !== 'open') return
-    ports.kernel.log.error(
-      { consumer: consumer.name, problem: messageOf(error) },
-      'a lane could not be drained',
-    )
-  }
-
-  async #refill(lane: Lane): Promise<void> {
-    const { ports, consumer, lanes } = this.#runner
-    const key = laneKey(consumer.name, lane.key)
-    const page = await ports.store.scan({
-      collection: 'successors',
-      index: 'byLane',
-      where: [key],
-      limit: REFILL_MAX,
-    })
-    const items: WorkItem[] = []
-    for (const { row } of page) {
-      const item = await this.#readSuccessor(row)
-      if (item) items.push(item)
-      else await this.#expired(lane, row.position)
-    }
-    // All at once: while one of them runs, none may be added behind its back.
-    if (lane.state !== 'draining') return
-    for (const item of items) lanes.push(lane, item)
-    if (page.length > 0 || lane.storing || lane.state !== 'draining') return
-    lane.state = 'open'
-    lane.stored = false
-    lane.hasRow = false
-    lanes.forget(lane)
-    await this.#runner.commitStubbornly({ rows: [{ collection: 'lanes', key, row: undefined }] })
-  }
-
-  async #readSuccessor(row: SuccessorRow): Promise<WorkItem | undefined> {
-    const { ports, consumer } = this.#runner
-    const delivered = await this.read(row.position)
-    if (!delivered) return undefined
-    const { deadLetter } = row
-    const letterRow =
-      deadLetter === undefined ? undefined : await ports.store.row('deadLetters', deadLetter)
-    const history = letterRow ? { deadLetter: letterRow.id, letterRow } : {}
-    return itemOf(consumer, delivered, 'successor', history)
-  }
-
-  async #expired(lane: Lane, position: number): Promise<void> {
-    const { ports, consumer } = this.#runner
-    const key = successorKey(consumer.name, lane.key, position)
-    ports.kernel.log.error({ consumer: consumer.name, position }, 'a waiting message has expired')
-    await this.#runner.commitStubbornly({
-      rows: [{ collection: 'successors', key, row: undefined }],
+  /** Lets a held lane go on without its head. False when the head is being run. */
+  async release(laneName: string, extra: readonly RowWrite[]): Promise<boolean> {
+    const lane = this.#runner.lanes.find(laneName)
+    if (!lane) return false
+    return this.section(lane, async () => {
+      if (lane.state !== 'held' || !isIdle(lane)) return false
+      await this.#dropHead(lane, extra)
+      return true
     })
   }
 
-  /** A timer of this consumer is due. */
-  async #wake(laneName: string): Promise<void> {
-    const { ports, consumer, lanes } = this.#runner
-    const row = await ports.store.row('lanes', laneKey(consumer.name, laneName))
-    const lane = lanes.find(laneName)
-    if (this.#closed || !lane || row?.state !== 'retry' || lane.running || lane.queue.length > 0)
-      return
-    await this.runHead(lane, row)
-  }
-
-  /**
-   * Runs the head of a held lane. The attempt is counted before it begins, so that a crash in it
-   * is one attempt less (M19).
-   */
-  async runHead(
-    lane: Lane,
-    row: LaneRow,
-    how: { readonly replay?: ReplayMark } = {},
-  ): Promise<void> {
+  /** The attempt is noted before it begins, so that a crash in it is seen (M19). */
+  async claimHead(lane: Lane, row: LaneRow, item: WorkItem): Promise<void> {
     const { consumer, ports, lanes } = this.#runner
-    const delivered = await this.read(row.position)
-    if (!delivered) {
-      await this.release(lane)
-      return
-    }
-    const letterRow =
-      row.deadLetter === undefined
-        ? undefined
-        : await ports.store.row('deadLetters', row.deadLetter)
     const running: LaneRow = { ...row, runningEpoch: ports.epoch }
-    const committed = await this.#runner.commitStubbornly({
+    const committed = await this.#runner.commit({
       rows: [
-        { collection: 'lanes', key: laneKey(consumer.name, lane.key), row: running },
+        laneWrite(consumer, lane.key, running),
         clearTimerRow(timerOwner(consumer.name), lane.key),
       ],
     })
     if (!committed) return
-    lanes.push(
-      lane,
-      itemOf(consumer, delivered, 'head', {
-        attempts: row.attempts,
-        crashes: row.crashes,
-        firstFailedAtMs: row.firstFailedAtMs,
-        ...(row.deadLetter !== undefined && { deadLetter: row.deadLetter }),
-        ...(letterRow && { letterRow }),
-        ...(how.replay && { replay: how.replay }),
-      }),
-    )
+    lane.row = running
+    lanes.push(lane, item)
     this.#runner.dispatch()
   }
 
-  /** Holds what arrives for a key until a replay has done its part of it. */
-  async holdForReplay(lane: Lane, runId: string): Promise<void> {
-    if (lane.state !== 'open') return
-    lane.state = 'held'
-    lane.hasRow = true
-    const row: LaneRow = { ...this.#drainingRow(lane), state: 'replaying', replay: runId }
-    const key = laneKey(this.#runner.consumer.name, lane.key)
-    await this.#runner.commitStubbornly({ rows: [{ collection: 'lanes', key, row }] })
+  /** What waits in memory and has no row yet; the caller writes it. */
+  takeWaiting(lane: Lane): readonly WorkItem[] {
+    const waiting = [...lane.queue, ...lane.arrivals].filter(({ origin }) => origin === 'log')
+    lane.queue = lane.queue.filter(({ origin }) => origin !== 'log')
+    lane.arrivals = []
+    return waiting
   }
 
-  /** The replay has done its part of the key: what waited for it goes on. */
-  async releaseReplay(lane: Lane, runId: string): Promise<void> {
-    const { consumer, ports } = this.#runner
-    const row = await ports.store.row('lanes', laneKey(consumer.name, lane.key))
-    if (row?.state === 'replaying' && row.replay === runId) await this.release(lane)
-  }
-
-  /** Lets a held lane go on without its head; the head's dead letter is somebody else's decision. */
-  async release(lane: Lane, extra: readonly RowWrite[] = []): Promise<void> {
+  /** Writes the row of a draining lane anew, after who may run has changed. */
+  async rewrite(lane: Lane): Promise<void> {
     const { consumer } = this.#runner
-    const key = laneKey(consumer.name, lane.key)
-    await this.#runner.commitStubbornly({
-      rows: [
-        { collection: 'lanes', key, row: this.#drainingRow(lane) },
-        clearTimerRow(timerOwner(consumer.name), lane.key),
-        ...extra,
-      ],
+    if (lane.state !== 'draining') return
+    const row = this.drainingRow(lane)
+    if (await this.#runner.commit({ rows: [laneWrite(consumer, lane.key, row)] })) lane.row = row
+    this.turn(lane)
+  }
+
+  /** The row of a draining lane as it should be now, with the claim that it has. */
+  drainingRow(lane: Lane): LaneRow {
+    const { consumer } = this.#runner
+    const { row } = lane
+    const isDraining = row?.state === 'draining' || row?.state === 'replaying'
+    if (!isDraining || row.runningEpoch === undefined) return drainingRow(consumer, lane)
+    return drainingRow(consumer, lane, { position: row.position, epoch: row.runningEpoch })
+  }
+
+  async expire(row: SuccessorRow): Promise<void> {
+    const { ports, consumer } = this.#runner
+    const { position, lane } = row
+    const key = `${lane}\n${positionText(position)}`
+    const fields = { consumer: consumer.name, position }
+    if (row.deadLetter === undefined)
+      ports.kernel.log.error(fields, 'a waiting message has expired')
+    await this.#runner.commit({ rows: [{ collection: 'successors', key, row: undefined }] })
+  }
+
+  /** Work on the rows of one lane, after all that was asked for before. */
+  async section<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
+    lane.sections += 1
+    this.#working += 1
+    const result = lane.lastSection.then(work)
+    lane.lastSection = result.then(ignore, ignore)
+    try {
+      return await result
+    } finally {
+      lane.sections -= 1
+      this.#runner.lanes.forget(lane)
+      this.#workEnded()
+    }
+  }
+
+  async #writeArrivals(lane: Lane): Promise<void> {
+    const { consumer } = this.#runner
+    const items = lane.arrivals.splice(0, STORE_MAX)
+    if (items.length === 0) return
+    assert(lane.row !== undefined, 'a lane with successors has a row')
+    await this.#runner.commit({
+      rows: items.map((item) => successorWrite(consumer, item)),
+      ...marksOf(consumer, items),
     })
-    lane.state = 'draining'
-    this.#drain(lane)
   }
 
-  /** A record by its position, also one that retention has dropped and an exception still needs. */
-  async read(position: number): Promise<Delivered | undefined> {
-    const { store } = this.#runner.ports
-    const stored = await store.recordAt(position)
-    if (stored) return { ...stored, record: decodeRecord(stored.bytes, position) }
-    const held = await store.row('held', positionText(position))
-    if (!held) return undefined
-    const bytes = Buffer.from(held.record, 'base64')
-    return { position, slot: held.slot, atMs: held.atMs, record: decodeRecord(bytes, position) }
-  }
-
-  /** The row that stands for where the item came from, and goes when it is finished. */
-  #originRows(
-    lane: Lane,
-    item: WorkItem,
-    nowMs: number,
-    letter: 'resolve-letter' | 'keep-letter' = 'resolve-letter',
-  ): readonly RowWrite[] {
-    const { consumer } = this.#runner
-    const resolved =
-      item.letterRow && letter === 'resolve-letter' ? [resolvedLetter(item.letterRow, nowMs)] : []
-    if (item.origin === 'successor') {
-      const key = successorKey(consumer.name, lane.key, item.position)
-      return [{ collection: 'successors', key, row: undefined }, ...resolved]
-    }
-    if (item.origin === 'suspect') {
-      const key = laneKey(consumer.name, positionText(item.position))
-      return [{ collection: 'suspects', key, row: undefined }, ...resolved]
-    }
-    if (item.origin === 'head') {
-      const key = laneKey(consumer.name, lane.key)
-      return [{ collection: 'lanes', key, row: this.#drainingRow(lane) }, ...resolved]
-    }
-    return resolved
-  }
-
-  #drainingRow(lane: Lane): LaneRow {
-    return {
-      consumer: this.#runner.consumer.name,
-      key: lane.key,
-      state: 'draining',
-      position: 0,
-      attempts: 0,
-      crashes: 0,
-      dueAtMs: 0,
-      firstFailedAtMs: 0,
-      lastError: '',
-    }
-  }
-
-  #successorRow(lane: Lane, item: WorkItem): RowWrite {
-    const { consumer } = this.#runner
-    return {
+  async #refill(lane: Lane): Promise<void> {
+    const { ports, consumer, lanes } = this.#runner
+    const page = await ports.store.scan({
       collection: 'successors',
-      key: successorKey(consumer.name, lane.key, item.position),
-      row: {
-        consumer: consumer.name,
-        lane: laneKey(consumer.name, lane.key),
-        position: item.position,
-        ...(item.deadLetter !== undefined && { deadLetter: item.deadLetter }),
-      },
+      index: 'byLane',
+      where: [laneKey(consumer.name, lane.key)],
+      limit: REFILL_MAX,
+    })
+    const { replay } = lane
+    if (page.length === 0 && replay === undefined) return this.#open(lane)
+    const mayRun =
+      replay === undefined
+        ? page.length
+        : page.findLastIndex(({ row }) => row.replay === replay) + 1
+    const items: WorkItem[] = []
+    for (const { row } of page.slice(0, mayRun)) {
+      const item = await this.reader.successor(row)
+      if (item) items.push(item)
+      else await this.expire(row)
     }
+    const last = items.at(-1)
+    if (!last) return mayRun > 0 ? this.turn(lane) : undefined
+    const row = drainingRow(consumer, lane, { position: last.position, epoch: ports.epoch })
+    if (!(await this.#runner.commit({ rows: [laneWrite(consumer, lane.key, row)] }))) return
+    lane.row = row
+    for (const item of items) lanes.push(lane, item)
+    this.#runner.dispatch()
   }
 
-  /** Only what was fetched is marked in the progress row; the rest has rows of its own. */
-  #marks(item: WorkItem): Pick<CommitUnit, 'marks'> {
-    if (item.origin !== 'log' && item.origin !== 'suspect') return {}
-    return { marks: [{ consumer: this.#runner.consumer.name, position: item.position }] }
+  /** No row is left: the lane runs freely, with what arrived meanwhile. */
+  async #open(lane: Lane): Promise<void> {
+    const { consumer, lanes } = this.#runner
+    if (!(await this.#runner.commit({ rows: [laneWrite(consumer, lane.key, undefined)] }))) return
+    lane.row = undefined
+    lane.state = 'open'
+    const arrivals = lane.arrivals.splice(0)
+    for (const item of arrivals) lanes.push(lane, item)
+    this.#runner.dispatch()
+  }
+
+  /** A timer of this consumer is due. */
+  #wake(laneName: string): void {
+    const lane = this.#runner.lanes.find(laneName)
+    if (!lane || this.#isClosed) return
+    lane.woken = false
+    this.section(lane, async () => {
+      const { row } = lane
+      if (this.#isClosed || lane.state !== 'held' || row?.state !== 'retry') return
+      if (!isIdle(lane)) {
+        // The attempt that set the timer has not let go of its lane yet; then it asks again.
+        lane.woken = row.runningEpoch === undefined
+        return
+      }
+      const item = await this.reader.head(row)
+      if (item) return this.claimHead(lane, row, item)
+      const { consumer, ports } = this.#runner
+      const fields = { consumer: consumer.name, position: row.position }
+      ports.kernel.log.error(fields, 'a message that waited for a retry has expired')
+      await this.#dropHead(lane, [])
+    }).catch((error: unknown) => this.#later(error, () => this.#wake(laneName)))
+  }
+
+  async #dropHead(lane: Lane, extra: readonly RowWrite[]): Promise<void> {
+    const { consumer } = this.#runner
+    const row = drainingRow(consumer, lane)
+    const timer = clearTimerRow(timerOwner(consumer.name), lane.key)
+    const rows = [laneWrite(consumer, lane.key, row), timer, ...extra]
+    if (!(await this.#runner.commit({ rows }))) return
+    lane.row = row
+    lane.state = 'draining'
+    this.turn(lane)
+  }
+
+  /** The store could not be read: nothing is lost, the rows are there. */
+  #later(error: unknown, again: () => void): void {
+    const { ports, consumer, stopSignal } = this.#runner
+    if (this.#isClosed || ports.committer.mode !== 'open') return
+    const fields = { consumer: consumer.name, problem: messageOf(error) }
+    ports.kernel.log.warn(fields, 'the rows of a lane could not be worked on; trying again')
+    this.#working += 1
+    void sleep(ports.kernel.clock, STORE_RETRY_MS, stopSignal).then(() => {
+      again()
+      this.#workEnded()
+    })
+  }
+
+  #workEnded(): void {
+    this.#working -= 1
+    if (this.#working === 0) this.#wakeClose?.()
+    this.#runner.changed()
+  }
+
+  /** What was claimed and did not begin is as it was before. */
+  async #unclaim(): Promise<void> {
+    const { consumer, ports, lanes } = this.#runner
+    const rows: RowWrite[] = []
+    for (const lane of lanes.all()) {
+      const { row } = lane
+      if (row?.runningEpoch === undefined) continue
+      if (lane.state === 'draining') {
+        rows.push(laneWrite(consumer, lane.key, drainingRow(consumer, lane)))
+        continue
+      }
+      const { runningEpoch: _, ...rest } = row
+      const dueAtMs = ports.steady.now()
+      const timer = { owner: timerOwner(consumer.name), reference: lane.key, dueAtMs }
+      rows.push(laneWrite(consumer, lane.key, { ...rest, state: 'retry', dueAtMs }))
+      rows.push(setTimerRow(timer))
+    }
+    if (rows.length > 0) await this.#runner.commit({ rows })
   }
 }
 
 export const timerOwner = (consumer: string): string => `consumer/${consumer}`
 
-export const successorKey = (consumer: string, lane: string, position: number): string =>
-  `${laneKey(consumer, lane)}\n${positionText(position)}`
+export const isIdle = (lane: Lane): boolean => !lane.running && lane.queue.length === 0
 
-export const replayedKey = (runId: string, consumer: string, position: number): string =>
-  `${runId}\n${consumer}\n${positionText(position)}`
-
-const resolvedLetter = (letter: DeadLetterRow, nowMs: number): RowWrite => ({
-  collection: 'deadLetters',
-  key: letter.id,
-  row: { ...letter, state: 'resolved', resolvedAtMs: nowMs },
-})
+const ignore = (): void => undefined

@@ -1,5 +1,6 @@
 export * from './consumer-runner.ts'
-export { replayedKey, timerOwner } from './held-lanes.ts'
+export * from './hand-over.ts'
+export { timerOwner } from './held-lanes.ts'
 export * from './ports.ts'
 export * from './progress.ts'
 export * from './work-item.ts'

@@ -58,9 +58,13 @@ export interface ConsumerObserver {
     readonly key: string
     readonly type: string
     readonly cause: string
+    /** Set when it was a dead letter before and failed again: the cause it had. */
+    readonly previousCause?: string
   }): void
   /** A dead letter was resolved by success, in the same commit. */
   letterResolved(letter: DeadLetterRow): void
+  /** What became of a message that a replay brought. */
+  replayed(event: ReplayedEvent): void
   dropped(event: { readonly consumer: string; readonly messageId: string }): void
   logged(event: {
     readonly consumer: string
@@ -68,8 +72,20 @@ export interface ConsumerObserver {
     readonly message: string
     readonly fields: Readonly<Record<string, unknown>>
   }): void
-  /** Wraps the run of a handler, for a trace span. */
-  span<T>(consumer: string, envelope: Envelope, run: () => Promise<T>): Promise<T>
+  /** Wraps the run of a handler, for a trace span; `failed` is told a masked error. */
+  span<T>(
+    consumer: string,
+    envelope: Envelope,
+    run: (failed: (error: Error) => void) => Promise<T>,
+  ): Promise<T>
+}
+
+export interface ReplayedEvent {
+  readonly runId: string
+  readonly consumer: string
+  readonly position: number
+  /** `retrying` comes before one of the others. */
+  readonly outcome: 'done' | 'skipped' | 'retrying' | 'failed'
 }
 
 export interface AttemptEvent {

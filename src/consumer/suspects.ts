@@ -1,62 +1,58 @@
-import { type Consumer, decodeRecord } from '../contract/index.ts'
-import { JuncturaError } from '../kernel/index.ts'
-import type { ProgressRow, SuspectRow } from '../store/index.ts'
+import { decodeRecord } from '../contract/index.ts'
+import { JuncturaError, LIMITS } from '../kernel/index.ts'
+import type { LaneRow, ProgressRow, SuspectRow } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
 import { describeFailure } from './failure.ts'
-import type { ConsumerPorts } from './ports.ts'
-import { itemOf, laneKey, positionText, type WorkItem } from './work-item.ts'
-
-/** A message that was handed out, or about to be, when the process died. */
-export interface Suspect {
-  readonly item: WorkItem
-}
-
-/** A message that took the process down this often, alone, is a dead letter (M20). */
-export const CRASHES_MAX = 3
+import { buryItem } from './give-up.ts'
+import { isIdle } from './held-lanes.ts'
+import { laneWrite } from './lane-rows.ts'
+import type { Lane } from './lane-table.ts'
+import { runItem } from './run-item.ts'
+import { itemOf, laneKey, suspectKey, type WorkItem } from './work-item.ts'
 
 const READ_BYTES_MAX = 8_388_608
+const READ_RECORDS = 256
 
 /**
  * What the last run had claimed and not finished. Empty after a clean stop. The fetched positions
  * are noted in the runner's progress, so that the log is read on from behind them.
  */
 export const collectSuspects = async (
-  ports: ConsumerPorts,
-  consumer: Consumer,
-  runner: Pick<ConsumerRunner, 'progress'>,
+  runner: ConsumerRunner,
   row: ProgressRow,
-): Promise<readonly Suspect[]> => {
-  const suspects: Suspect[] = []
-  const { progress } = runner
+): Promise<readonly WorkItem[]> => {
+  const { ports, consumer, progress } = runner
+  const suspects: WorkItem[] = []
   let afterPosition = row.watermark
   while (afterPosition < row.claimedTo) {
     const page = await ports.store.readLog({
       channel: consumer.on.channel,
       afterPosition,
-      limit: 256,
+      limit: READ_RECORDS,
       bytesMax: READ_BYTES_MAX,
     })
     for (const stored of page.records) {
-      if (stored.position > row.claimedTo) return suspects
+      if (stored.position > row.claimedTo) break
       const delivered = { ...stored, record: decodeRecord(stored.bytes, stored.position) }
-      const item = await takeSuspect(ports, consumer, progress, delivered)
-      if (item) suspects.push({ item })
+      const item = await takeSuspect(runner, delivered)
+      if (item) suspects.push(item)
     }
-    if (page.records.length === 0) break
-    afterPosition = page.records.at(-1)?.position ?? row.claimedTo
+    if (page.scannedTo <= afterPosition) break
+    afterPosition = page.scannedTo
   }
+  // Until they have run they stay claimed, whatever else is written meanwhile.
+  progress.claimFetched()
   return suspects
 }
 
 async function takeSuspect(
-  ports: ConsumerPorts,
-  consumer: Consumer,
-  progress: ConsumerRunner['progress'],
+  runner: ConsumerRunner,
   delivered: Delivered,
 ): Promise<WorkItem | undefined> {
+  const { progress, consumer } = runner
   const { position } = delivered
-  if (delivered.record.head.envelope.type !== consumer.on.name) {
+  if (!runner.isMine(delivered)) {
     progress.passed(position)
     return undefined
   }
@@ -64,56 +60,113 @@ async function takeSuspect(
     progress.fetchedFinished(position)
     return undefined
   }
-  progress.fetched(position, delivered.atMs)
-  const known = await ports.store.row('suspects', laneKey(consumer.name, positionText(position)))
+  progress.fetched(position, delivered.atMs, delivered.record.data.length)
+  return asSuspect(runner, itemOf(consumer, delivered, 'log'))
+}
+
+/** The item with the attempts that it has had alone. */
+async function asSuspect(runner: ConsumerRunner, item: WorkItem): Promise<WorkItem> {
+  const { ports, consumer } = runner
+  const known = await ports.store.row('suspects', suspectKey(consumer.name, item.position))
   const crashes = known?.attempts ?? 0
-  return itemOf(consumer, delivered, 'suspect', { attempts: crashes, crashes })
+  return { ...item, attempts: crashes, crashes, isSuspect: true }
 }
 
 /**
  * Runs suspects one at a time, with nothing else of this process running: if it dies again, this
  * message did it. The attempt is counted before it begins; innocent neighbours, which only ran
- * beside a poison, start with a clean count.
+ * beside a poison, keep a clean count.
  */
 export const runSuspects = async (
   runner: ConsumerRunner,
-  suspects: readonly Suspect[],
+  suspects: readonly WorkItem[],
 ): Promise<void> => {
   const { ports, consumer, lanes, held } = runner
-  for (const row of held.crashedHeads.splice(0)) {
+  const crashed = held.crashed.splice(0)
+  for (const row of crashed) {
     const lane = lanes.findOrCreate(row.key)
-    const crashed = { ...row, crashes: row.crashes + 1, attempts: row.attempts + 1 }
-    await runner.runHeadAlone(lane, crashed)
+    if (row.state === 'retry' || row.state === 'parked') await runHeadAlone(runner, lane, row)
+    else await runSuccessorsAlone(runner, lane, row)
   }
-  for (const { item } of suspects) {
+  for (const item of suspects) {
+    if (!runner.mayGoOn) return
     const lane = lanes.findOrCreate(item.lane)
-    if (lane.state !== 'open') {
-      held.storeSuccessor(lane, item)
-      continue
-    }
-    if (item.crashes >= CRASHES_MAX) {
-      await held.die(lane, item, crashFailure(item.crashes), item.attempts)
-      lanes.release(lane)
-      continue
-    }
-    const counted: SuspectRow = {
-      consumer: consumer.name,
-      position: item.position,
-      attempts: item.crashes + 1,
-    }
-    const key = laneKey(consumer.name, positionText(item.position))
-    await runner.commitStubbornly({ rows: [{ collection: 'suspects', key, row: counted }] })
-    await runner.runItem(lane, item)
-    held.settled(lane)
+    // Nothing of it is counted: it waits behind its lane, and nobody has run it alone.
+    if (lane.state === 'open') await runAlone(runner, lane, item)
+    else held.arrive(lane, item)
   }
+  if (suspects.length + crashed.length === 0) return
   ports.kernel.log.info(
-    { consumer: consumer.name, suspects: suspects.length },
+    { consumer: consumer.name, suspects: suspects.length, lanes: crashed.length },
     'recovered what was in flight',
   )
 }
 
-export const crashFailure = (crashes: number): ReturnType<typeof describeFailure> =>
-  describeFailure(
-    new JuncturaError('JUNCTURA_ATTEMPT_CRASHED', { details: { crashes } }),
-    (text) => text,
-  )
+/** The head of a held lane: its crash is counted in the lane row. */
+async function runHeadAlone(runner: ConsumerRunner, lane: Lane, row: LaneRow): Promise<void> {
+  const { consumer, ports, held } = runner
+  const item = await held.reader.head(row)
+  if (!item || !isIdle(lane) || lane.state !== 'held') {
+    await held.release(lane.key, [])
+    return
+  }
+  if (isWornOut(runner, item)) return bury(runner, lane, item)
+  const counted: LaneRow = {
+    ...row,
+    attempts: row.attempts + 1,
+    crashes: row.crashes + 1,
+    runningEpoch: ports.epoch,
+  }
+  const committed = await runner.commit({ rows: [laneWrite(consumer, lane.key, counted)] })
+  if (!committed) return
+  lane.row = counted
+  await alone(lane, () => runItem(runner, { lane, item }))
+  held.settled(lane)
+}
+
+/** The successors that a draining lane had handed out. */
+async function runSuccessorsAlone(runner: ConsumerRunner, lane: Lane, row: LaneRow): Promise<void> {
+  const { consumer, ports, held } = runner
+  const page = await ports.store.scan({
+    collection: 'successors',
+    index: 'byLane',
+    where: [laneKey(consumer.name, lane.key)],
+    to: row.position,
+    limit: LIMITS.pageRowsMax,
+  })
+  for (const successor of page) {
+    if (lane.state !== 'draining' || !runner.mayGoOn) return
+    const item = await held.reader.successor(successor.row)
+    if (!item) await held.expire(successor.row)
+    else await runAlone(runner, lane, await asSuspect(runner, item))
+  }
+}
+
+async function runAlone(runner: ConsumerRunner, lane: Lane, item: WorkItem): Promise<void> {
+  const { consumer, held } = runner
+  if (isWornOut(runner, item)) return bury(runner, lane, item)
+  const { position } = item
+  const row: SuspectRow = { consumer: consumer.name, position, attempts: item.crashes + 1 }
+  const key = suspectKey(consumer.name, position)
+  if (!(await runner.commit({ rows: [{ collection: 'suspects', key, row }] }))) return
+  await alone(lane, () => runItem(runner, { lane, item }))
+  held.settled(lane)
+}
+
+async function bury(runner: ConsumerRunner, lane: Lane, item: WorkItem): Promise<void> {
+  const { attempts, crashes } = item
+  const error = new JuncturaError('JUNCTURA_ATTEMPT_CRASHED', { details: { crashes } })
+  const failure = describeFailure(error, (text) => text)
+  await alone(lane, () => buryItem(runner, { lane, item, failure, attempts }))
+  runner.held.settled(lane)
+}
+
+async function alone(lane: Lane, work: () => Promise<void>): Promise<void> {
+  lane.running = true
+  await work()
+}
+
+/** It has crashed as often as any may, or its attempts are used up by crashes. */
+const isWornOut = ({ consumer }: ConsumerRunner, item: WorkItem): boolean =>
+  item.crashes >= LIMITS.crashesMax ||
+  (item.crashes > 0 && item.attempts >= (consumer.retry?.attempts ?? 1))

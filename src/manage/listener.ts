@@ -217,7 +217,7 @@ class HttpManagementListener implements ManagementListener {
     try {
       response.writeHead(answer.status, { ...answer.headers, connection: 'close' })
       for await (const chunk of stream) {
-        // While the reader's socket is full its events wait in the stream, which cuts it at a bound.
+        // While the socket is full the events wait in the stream, which cuts a reader at a bound.
         if (!response.write(chunk)) await drained(response)
         if (response.destroyed) return
       }

@@ -1,60 +1,16 @@
 import { describe, expect, it } from 'vitest'
+import {
+  type Ask,
+  askedApi,
+  bearer,
+  bodyOf,
+  json,
+  problemOf,
+  TOKEN,
+} from '../../test/pages/ask-api.fixture.ts'
 import { showIncident } from '../../test/pages/incident.fixture.ts'
-import { scriptedRuntime, type ScriptedRuntime } from '../../test/pages/scripted-runtime.fixture.ts'
 import { JuncturaError, LIMITS } from '../kernel/index.ts'
-import { createVirtualKernel } from '../testing/index.ts'
-import { createManagementApi, type ManagementApi, type ManageResponse } from './index.ts'
 import { ROUTES } from './routes.ts'
-
-const TOKEN = 'a-token-for-tests-0123456789'
-const bearer = { authorization: `Bearer ${TOKEN}` }
-const json = { 'content-type': 'application/json' }
-
-interface Ask {
-  readonly method?: string
-  readonly headers?: Readonly<Record<string, string>>
-  /** Sent instead of `headers`, with `host`. */
-  readonly rawHeaders?: readonly string[]
-  readonly body?: unknown
-}
-
-interface Setup {
-  readonly runtime: ScriptedRuntime
-  readonly api: ManagementApi
-  ask(target: string, ask?: Ask): Promise<ManageResponse>
-}
-
-function setup(token?: string): Setup {
-  const runtime = scriptedRuntime(createVirtualKernel())
-  const api = createManagementApi({ runtime, ...(token !== undefined && { token }) })
-  const ask = (target: string, { method, headers, rawHeaders, body }: Ask = {}) => {
-    const all = { host: '127.0.0.1:7071', ...headers }
-    const text = typeof body === 'string' ? body : JSON.stringify(body)
-    const bytes = body === undefined ? new Uint8Array() : Buffer.from(text)
-    return api.handle({
-      method: method ?? (body === undefined ? 'GET' : 'POST'),
-      target,
-      rawHeaders: rawHeaders ?? Object.entries(all).flat(),
-      remoteAddress: '127.0.0.1',
-      readBody: (bytesMax) =>
-        Promise.resolve(bytes.length > bytesMax ? { kind: 'too-large' } : { kind: 'bytes', bytes }),
-    })
-  }
-  return { runtime, api, ask }
-}
-
-const bodyOf = (answer: ManageResponse): Record<string, unknown> => {
-  const value: unknown = JSON.parse(typeof answer.body === 'string' ? answer.body : '')
-  expect(value).toBeTypeOf('object')
-  return { ...(value as object) }
-}
-
-const problemOf = (answer: ManageResponse): readonly unknown[] => {
-  expect(answer.headers['content-type']).toBe('application/problem+json')
-  const { status, code, parameter } = bodyOf(answer)
-  expect(status).toBe(answer.status)
-  return parameter === undefined ? [answer.status, code] : [answer.status, code, parameter]
-}
 
 const operation = (command: unknown, more: object = {}): Ask => ({
   headers: json,
@@ -63,7 +19,7 @@ const operation = (command: unknown, more: object = {}): Ask => ({
 
 describe('who may call', () => {
   it('refuses a host name that was bound to loopback from outside (DNS rebinding, F144)', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     for (const host of [
       'evil.example:7071',
       '127.0.0.1.evil.example',
@@ -83,7 +39,7 @@ describe('who may call', () => {
   })
 
   it('answers on every loopback name, with any port, as behind a forwarded one', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     for (const host of [
       'localhost:7071',
       '127.0.0.1:8000',
@@ -96,7 +52,7 @@ describe('who may call', () => {
   })
 
   it('refuses a page of another origin, reading or writing (F144)', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     const foreign = [
       { origin: 'https://evil.example' },
       { origin: 'null' },
@@ -115,7 +71,7 @@ describe('who may call', () => {
   })
 
   it('takes its own page, and a link that a person opens from elsewhere', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     const own = { origin: 'http://127.0.0.1:7071', 'sec-fetch-site': 'same-origin' }
     const link = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' }
     expect((await ask('/api/v1/overview', { headers: own })).status).toBe(200)
@@ -123,7 +79,7 @@ describe('who may call', () => {
   })
 
   it('refuses a form post, whose type a foreign page can send unasked (F144)', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     const { body } = operation({ kind: 'consumer.pause', name: 'finance' })
     for (const type of [
       'text/plain',
@@ -138,7 +94,7 @@ describe('who may call', () => {
   })
 
   it('asks for the token on everything but probes and page files', async () => {
-    const { ask } = setup(TOKEN)
+    const { ask } = askedApi(TOKEN)
     const wrong = [{}, { authorization: 'Bearer nope' }, { authorization: `Basic ${TOKEN}` }]
     for (const headers of wrong) {
       for (const { path } of ROUTES) {
@@ -152,25 +108,25 @@ describe('who may call', () => {
   })
 
   it('tells an unknown path from a known one only to who has the token', async () => {
-    const { ask } = setup(TOKEN)
+    const { ask } = askedApi(TOKEN)
     expect((await ask('/api/v1/nothing')).status).toBe(401)
     expect((await ask('/api/v1/nothing', { headers: bearer })).status).toBe(404)
   })
 
   it('lets any host name through once a token decides', async () => {
-    const { ask } = setup(TOKEN)
+    const { ask } = askedApi(TOKEN)
     const answer = await ask('/api/v1/overview', { headers: { ...bearer, host: 'ops.example' } })
     expect(answer.status).toBe(200)
   })
 
   it('refuses a token that is too short to be one, or cannot be sent', () => {
-    expect(() => setup('short')).toThrow(/5 bytes/)
-    expect(() => setup('with space inside')).toThrow(/cannot be used/)
-    expect(() => setup('x'.repeat(LIMITS.tokenCharsMax))).toThrow(/cannot be used/)
+    expect(() => askedApi('short')).toThrow(/5 bytes/)
+    expect(() => askedApi('with space inside')).toThrow(/cannot be used/)
+    expect(() => askedApi('x'.repeat(LIMITS.tokenCharsMax))).toThrow(/cannot be used/)
   })
 
   it('refuses a deciding header that came twice (F104)', async () => {
-    const { ask } = setup(TOKEN)
+    const { ask } = askedApi(TOKEN)
     const host = ['host', 'a']
     const twice = [...host, 'authorization', 'Bearer x', 'Authorization', `Bearer ${TOKEN}`]
     expect((await ask('/api/v1/overview', { rawHeaders: twice })).status).toBe(400)
@@ -178,7 +134,7 @@ describe('who may call', () => {
   })
 
   it('refuses too many headers and too long a target (F102)', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     const many = Array.from({ length: LIMITS.headersMax + 1 }, (_, index) => [`x-${index}`, '1'])
     expect((await ask('/healthz', { rawHeaders: many.flat() })).status).toBe(431)
     expect((await ask(`/healthz?${'a'.repeat(LIMITS.urlBytesMax)}`)).status).toBe(414)
@@ -187,7 +143,7 @@ describe('who may call', () => {
 
 describe('what is asked', () => {
   it('names an unknown parameter and what there is', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     const answer = await ask('/api/v1/messages?state=dead')
     expect(problemOf(answer)).toEqual([400, 'JUNCTURA_PARAMETER_INVALID', 'state'])
     expect(bodyOf(answer)['allowed']).toContain('status')
@@ -211,14 +167,14 @@ describe('what is asked', () => {
     ['/healthz?x=1', 'x'],
     ['/api/v1/stream?newest=10001', 'newest'],
   ])('answers 400 to %s and names %s (F104)', async (target, parameter) => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     const answer = await ask(target)
     expect(problemOf(answer)).toEqual([400, 'JUNCTURA_PARAMETER_INVALID', parameter])
     expect(runtime.asked).toEqual([])
   })
 
   it('hands on exactly what was asked', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     await ask('/api/v1/messages?key=A%2F17+b&status=dead&limit=20&after=40')
     await ask('/api/v1/dead-letters?consumer=finance&cause=a%0Ab&state=dropped')
     await ask('/api/v1/invalid?webhook=acme')
@@ -235,7 +191,7 @@ describe('what is asked', () => {
   })
 
   it('says how complete a search was', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     runtime.shows.complete = false
     const body = bodyOf(await ask('/api/v1/messages?key=A'))
     expect(body['searched']).toMatchObject({ complete: false, fromPosition: 1 })
@@ -243,7 +199,7 @@ describe('what is asked', () => {
   })
 
   it('compares paths byte for byte and knows what is not there (F102)', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     const paths = [
       '//api/v1/overview',
       '/api/v1/overview/',
@@ -267,7 +223,7 @@ describe('what is asked', () => {
   })
 
   it('answers another method with those that are allowed (F105)', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     const allow = async (method: string, target: string): Promise<readonly unknown[]> => {
       const answer = await ask(target, { method })
       return [answer.status, answer.headers['allow']]
@@ -283,7 +239,7 @@ describe('what is asked', () => {
   })
 
   it('takes `groups` for the groups and never for an id', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     showIncident(runtime)
     expect(bodyOf(await ask('/api/v1/dead-letters/groups'))['items']).toHaveLength(2)
     expect(bodyOf(await ask('/api/v1/invalid/groups'))['items']).toHaveLength(1)
@@ -292,7 +248,7 @@ describe('what is asked', () => {
 
 describe('what is answered', () => {
   it('gives each view with its schema version, and forbids caching and sniffing', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     showIncident(runtime)
     const id = runtime.shows.messages[0]?.id ?? ''
     for (const target of [
@@ -314,7 +270,7 @@ describe('what is answered', () => {
   })
 
   it('never shows the secret behind an alert route (F57)', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     showIncident(runtime)
     const answer = await ask('/api/v1/alerts')
     expect(bodyOf(answer)['items']).toHaveLength(2)
@@ -323,7 +279,7 @@ describe('what is answered', () => {
   })
 
   it('is alive and ready, or says why not', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     expect([(await ask('/healthz')).status, (await ask('/readyz')).status]).toEqual([200, 200])
     runtime.shows.alive = false
     runtime.shows.ready = { ready: false, reasons: ['the store is full'] }
@@ -333,14 +289,14 @@ describe('what is answered', () => {
   })
 
   it('keeps the reasons from probes without the token', async () => {
-    const { runtime, ask } = setup(TOKEN)
+    const { runtime, ask } = askedApi(TOKEN)
     runtime.shows.ready = { ready: false, reasons: ['the store is full'] }
     expect(bodyOf(await ask('/readyz'))).toEqual({ schemaVersion: 1, status: 'not-ready' })
     expect(bodyOf(await ask('/readyz', { headers: bearer }))['reasons']).toHaveLength(1)
   })
 
   it('gives the metrics as OpenMetrics', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     const answer = await ask('/metrics')
     expect(answer.headers['content-type']).toMatch(/^application\/openmetrics-text; version=1/)
     expect(answer.body).toContain('junctura_ingress_accepted_total{webhook="acme"} 7')
@@ -348,7 +304,7 @@ describe('what is answered', () => {
   })
 
   it('hides what failed inside, and tells a failing store as itself', async () => {
-    const { runtime, ask } = setup()
+    const { runtime, ask } = askedApi()
     runtime.shows.refuses = new TypeError('connect to postgres://user:secret@db failed')
     const internal = await ask('/api/v1/overview')
     expect(problemOf(internal)).toEqual([500, 'JUNCTURA_INTERNAL'])
@@ -362,7 +318,7 @@ describe('what is answered', () => {
 
 describe('the page files', () => {
   it('forbid inline script, foreign sources and frames (F144)', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     const answer = await ask('/')
     const policy = answer.headers['content-security-policy'] ?? ''
     expect(policy).toContain("default-src 'none'")
@@ -379,7 +335,7 @@ describe('the page files', () => {
   })
 
   it('are all there: every file that the page refers to', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     const read = async (path: string): Promise<string> => {
       const answer = await ask(path)
       expect([path, answer.status]).toEqual([path, 200])
@@ -397,7 +353,7 @@ describe('the page files', () => {
   })
 
   it('never make markup out of text', async () => {
-    const { ask } = setup()
+    const { ask } = askedApi()
     for (const file of ['elements', 'health', 'failures', 'messages', 'detail', 'live', 'page']) {
       const answer = await ask(`/page/${file}.js`)
       const text = Buffer.from(answer.body as Uint8Array).toString('utf8')
@@ -405,177 +361,5 @@ describe('the page files', () => {
         /innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function/,
       )
     }
-  })
-})
-
-describe('operations', () => {
-  it('run with who, why and where', async () => {
-    const { runtime, ask } = setup()
-    const command = { kind: 'dead-letter.retry', ids: ['dead_1', 'dead_2'] }
-    const more = { actor: 'cli:alice', operationId: 'op_7' }
-    const answer = await ask('/api/v1/operations', operation(command, more))
-    expect(bodyOf(answer)).toEqual({
-      schemaVersion: 1,
-      operationId: 'op_7',
-      state: 'done',
-      repeated: false,
-      result: { done: 1 },
-    })
-    expect(runtime.asked).toEqual([{ method: 'operate', with: command }])
-    expect(runtime.operators).toEqual([
-      { actor: 'cli:alice', origin: 'api 127.0.0.1', reason: 'a test', operationId: 'op_7' },
-    ])
-  })
-
-  it("are the token's where there is one; a name in the body stays a claim", async () => {
-    const { runtime, ask } = setup(TOKEN)
-    const pause = operation({ kind: 'consumer.pause', name: 'finance' }, { actor: 'root' })
-    await ask('/api/v1/operations', { ...pause, headers: { ...json, ...bearer } })
-    expect(runtime.operators).toEqual([
-      { actor: 'token', origin: 'api 127.0.0.1 as root', reason: 'a test' },
-    ])
-  })
-
-  it('are local by default', async () => {
-    const { runtime, ask } = setup()
-    await ask('/api/v1/operations', operation({ kind: 'alert.acknowledge', id: 'alert_1' }))
-    expect(runtime.operators[0]?.actor).toBe('local')
-  })
-
-  it.each([
-    ['no command', { reason: 'x' }, 'command'],
-    ['no reason', { command: { kind: 'consumer.pause', name: 'a' } }, 'reason'],
-    ['an empty reason', { command: {}, reason: '' }, 'reason'],
-    ['a long reason', { command: {}, reason: 'r'.repeat(501) }, 'reason'],
-    ['an unknown member', { command: {}, reason: 'x', force: true }, 'force'],
-    ['a command that is no object', { command: 'retry', reason: 'x' }, 'command'],
-    ['an unknown kind', { command: { kind: 'store.drop' }, reason: 'x' }, 'command.kind'],
-    ['a kind of the prototype', { command: { kind: 'toString' }, reason: 'x' }, 'command.kind'],
-    [
-      'a member too many',
-      { command: { kind: 'consumer.pause', name: 'a', all: 1 }, reason: 'x' },
-      'command.all',
-    ],
-    ['a missing member', { command: { kind: 'replay.run' }, reason: 'x' }, 'command.id'],
-    [
-      'a name that is no text',
-      { command: { kind: 'consumer.pause', name: ['a'] }, reason: 'x' },
-      'command.name',
-    ],
-    ['nothing selected', { command: { kind: 'dead-letter.drop' }, reason: 'x' }, 'command'],
-    [
-      'two selections',
-      { command: { kind: 'dead-letter.drop', ids: ['a'], cause: 'b' }, reason: 'x' },
-      'command',
-    ],
-    ['no ids', { command: { kind: 'dead-letter.drop', ids: [] }, reason: 'x' }, 'command.ids'],
-    [
-      'ids past the limit',
-      {
-        command: { kind: 'dead-letter.drop', ids: Array.from({ length: 1_001 }, () => 'a') },
-        reason: 'x',
-      },
-      'command.ids',
-    ],
-    [
-      'a rate of zero',
-      { command: { kind: 'replay.plan', filter: {}, ratePerSecond: 0 }, reason: 'x' },
-      'command.ratePerSecond',
-    ],
-    [
-      'an unknown filter',
-      { command: { kind: 'replay.plan', filter: { tenant: 'a' } }, reason: 'x' },
-      'command.filter.tenant',
-    ],
-    [
-      'a filter out of its choices',
-      { command: { kind: 'replay.plan', filter: { from: 'all' } }, reason: 'x' },
-      'command.filter.from',
-    ],
-    ['a list as body', [], 'body'],
-  ])('are refused with %s (F104)', async (_, body, parameter) => {
-    const { runtime, ask } = setup()
-    const answer = await ask('/api/v1/operations', { body, headers: json })
-    expect(problemOf(answer)).toEqual([400, 'JUNCTURA_PARAMETER_INVALID', parameter])
-    expect(runtime.asked).toEqual([])
-  })
-
-  it('take every command of the runtime', async () => {
-    const { runtime, ask } = setup()
-    const commands = [
-      { kind: 'dead-letter.retry', cause: 'c' },
-      { kind: 'dead-letter.drop', ids: ['dead_1'] },
-      { kind: 'replay.plan', filter: { from: 'messages', fromPosition: 1, toPosition: 9 } },
-      { kind: 'replay.run', id: 'replay_1', token: 't' },
-      { kind: 'replay.pause', id: 'replay_1' },
-      { kind: 'replay.resume', id: 'replay_1' },
-      { kind: 'replay.abort', id: 'replay_1' },
-      { kind: 'invalid.readmit', webhook: 'acme', planOnly: true, ratePerSecond: 5 },
-      { kind: 'invalid.drop', cause: 'c' },
-      { kind: 'alert.acknowledge', id: 'alert_1' },
-      { kind: 'consumer.pause', name: 'finance' },
-      { kind: 'consumer.resume', name: 'finance' },
-      { kind: 'consumer.retire', name: 'finance' },
-    ]
-    for (const command of commands) {
-      expect((await ask('/api/v1/operations', operation(command))).status).toBe(200)
-    }
-    expect(runtime.asked.map((one) => one.with)).toEqual(commands)
-  })
-
-  it('say why the runtime refuses, and what to do instead', async () => {
-    const { runtime, ask } = setup()
-    runtime.shows.refuses = new JuncturaError('JUNCTURA_OPERATION_REFUSED', {
-      details: { problem: 'replay r is done', fix: 'make a new plan' },
-    })
-    const answer = await ask('/api/v1/operations', operation({ kind: 'replay.run', id: 'r' }))
-    expect(problemOf(answer)).toEqual([409, 'JUNCTURA_OPERATION_REFUSED'])
-    expect(bodyOf(answer)['fix']).toBe('make a new plan')
-  })
-
-  it('refuse a body that is too large or no strict JSON', async () => {
-    const { ask } = setup()
-    const large = await ask('/api/v1/operations', {
-      body: 'x'.repeat(LIMITS.manageBodyBytesMax + 1),
-      headers: json,
-    })
-    expect(problemOf(large)).toEqual([413, 'JUNCTURA_BODY_TOO_LARGE'])
-    for (const body of ['{"reason":"a","reason":"b"}', '{', '{"__proto__":{}}', '\u{feff}{}']) {
-      const answer = await ask('/api/v1/operations', { body, headers: json })
-      expect(problemOf(answer)).toEqual([400, 'JUNCTURA_BODY_SYNTAX'])
-    }
-  })
-})
-
-describe('publishing', () => {
-  it('publishes data of a contract and gives the id once it is durable', async () => {
-    const { runtime, ask } = setup()
-    const body = { type: 'orders.placed', data: { orderId: 'A' }, version: 1 }
-    const answer = await ask('/api/v1/publish', { body, headers: json })
-    expect(bodyOf(answer)).toEqual({ schemaVersion: 1, id: `msg_${'0'.repeat(32)}` })
-    expect(runtime.asked).toEqual([{ method: 'publish', with: { orderId: 'A' } }])
-  })
-
-  it('refuses a contract or a version that is not there', async () => {
-    const { ask } = setup()
-    const publish = (body: object) => ask('/api/v1/publish', { body, headers: json })
-    const unknown = await publish({ type: 'orders.gone', data: {} })
-    expect(problemOf(unknown)).toEqual([400, 'JUNCTURA_PARAMETER_INVALID', 'type'])
-    expect(bodyOf(unknown)['allowed']).toEqual(['orders.placed'])
-    const version = await publish({ type: 'orders.placed', data: {}, version: 2 })
-    expect(problemOf(version)).toEqual([400, 'JUNCTURA_PARAMETER_INVALID', 'version'])
-    const missing = await publish({ type: 'orders.placed' })
-    expect(problemOf(missing)).toEqual([400, 'JUNCTURA_PARAMETER_INVALID', 'data'])
-  })
-
-  it('answers 422 to data that does not fit', async () => {
-    const { runtime, ask } = setup()
-    runtime.shows.refuses = new JuncturaError('JUNCTURA_EMIT_INVALID', {
-      details: { type: 'orders.placed', problem: '/orderId is missing' },
-    })
-    const body = { type: 'orders.placed', data: {} }
-    const answer = await ask('/api/v1/publish', { body, headers: json })
-    expect(problemOf(answer)).toEqual([422, 'JUNCTURA_EMIT_INVALID'])
-    expect(bodyOf(answer)['detail']).toContain('/orderId is missing')
   })
 })

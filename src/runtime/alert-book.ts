@@ -1,5 +1,5 @@
 import type { AlertRoute, Team } from '../contract/index.ts'
-import { type Kernel, LIMITS } from '../kernel/index.ts'
+import type { Kernel } from '../kernel/index.ts'
 import {
   acknowledgeAlert,
   type AlertNotificationKind,
@@ -9,6 +9,7 @@ import {
   resolveAlert,
 } from '../observe/index.ts'
 import type { AlertRow, RowWrite, Store } from '../store/index.ts'
+import { eachRow } from './paging.ts'
 
 /** Something that an owner must know, as the rooms raise it. */
 export interface RaisedAlert {
@@ -34,6 +35,8 @@ export interface AlertBook {
   delivered(id: string, kind: AlertNotificationKind): readonly RowWrite[]
   /** Alerts that owe a notification, oldest first. */
   owing(): readonly AlertRow[]
+  /** How often the open alert of a cause was raised; 0 when there is none. */
+  countOf(cause: string): number
   openCount(): number
   all(): Iterable<AlertRow>
 }
@@ -68,14 +71,8 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
   return {
     async load() {
       for (const state of ['open', 'acknowledged', 'resolved'] as const) {
-        const page = await store.scan({
-          collection: 'alerts',
-          index: 'byState',
-          where: [state],
-          reverse: true,
-          limit: LIMITS.pageRowsMax,
-        })
-        for (const { row } of page) {
+        const scan = { collection: 'alerts', index: 'byState', where: [state] } as const
+        for await (const { row } of eachRow(store, scan)) {
           if (row.state !== 'resolved') byCause.set(row.cause, row)
           else if (row.owed.length > 0) leaving.set(row.id, row)
         }
@@ -117,6 +114,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       [...byCause.values(), ...leaving.values()]
         .filter((row) => row.owed.length > 0)
         .sort((a, b) => a.lastAtMs - b.lastAtMs),
+    countOf: (cause) => byCause.get(cause)?.count ?? 0,
     openCount: () => byCause.size,
     all: () => byCause.values(),
   }

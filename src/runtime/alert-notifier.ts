@@ -41,8 +41,11 @@ export const createAlertNotifier = (options: AlertNotifierOptions): AlertNotifie
   let wake: { cancel(): void } | undefined
 
   const run = async (): Promise<void> => {
-    // Gives the commit that raised it the time to become durable, and a burst to become a count.
+    // Lets a burst become a count.
     await sleep(kernel.clock, 20, stop.signal)
+    if (stop.signal.aborted) return
+    // What was raised is durable before it is told: after a crash it has the same id.
+    await committer.submit({ isInternal: true })
     for (const alert of book.owing()) {
       const kind = alert.owed[0]
       if (stop.signal.aborted || !kind) return
@@ -50,7 +53,7 @@ export const createAlertNotifier = (options: AlertNotifierOptions): AlertNotifie
       if (rest && rest.untilMs > kernel.clock.monotonicMs()) continue
       try {
         await send(alert, alertNotification(alert, kind), stop.signal)
-        await committer.submit({ rows: book.delivered(alert.id, kind) })
+        await committer.submit({ rows: book.delivered(alert.id, kind), isInternal: true })
         resting.delete(alert.id)
         onSent(kind, 'sent')
       } catch (error) {
@@ -68,7 +71,7 @@ export const createAlertNotifier = (options: AlertNotifierOptions): AlertNotifie
 
   const again = (): void => {
     running = undefined
-    if (stop.signal.aborted) return
+    if (stop.signal.aborted || committer.mode !== 'open') return
     const owing = book.owing()
     if (owing.length === 0) return
     const nowMs = kernel.clock.monotonicMs()
@@ -77,10 +80,17 @@ export const createAlertNotifier = (options: AlertNotifierOptions): AlertNotifie
     wake = kernel.clock.setTimer(Math.max(10, Math.min(...waits)), poke)
   }
 
+  /** The store did not take what was to be told. */
+  const later = (): void => {
+    running = undefined
+    if (stop.signal.aborted || committer.mode !== 'open') return
+    wake = kernel.clock.setTimer(FIRST_RETRY_MS, poke)
+  }
+
   const poke = (): void => {
     if (running || stop.signal.aborted) return
     wake?.cancel()
-    running = run().then(again, again)
+    running = run().then(again, later)
   }
 
   return {

@@ -1,9 +1,15 @@
-import { type ConsumerRunner, itemOf, type ReplayMark } from '../consumer/index.ts'
+import {
+  type ConsumerRunner,
+  handOver,
+  type ReplayMark,
+  retryHead,
+  successorKey,
+} from '../consumer/index.ts'
 import { JuncturaError, type Kernel, LIMITS } from '../kernel/index.ts'
 import type { Committer, DeadLetterRow, RowWrite, Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import { refused } from './operations.ts'
-import { eachRow, pageOf } from './paging.ts'
+import { eachRow, newestDeathMs, openLetters, pageOf } from './paging.ts'
 import type { DeadLetterGroup, DeadLetterQuery, Page } from './views.ts'
 
 export interface DeadLettersOptions {
@@ -27,12 +33,17 @@ export interface DeadLetters {
   dropMany(which: Selection, actor: string): Promise<{ readonly dropped: number }>
   /** A dead letter was resolved: its alert is, when it was the last of its cause. */
   settled(cause: string): Promise<void>
+  /** Resolves what the last process had no time to resolve. */
+  settleAll(): Promise<void>
 }
 
 export interface Selection {
   readonly ids?: readonly string[]
   readonly cause?: string
 }
+
+const isRunning = (): JuncturaError =>
+  refused('it is being tried again', 'wait for its outcome')
 
 /** Dead letters read to build the groups; beyond it a group says that there are more. */
 const GROUPED_MAX = 20_000
@@ -48,8 +59,9 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       yield row
     }
     if (which.cause === undefined) return
-    const where = [which.cause, 'open']
-    yield* rowsOf(eachRow(store, { collection: 'deadLetters', index: 'byCause', where }))
+    const scan = { index: 'byCause', where: [which.cause, 'open'] }
+    // What dies again meanwhile is not selected twice.
+    yield* openLetters(store, scan, { to: await newestDeathMs(store, scan) })
   }
 
   const retry: DeadLetters['retry'] = async (letter, mark) => {
@@ -81,24 +93,13 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     letter: DeadLetterRow,
     mark: ReplayMark | undefined,
   ): Promise<'running'> => {
-    const lane = runner.lanes.find(letter.key)
-    const laneRow = await store.row('lanes', `${letter.consumer}\n${letter.key}`)
-    if (lane && laneRow?.state === 'parked' && laneRow.deadLetter === letter.id) {
-      if (lane.running || lane.queue.length > 0)
-        throw refused('it is running already', 'wait for its outcome')
-      const fresh = { ...laneRow, attempts: 0, crashes: 0 }
-      await runner.held.runHead(lane, fresh, mark ? { replay: mark } : {})
-      return 'running'
-    }
-    const delivered = await runner.held.read(letter.position)
+    const result = await retryHead(runner, letter, mark)
+    if (result === 'busy') throw isRunning()
+    if (result === 'running') return 'running'
+    const delivered = await runner.held.reader.record(letter.position)
     if (!delivered) throw refused('its message has expired', 'drop the dead letter')
-    const item = itemOf(runner.consumer, delivered, 'replay', {
-      deadLetter: letter.id,
-      letterRow: letter,
-      ...(mark && { replay: mark }),
-    })
-    runner.arrive(item)
-    runner.dispatch()
+    const isNew = await handOver(runner, { delivered, letter, ...(mark && { replay: mark }) })
+    if (!isNew) throw isRunning()
     return 'running'
   }
 
@@ -109,30 +110,50 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       resolvedAtMs: kernel.clock.now(),
       resolvedBy: actor,
     }
-    const dropped: RowWrite = { collection: 'deadLetters', key: letter.id, row }
-    const runner = runners.get(letter.consumer)
-    const lane = runner?.lanes.find(letter.key)
+    const rows: RowWrite[] = [
+      { collection: 'deadLetters', key: letter.id, row },
+      ...(await onceRows(store, letter)),
+    ]
     const laneRow = await store.row('lanes', `${letter.consumer}\n${letter.key}`)
-    if (runner && lane && laneRow?.deadLetter === letter.id)
-      await runner.held.release(lane, [dropped])
-    else await committer.submit({ rows: [dropped] })
+    const runner = runners.get(letter.consumer)
+    if (runner && laneRow?.deadLetter === letter.id) {
+      if (!(await runner.held.release(letter.key, rows))) throw isRunning()
+      return
+    }
+    // It may wait to be tried again.
+    const waiting = successorKey(letter.consumer, letter.key, letter.position)
+    rows.push({ collection: 'successors', key: waiting, row: undefined })
+    const outcome = await committer.submit({ rows })
+    if (outcome.status === 'failed') throw outcome.error
   }
 
   const settled = async (cause: string): Promise<void> => {
+    const before = alerts.countOf(cause)
+    // What was raised and is not durable yet is waited for: its dead letter must be seen.
+    await committer.submit({ isInternal: true })
     const open = await store.scan({
       collection: 'deadLetters',
       index: 'byCause',
       where: [cause, 'open'],
       limit: 1,
     })
-    if (open.length > 0) return
+    if (open.length > 0 || alerts.countOf(cause) !== before) return
     const rows = alerts.resolve(cause)
-    if (rows.length > 0) await committer.submit({ rows })
+    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
   }
 
   return {
     retry,
     settled,
+    async settleAll() {
+      for (const alert of [...alerts.all()]) {
+        if (alert.kind === 'dead-letter') await settled(alert.cause)
+        // It has been started anew; if it stops again, a new alert says so.
+        if (alert.kind === 'consumer-stopped') {
+          await committer.submit({ rows: alerts.resolve(alert.cause), isInternal: true })
+        }
+      }
+    },
     list: (query) => {
       const state = query.state ?? 'open'
       const scan =
@@ -171,6 +192,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       let dropped = 0
       const causes = new Set<string>()
       for await (const letter of selected(which)) {
+        if (letter.state === 'dropped') continue
         if (letter.state !== 'open')
           throw refused(`dead letter ${letter.id} is ${letter.state}`, 'list the open ones')
         await drop(letter, actor)
@@ -184,8 +206,15 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
   }
 }
 
-async function* rowsOf<R>(rows: AsyncIterable<{ readonly row: R }>): AsyncGenerator<R> {
-  for await (const { row } of rows) yield row
+/** What `ctx.once` kept for attempts that will not come. */
+async function onceRows(store: Store, letter: DeadLetterRow): Promise<readonly RowWrite[]> {
+  const kept = await store.scan({
+    collection: 'onceResults',
+    index: 'byMessage',
+    where: [letter.consumer, letter.position],
+    limit: LIMITS.pageRowsMax,
+  })
+  return kept.map(({ key }) => ({ collection: 'onceResults', key, row: undefined }))
 }
 
 interface GroupCount {

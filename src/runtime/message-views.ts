@@ -1,4 +1,4 @@
-import type { ConsumerRunner } from '../consumer/index.ts'
+import { type ConsumerRunner, laneKey, laneOf, positionText, successorKey } from '../consumer/index.ts'
 import {
   type AnyContract,
   decodeRecord,
@@ -8,6 +8,7 @@ import {
 import { type Kernel, LIMITS } from '../kernel/index.ts'
 import { createMasker, type Masker } from '../security/index.ts'
 import type { DeadLetterRow, Store, StoredRecord } from '../store/index.ts'
+import type { Delivered } from '../transport/index.ts'
 import type { AttemptHistory } from './attempt-history.ts'
 import type {
   MessageConsumerView,
@@ -35,9 +36,18 @@ export interface MessageViews {
   outcomeOf(position: number): Promise<MessageStatus>
 }
 
+/** A record looked for by its id, and how much was read to find it or not. */
+interface Located {
+  readonly stored: StoredRecord | undefined
+  readonly records: number
+  readonly fromPosition: number
+  readonly isComplete: boolean
+}
+
 /** Records that one search reads, newest first; the answer says how far it came. */
 const SEARCH_RECORDS_MAX = 20_000
 const SEARCH_PAGE = 250
+const LOCATE_RECORDS_MAX = 100_000
 /** Ids carry their time to the millisecond; commits may be a little later. */
 const COMMIT_DELAY_MS = 60_000
 
@@ -54,38 +64,35 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     return masker
   }
 
-  const consumersOf = (record: LogRecord, channel: string): readonly ConsumerRunner[] =>
+  const consumersOf = (delivered: Delivered, channel: string): readonly ConsumerRunner[] =>
     [...runners.values()].filter(
-      ({ consumer }) =>
-        consumer.on.name === record.head.envelope.type && consumer.on.channel === channel,
+      (runner) => runner.isMine(delivered) && runner.consumer.on.channel === channel,
     )
 
   const consumerView = async (
     runner: ConsumerRunner,
-    at: { readonly id: string; readonly position: number; readonly key: string },
+    delivered: Delivered,
     letters: readonly DeadLetterRow[],
   ): Promise<MessageConsumerView> => {
     const consumer = runner.consumer.name
-    const attempts = history.of(consumer, at.id)
-    const letter = letters.find((row) => row.consumer === consumer)
+    const { position } = delivered
+    const attempts = history.of(consumer, delivered.record.head.envelope.id)
+    const own = letters.filter((row) => row.consumer === consumer)
+    const letter = own.find((row) => row.state === 'open') ?? own.at(-1)
+    const base = { consumer, attempts, ...(letter && { deadLetter: letter.id }) }
+    const lane = laneOf(runner.consumer, delivered)
+    const held = await store.row('lanes', laneKey(consumer, lane))
+    if (held?.state === 'retry' && held.position === position) {
+      const { lastError, dueAtMs: nextAttemptAtMs } = held
+      return { ...base, status: 'retrying', nextAttemptAtMs, lastError }
+    }
     if (letter && letter.state !== 'resolved') {
       const status = letter.state === 'dropped' ? 'dropped' : 'dead'
-      const lastError = `${letter.errorName}: ${letter.errorMessage}`
-      return { consumer, status, attempts, deadLetter: letter.id, lastError }
+      return { ...base, status, lastError: `${letter.errorName}: ${letter.errorMessage}` }
     }
-    const base = { consumer, attempts, ...(letter && { deadLetter: letter.id }) }
-    const lane = await store.row('lanes', `${consumer}\n${at.key}`)
-    if (lane?.state === 'retry' && lane.position === at.position) {
-      return {
-        ...base,
-        status: 'retrying',
-        nextAttemptAtMs: lane.dueAtMs,
-        lastError: lane.lastError,
-      }
-    }
-    const successor = `${consumer}\n${at.key}\n${String(at.position).padStart(16, '0')}`
-    if (lane && (await store.row('successors', successor))) return { ...base, status: 'parked' }
-    return { ...base, status: runner.progress.isFinished(at.position) ? 'done' : 'pending' }
+    if (held && (await store.row('successors', successorKey(consumer, lane, position))))
+      return { ...base, status: 'parked' }
+    return { ...base, status: runner.progress.isFinished(position) ? 'done' : 'pending' }
   }
 
   const statusOf = async (
@@ -108,10 +115,10 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
       return { status: transform.state === 'dropped' ? 'dropped' : 'dead', consumers: [] }
     }
     if (receipt?.duplicateOf !== undefined) return { status: 'duplicate', consumers: [] }
-    const at = { id: envelope.id, position: stored.position, key: envelope.partitionkey }
+    const delivered = { ...stored, record }
     const consumers: MessageConsumerView[] = []
-    for (const runner of consumersOf(record, stored.channel)) {
-      consumers.push(await consumerView(runner, at, letters))
+    for (const runner of consumersOf(delivered, stored.channel)) {
+      consumers.push(await consumerView(runner, delivered, letters))
     }
     return { status: worstOf(consumers.map((one) => one.status)), consumers }
   }
@@ -151,41 +158,50 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
   }
 
   const searchById = async (id: string): Promise<MessagePage> => {
-    const stored = await locate(id)
-    const head = await store.headPosition()
+    const { stored, records, fromPosition, isComplete } = await locate(id)
     const items = stored ? [await summarise(stored)] : []
-    return {
-      items,
-      searched: { records: items.length, fromPosition: 1, toPosition: head, complete: true },
-    }
+    const toPosition = await store.headPosition()
+    return { items, searched: { records, fromPosition, toPosition, complete: isComplete } }
   }
 
   /** Finds a message by the time in its id: positions grow with time, so a few reads suffice. */
-  const locate = async (id: string): Promise<StoredRecord | undefined> => {
+  const locate = async (id: string): Promise<Located> => {
     const known = history.positionOf(id)
     if (known !== undefined) {
       const stored = await store.recordAt(known)
-      if (stored && idAt(stored) === id) return stored
+      if (stored && idAt(stored) === id) {
+        return { stored, records: 1, fromPosition: known, isComplete: true }
+      }
     }
+    const head = await store.headPosition()
     const createdMs = timeOfId(id)
+    // What a handler emitted has the id, and so the time, of the message that it handled.
+    const isEmitted = id.includes('.')
     let before =
-      (await positionAfter(store, (createdMs ?? Number.MAX_SAFE_INTEGER) + COMMIT_DELAY_MS)) + 1
-    for (let records = 0; records < SEARCH_RECORDS_MAX * 5;) {
+      createdMs === undefined || isEmitted
+        ? head + 1
+        : (await positionAfter(store, createdMs + COMMIT_DELAY_MS)) + 1
+    let records = 0
+    while (records < LOCATE_RECORDS_MAX) {
       const page = await store.readLogBackwards({ beforePosition: before, limit: SEARCH_PAGE })
       for (const stored of page) {
-        if (idAt(stored) === id) return stored
-        if (createdMs !== undefined && stored.atMs < createdMs - COMMIT_DELAY_MS) return undefined
+        records += 1
         before = stored.position
+        const place = { records, fromPosition: before, isComplete: true }
+        if (idAt(stored) === id) return { stored, ...place }
+        if (createdMs !== undefined && stored.atMs < createdMs - COMMIT_DELAY_MS)
+          return { stored: undefined, ...place }
       }
-      if (page.length < SEARCH_PAGE) return undefined
-      records += page.length
+      if (page.length < SEARCH_PAGE) {
+        return { stored: undefined, records, fromPosition: 1, isComplete: true }
+      }
       await options.kernel.clock.yield()
     }
-    return undefined
+    return { stored: undefined, records, fromPosition: before, isComplete: false }
   }
 
   const find = async (id: string): Promise<MessageView | undefined> => {
-    const stored = await locate(id)
+    const { stored } = await locate(id)
     if (!stored) return undefined
     const record = decodeRecord(stored.bytes, stored.position)
     const { status, consumers } = await statusOf(stored, record)
@@ -227,8 +243,9 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     find,
     async payloadAt(position) {
       const stored = await store.recordAt(position)
-      if (!stored) return null
-      return maskedPayload(decodeRecord(stored.bytes, position), maskerOf, integration)
+      const held = stored ? undefined : await store.row('held', positionText(position))
+      const bytes = stored?.bytes ?? (held && Buffer.from(held.record, 'base64'))
+      return bytes ? maskedPayload(decodeRecord(bytes, position), maskerOf, integration) : null
     },
     async outcomeOf(position) {
       const stored = await store.recordAt(position)

@@ -1,4 +1,4 @@
-import type { ConsumerObserver } from '../consumer/index.ts'
+import type { ConsumerObserver, ReplayedEvent } from '../consumer/index.ts'
 import type { Integration } from '../contract/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import { METRICS, type Metrics, parseTraceparent, type Tracer } from '../observe/index.ts'
@@ -13,7 +13,9 @@ export interface ObserverOptions {
   readonly tracer: Tracer
   readonly integration: Integration
   readonly history: AttemptHistory
-  readonly onDeadLetter: (consumer: string) => void
+  /** `previousCause` is set when it was a dead letter before. */
+  readonly onDeadLetter: (consumer: string, previousCause: string | undefined) => void
+  readonly onReplayed: (event: ReplayedEvent) => void
   readonly onLetterResolved: (letter: DeadLetterRow) => void
 }
 
@@ -52,11 +54,12 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
     },
     deadLettered(event) {
       series.get(event.consumer)?.dead.add()
-      options.onDeadLetter(event.consumer)
+      options.onDeadLetter(event.consumer, event.previousCause)
       const { consumer, id, messageId, key, cause } = event
       events.publish({ kind: 'dead-letter', consumer, deadLetterId: id, messageId, key, cause })
     },
     letterResolved: options.onLetterResolved,
+    replayed: options.onReplayed,
     dropped(event) {
       series.get(event.consumer)?.dropped.add()
     },
@@ -79,10 +82,7 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
         },
       })
       try {
-        return await span.run(run)
-      } catch (error) {
-        span.recordError(error)
-        throw error
+        return await span.run(() => run((error) => span.recordError(error)))
       } finally {
         span.end()
       }

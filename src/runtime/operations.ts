@@ -27,6 +27,7 @@ export const createOperations = (
   const write = async (row: OperationRow): Promise<void> => {
     const outcome = await committer.submit({
       rows: [{ collection: 'operations', key: row.id, row }],
+      isInternal: true,
     })
     if (outcome.status === 'failed') throw outcome.error
     events.publish({
@@ -38,10 +39,14 @@ export const createOperations = (
     })
   }
 
-  const operate = async (command: OperationCommand, by: Operator): Promise<OperationResult> => {
-    requireText(by.actor, 'actor')
-    requireText(by.reason, 'reason')
-    const id = by.operationId ?? kernel.ids.next('op')
+  /** Asked for and not finished: whoever repeats one waits for it. */
+  const underWay = new Map<string, Promise<OperationResult>>()
+
+  const perform = async (
+    id: string,
+    command: OperationCommand,
+    by: Operator,
+  ): Promise<OperationResult> => {
     const known = await store.row('operations', id)
     if (known && known.state !== 'started') {
       const state = known.state
@@ -59,19 +64,35 @@ export const createOperations = (
       result: null,
     }
     await write(started)
+    let result: unknown
     try {
-      const result = (await options.handle(command, by)) ?? null
-      await write({ ...started, state: 'done', result, finishedAtMs: kernel.clock.now() })
-      return { operationId: id, state: 'done', repeated: false, result }
+      result = (await options.handle(command, by)) ?? null
     } catch (error) {
-      const refused = isJuncturaError(error, 'JUNCTURA_OPERATION_REFUSED')
-      const state = refused ? 'refused' : 'failed'
-      const result = {
+      const isRefused = isJuncturaError(error, 'JUNCTURA_OPERATION_REFUSED')
+      const problem = {
         code: isJuncturaError(error) ? error.code : 'error',
         message: messageOf(error),
       }
-      await write({ ...started, state, result, finishedAtMs: kernel.clock.now() })
+      const state = isRefused ? 'refused' : 'failed'
+      await write({ ...started, state, result: problem, finishedAtMs: kernel.clock.now() })
       throw error
+    }
+    await write({ ...started, state: 'done', result, finishedAtMs: kernel.clock.now() })
+    return { operationId: id, state: 'done', repeated: false, result }
+  }
+
+  const operate = async (command: OperationCommand, by: Operator): Promise<OperationResult> => {
+    requireText(by.actor, 'actor')
+    requireText(by.reason, 'reason')
+    const id = by.operationId ?? kernel.ids.next('op')
+    const earlier = underWay.get(id)
+    if (earlier) return { ...(await earlier), repeated: true }
+    const running = perform(id, command, by)
+    underWay.set(id, running)
+    try {
+      return await running
+    } finally {
+      underWay.delete(id)
     }
   }
   return { operate }

@@ -1,5 +1,5 @@
 import { LIMITS } from '../kernel/index.ts'
-import type { CollectionName, KeyedRow, ScanQuery, Store } from '../store/index.ts'
+import type { CollectionName, DeadLetterRow, KeyedRow, ScanQuery, Store } from '../store/index.ts'
 import type { Page, PageQuery } from './views.ts'
 
 /** One page of rows for a person, with the key of the next. */
@@ -41,5 +41,40 @@ export async function* eachRow<C extends CollectionName>(
       yield keyed
     }
     if (page.length < LIMITS.pageRowsMax) return
+  }
+}
+
+/** When the newest open dead letter died, which a wall clock set back leaves in the future. */
+export const newestDeathMs = async (
+  store: Store,
+  scan: Pick<ScanQuery<'deadLetters'>, 'index' | 'where'>,
+): Promise<number> => {
+  const page = await store.scan({ collection: 'deadLetters', ...scan, reverse: true, limit: 1 })
+  return page[0]?.row.diedAtMs ?? 0
+}
+
+/**
+ * Open dead letters of an index that ends in `diedAtMs`, oldest first, each once, though they leave
+ * the index, or come back later in it, while it is read. Those that died after `to` are not given.
+ */
+export async function* openLetters(
+  store: Store,
+  scan: Pick<ScanQuery<'deadLetters'>, 'index' | 'where'>,
+  { from = 0, to }: { readonly from?: number; readonly to: number },
+): AsyncGenerator<DeadLetterRow> {
+  let fromMs = from
+  /** Given already, of the moment that the next page begins with. */
+  let seen = new Set<string>()
+  for (;;) {
+    const limit = LIMITS.pageRowsMax + seen.size
+    const page = await store.scan({ collection: 'deadLetters', ...scan, from: fromMs, to, limit })
+    const fresh = page.filter(({ key }) => !seen.has(key))
+    for (const { row } of fresh) {
+      if (row.diedAtMs > fromMs) seen = new Set()
+      fromMs = row.diedAtMs
+      seen.add(row.id)
+      yield row
+    }
+    if (page.length < limit || fresh.length === 0) return
   }
 }

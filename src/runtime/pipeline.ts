@@ -3,6 +3,7 @@ import {
   type ConsumerProgressBook,
   type ConsumerRunner,
   createProgressBook,
+  type ReplayedEvent,
 } from '../consumer/index.ts'
 import type { AlertRoute, Integration } from '../contract/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
@@ -53,6 +54,7 @@ import { loadConsumers } from './start-consumers.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
 import type { MessageStatus } from './views.ts'
+import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
 /**
  * The path of a message, in order:
@@ -96,11 +98,12 @@ export const buildPipeline = async (
     onEvent: tellBorderEvent(base.events),
   })
   const letters = new OpenLetters()
-  const people: { deadLetters?: DeadLetters } = {}
+  const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
     letters,
     onResolved: (cause) => people.deadLetters?.settled(cause),
+    onReplayed: (event) => people.replays?.settled(event),
   })
   const { book } = base
   const runners = await loadConsumers({
@@ -115,6 +118,7 @@ export const buildPipeline = async (
       void base.committer.submit({ rows }).catch(() => undefined)
     },
   })
+  base.volatile.connect(runners)
   await letters.load(base.store, runners)
   const deadLetters = createDeadLetters({
     ...base,
@@ -128,6 +132,7 @@ export const buildPipeline = async (
   })
   people.deadLetters = deadLetters
   const replays = createReplays({ ...base, runners, deadLetters })
+  people.replays = replays
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
   const retention = openRetention(base, alerting, { runners, options })
@@ -161,6 +166,7 @@ interface Foundations {
   readonly transport: EmbeddedTransport
   readonly book: ConsumerProgressBook
   readonly committer: Committer
+  readonly volatile: VolatileBus
   readonly timers: Timers
   readonly epoch: number
   readonly startedAtMs: number
@@ -176,6 +182,7 @@ async function layFoundations(integration: Integration, options: Opened): Promis
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
   const countAppended = createAppendCounter(metrics)
+  const volatile = createVolatileBus()
   const committer = createCommitter({
     store,
     clock: kernel.clock,
@@ -206,6 +213,7 @@ async function layFoundations(integration: Integration, options: Opened): Promis
     transport,
     book,
     committer,
+    volatile,
     timers: createTimers({ store, clock: kernel.clock, steady, log: kernel.log }),
     epoch,
     startedAtMs: kernel.clock.now(),
@@ -270,10 +278,16 @@ function consumerPorts(
     readonly inbox: Inbox
     readonly letters: OpenLetters
     readonly onResolved: (cause: string) => Promise<void> | undefined
+    readonly onReplayed: (event: ReplayedEvent) => void
   },
 ): ConsumerPorts {
   const { kernel, metrics, events, tracer, integration, history } = base
   const { inbox, letters } = parts
+  const settle = (cause: string): void => {
+    parts.onResolved(cause)?.catch((error: unknown) => {
+      kernel.log.warn({ problem: messageOf(error) }, 'an alert could not be resolved yet')
+    })
+  }
   return {
     ...base,
     readData: createReadData(integration),
@@ -296,12 +310,14 @@ function consumerPorts(
       tracer,
       integration,
       history,
-      onDeadLetter: (consumer) => letters.add(consumer, 1),
+      onDeadLetter: (consumer, previousCause) => {
+        if (previousCause === undefined) letters.add(consumer, 1)
+        else settle(previousCause)
+      },
+      onReplayed: parts.onReplayed,
       onLetterResolved: ({ consumer, cause }) => {
         letters.add(consumer, -1)
-        parts.onResolved(cause)?.catch((error: unknown) => {
-          kernel.log.warn({ problem: messageOf(error) }, 'an alert could not be resolved yet')
-        })
+        settle(cause)
       },
     }),
     modelHash: integration.model.hash,

@@ -8,17 +8,19 @@ import {
   matchesLetter,
   matchesMessage,
   openLetterOf,
-  type ReplaysOptions,
-} from './replays.ts'
+} from './replay-filter.ts'
+import type { ReplaysOptions } from './replays.ts'
 
 /** Rows and records that a plan reads; beyond it the plan says that it is not complete. */
 const PLAN_READ_MAX = 1_000_000
 
 const AGES_MS: readonly number[] = [0, 3_600_000, 86_400_000, 7 * 86_400_000, 30 * 86_400_000]
 
+export type PlanOptions = Pick<ReplaysOptions, 'store' | 'kernel' | 'integration' | 'runners'>
+
 /** Counts what a replay would touch, without touching it. */
 export const planReplay = async (
-  options: ReplaysOptions,
+  options: PlanOptions,
   filter: FrozenFilter,
 ): Promise<ReplayPlan> => {
   const tally = new Tally(options)
@@ -28,19 +30,20 @@ export const planReplay = async (
 }
 
 async function countLetters(
-  options: ReplaysOptions,
+  options: PlanOptions,
   filter: FrozenFilter,
   tally: Tally,
 ): Promise<void> {
   const scan = { collection: 'deadLetters', index: 'byState', where: ['open'] } as const
   for await (const { row } of eachRow(options.store, scan, PLAN_READ_MAX)) {
+    tally.read += 1
     if (!matchesLetter(filter, row)) continue
     tally.count(row.receivedAtMs, row.key, { cause: row.cause, title: row.causeTitle })
   }
 }
 
 async function countMessages(
-  options: ReplaysOptions,
+  options: PlanOptions,
   filter: FrozenFilter,
   tally: Tally,
 ): Promise<void> {
@@ -54,9 +57,9 @@ async function countMessages(
         bytesMax: 8_388_608,
       })
       for (const stored of page.records) {
+        if (stored.position > filter.toPosition) break
         tally.read += 1
         const delivered = { ...stored, record: decodeRecord(stored.bytes, stored.position) }
-        if (stored.position > filter.toPosition) return
         if (!matchesMessage(filter, runner, delivered)) continue
         const letter = await openLetterOf(options.store, runner.consumer.name, delivered)
         const key = delivered.record.head.envelope.partitionkey
@@ -69,7 +72,7 @@ async function countMessages(
         )
         if (!letter) tally.alreadyDone += 1
       }
-      if (page.records.length === 0) break
+      if (page.scannedTo <= afterPosition) break
       afterPosition = page.scannedTo
       await options.kernel.clock.yield()
     }
@@ -87,7 +90,7 @@ class Tally {
   readonly #nowMs: number
   readonly #retentionMs: number
 
-  constructor(options: ReplaysOptions) {
+  constructor(options: PlanOptions) {
     this.#nowMs = options.kernel.clock.now()
     const retentions = options.integration.webhooks.map((hook) => hook.idempotency.retentionMs)
     this.#retentionMs = retentions.length > 0 ? Math.min(...retentions) : Number.POSITIVE_INFINITY

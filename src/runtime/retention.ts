@@ -40,8 +40,9 @@ export interface Retention {
 }
 
 const ROUND_MS = 60_000
-/** Records copied aside for exceptions from one partition; beyond it they expire, counted. */
+/** Records copied aside for exceptions; beyond it they expire, counted. */
 const HELD_MAX = 100_000
+const HELD_PER_COMMIT = 200
 /** What people are done with is shown this long. */
 const FINISHED_ROWS_MS = 30 * 86_400_000
 const FINISHED_ROWS_PER_ROUND = 2_000
@@ -56,29 +57,60 @@ export const createRetention = (options: RetentionOptions): Retention => {
     ...integration.webhooks.map((hook) => hook.idempotency.retentionMs),
   )
 
+  /** A consumer at the end of its channel has passed whatever other channels hold. */
+  const hasPassed = ({ progress, atHead }: ConsumerRunner, position: number): boolean =>
+    progress.watermark >= position || (atHead && progress.span === 0)
+
   const mayDrop = (partition: LogPartition): boolean => {
     if (partition.open || partition.lastAtMs + retentionMs >= kernel.clock.now()) return false
-    return [...runners.values()].every((one) => one.progress.watermark >= partition.lastPosition)
+    return [...runners.values()].every((one) => hasPassed(one, partition.lastPosition))
   }
 
   /** Copies what an exception still needs, so that dropping the partition loses nothing. */
   const holdNeeded = async (partition: LogPartition): Promise<void> => {
-    let held = 0
+    const { firstPosition, lastPosition } = partition
+    let room = HELD_MAX - (await store.count({ collection: 'held' }))
     let expired = 0
-    for await (const position of neededPositions(store, partition)) {
+    let rows: RowWrite[] = []
+    const write = async (): Promise<void> => {
+      if (rows.length > 0) await submit(rows)
+      rows = []
+    }
+    for await (const position of neededPositions(store)) {
+      if (position < firstPosition || position > lastPosition) continue
+      const key = positionText(position)
       const stored = await store.recordAt(position)
-      if (!stored || (await store.row('held', positionText(position)))) continue
-      if (held >= HELD_MAX) {
+      if (!stored || (await store.row('held', key))) continue
+      if (room <= 0) {
         expired += 1
         continue
       }
+      room -= 1
       const { channel, slot, atMs } = stored
       const record = Buffer.from(stored.bytes).toString('base64')
-      const row = { record, channel, slot, atMs }
-      await committer.submit({ rows: [{ collection: 'held', key: positionText(position), row }] })
-      held += 1
+      rows.push({ collection: 'held', key, row: { record, channel, slot, atMs } })
+      if (rows.length >= HELD_PER_COMMIT) await write()
     }
+    await write()
     if (expired > 0) options.onExpired(expired)
+  }
+
+  /** Lets go of copies that no exception needs any more. */
+  const forgetHeld = async (): Promise<void> => {
+    if ((await store.count({ collection: 'held' })) === 0) return
+    const needed = new Set<string>()
+    for await (const position of neededPositions(store)) needed.add(positionText(position))
+    const rows: RowWrite[] = []
+    for await (const { key } of eachRow(store, { collection: 'held' })) {
+      if (!needed.has(key)) rows.push({ collection: 'held', key, row: undefined })
+      if (rows.length >= FINISHED_ROWS_PER_ROUND) break
+    }
+    if (rows.length > 0) await submit(rows)
+  }
+
+  const submit = async (rows: readonly RowWrite[]): Promise<void> => {
+    const outcome = await committer.submit({ rows, isInternal: true })
+    if (outcome.status === 'failed') throw outcome.error
   }
 
   const round = async (): Promise<number> => {
@@ -91,13 +123,13 @@ export const createRetention = (options: RetentionOptions): Retention => {
       dropped += 1
     }
     await store.expireClaims(kernel.clock.now())
+    await forgetHeld()
     await forgetFinished()
     return dropped
   }
 
   const forgetFinished = async (): Promise<void> => {
     const before = kernel.clock.now() - FINISHED_ROWS_MS
-    const rows: RowWrite[] = []
     for (const [collection, state] of FINISHED) {
       const page = await store.scan({
         collection,
@@ -106,9 +138,17 @@ export const createRetention = (options: RetentionOptions): Retention => {
         to: before,
         limit: FINISHED_ROWS_PER_ROUND,
       })
-      for (const { key } of page) rows.push({ collection, key, row: undefined })
+      const rows = page.map(({ key }): RowWrite => ({ collection, key, row: undefined }))
+      for (const { key } of collection === 'replays' ? page : []) {
+        const from = `${key}\n`
+        const range = { from, to: `${from}\u{10ffff}`, limit: FINISHED_ROWS_PER_ROUND }
+        const done = await store.scan({ collection: 'replayed', ...range })
+        for (const one of done) rows.push({ collection: 'replayed', key: one.key, row: undefined })
+        // The run itself goes when nothing of it is left.
+        if (done.length === FINISHED_ROWS_PER_ROUND) rows.splice(0, page.length)
+      }
+      if (rows.length > 0) await submit(rows)
     }
-    if (rows.length > 0) await committer.submit({ rows })
   }
 
   const run = async (): Promise<void> => {
@@ -143,20 +183,12 @@ const FINISHED = [
   ['replays', 'aborted'],
 ] as const satisfies readonly (readonly [CollectionName, string])[]
 
-/** Positions in a partition that a held lane, a successor or an open dead letter points to. */
-async function* neededPositions(store: Store, partition: LogPartition): AsyncGenerator<number> {
-  const inside = (position: number): boolean =>
-    position >= partition.firstPosition && position <= partition.lastPosition
-  for await (const { row } of eachRow(store, { collection: 'lanes' })) {
-    if (inside(row.position)) yield row.position
-  }
-  for await (const { row } of eachRow(store, { collection: 'successors' })) {
-    if (inside(row.position)) yield row.position
-  }
+/** Positions that a held lane, a successor or an open dead letter points to; some of them twice. */
+async function* neededPositions(store: Store): AsyncGenerator<number> {
+  for await (const { row } of eachRow(store, { collection: 'lanes' })) yield row.position
+  for await (const { row } of eachRow(store, { collection: 'successors' })) yield row.position
   const open = { collection: 'deadLetters', index: 'byState', where: ['open'] } as const
-  for await (const { row } of eachRow(store, open)) {
-    if (inside(row.position)) yield row.position
-  }
+  for await (const { row } of eachRow(store, open)) yield row.position
 }
 
 async function* recordsOf(store: Store, partition: LogPartition): AsyncGenerator<StoredRecord> {

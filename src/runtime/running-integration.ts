@@ -3,7 +3,7 @@ import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
-import type { DeadLetterRow } from '../store/index.ts'
+import type { DeadLetterRow, RowWrite } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import type { EventHub } from './events.ts'
 import { createOperations, refused } from './operations.ts'
@@ -30,6 +30,8 @@ import type {
   PageQuery,
   ReplayView,
 } from './views.ts'
+
+const pausedKey = (consumer: string): string => `paused/${consumer}`
 
 const GRACE_MS_DEFAULT = 10_000
 
@@ -70,13 +72,15 @@ export class RunningIntegration implements Runtime {
   }
 
   async start(): Promise<void> {
-    const { runners, timers, retention, replays, notifier } = this.#pipeline
+    const { runners, timers, retention, replays, notifier, deadLetters } = this.#pipeline
+    await this.#applyPauses()
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
     for (const runner of runners.values()) runner.start()
     await timers.start()
     retention.start()
     await replays.resumeAll()
+    await deadLetters.settleAll()
     notifier.poke()
     this.#mode = 'running'
   }
@@ -206,12 +210,13 @@ export class RunningIntegration implements Runtime {
           throw new JuncturaError('JUNCTURA_NOT_FOUND', {
             details: { what: 'open alert', id: command.id },
           })
-        return committer.submit({ rows })
+        await committer.submit({ rows })
+        return { id: command.id }
       }
       case 'consumer.pause':
-        return this.#consumer(command.name).pause()
+        return this.#pause(this.#consumer(command.name), by)
       case 'consumer.resume':
-        return this.#consumer(command.name).resume()
+        return this.#resume(this.#consumer(command.name))
       case 'consumer.retire':
         return this.#retire(command.name)
     }
@@ -223,20 +228,53 @@ export class RunningIntegration implements Runtime {
     throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
   }
 
+  /** A pause outlives the process: whoever paused resumes. */
+  async #pause(runner: ConsumerRunner, by: Operator): Promise<unknown> {
+    const { name } = runner.consumer
+    const value = { actor: by.actor, atMs: this.kernel.clock.now() }
+    await this.#write({ collection: 'meta', key: pausedKey(name), row: { value } })
+    runner.pause()
+    return { paused: name }
+  }
+
+  async #resume(runner: ConsumerRunner): Promise<unknown> {
+    const { name } = runner.consumer
+    await this.#write({ collection: 'meta', key: pausedKey(name), row: undefined })
+    runner.resume()
+    return { resumed: name }
+  }
+
+  async #applyPauses(): Promise<void> {
+    const { runners, store } = this.#pipeline
+    for (const [name, runner] of runners) {
+      if (await store.row('meta', pausedKey(name))) runner.pause()
+    }
+  }
+
+  async #write(row: RowWrite): Promise<void> {
+    const outcome = await this.#pipeline.committer.submit({ rows: [row], isInternal: true })
+    if (outcome.status === 'failed') throw outcome.error
+  }
+
   async #retire(name: string): Promise<unknown> {
     const { runners, store, committer } = this.#pipeline
     if (runners.has(name)) {
       throw refused(`consumer ${name} is declared and runs`, 'take it out of the integration first')
     }
-    const removed = await retireConsumer(store, committer, name)
-    if (removed === 0) {
+    const retired = await retireConsumer({ store, committer, clock: this.kernel.clock }, name)
+    if (retired.removed === 0) {
       throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
     }
-    return { removed }
+    for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
+    return { removed: retired.removed }
   }
 
   async idle(): Promise<void> {
-    for (const runner of this.#pipeline.runners.values()) await runner.idle()
+    const runners = [...this.#pipeline.runners.values()]
+    // One consumer's emits are another one's work: all must be idle at the same moment.
+    while (!runners.every((runner) => runner.isIdle)) {
+      for (const runner of runners) await runner.idle()
+    }
   }
 
   close(graceMs: number = GRACE_MS_DEFAULT): Promise<void> {

@@ -4,11 +4,12 @@ import {
   type ConsumerProgressBook,
   progressKey,
   progressRow,
+  timerOwner,
 } from '../consumer/index.ts'
 import type { Consumer, Integration } from '../contract/index.ts'
-import type { Kernel } from '../kernel/index.ts'
+import type { Clock, Kernel } from '../kernel/index.ts'
 import type { CollectionName, Committer, ProgressRow, RowWrite, Store } from '../store/index.ts'
-import { eachRow } from './paging.ts'
+import { eachRow, newestDeathMs, openLetters } from './paging.ts'
 
 export interface StartConsumersOptions {
   readonly ports: ConsumerPorts
@@ -115,8 +116,7 @@ async function rekey(
 ): Promise<void> {
   const { collection, former, name } = move
   const prefix = `${former}\n`
-  for await (const { key, row } of eachRow(store, { collection, after: prefix })) {
-    if (!key.startsWith(prefix)) return
+  for await (const { key, row } of eachRow(store, { collection, ...keysFrom(prefix) })) {
     const lane = 'lane' in row ? { lane: `${name}\n${row.lane.slice(prefix.length)}` } : {}
     const moved = { ...row, consumer: name, ...lane }
     const writes = [
@@ -128,28 +128,51 @@ async function rekey(
   }
 }
 
-/** Removes everything a retired consumer left, so that it holds nothing back. */
+/** Bounds of the keys that begin with a prefix. */
+const keysFrom = (prefix: string): { readonly from: string; readonly to: string } => ({
+  from: prefix,
+  to: `${prefix}\u{10ffff}`,
+})
+
+/**
+ * Removes everything a retired consumer left, so that nothing of it is kept, waits or fires any
+ * more. Its dead letters are dropped, and their causes told.
+ */
 export const retireConsumer = async (
-  store: Store,
-  committer: Committer,
+  parts: { readonly store: Store; readonly committer: Committer; readonly clock: Clock },
   name: string,
-): Promise<number> => {
+): Promise<{ readonly removed: number; readonly causes: ReadonlySet<string> }> => {
+  const { store, committer, clock } = parts
+  const causes = new Set<string>()
   let removed = 0
-  for (const collection of KEYED_BY_CONSUMER) {
-    const prefix = `${name}\n`
-    for await (const { key } of eachRow(store, { collection, after: prefix })) {
-      if (!key.startsWith(prefix)) break
-      // A deletion is the same for every collection.
-      await committer.submit({ rows: [{ collection, key, row: undefined } as RowWrite] })
-      removed += 1
-    }
-  }
-  for await (const { key, row } of eachRow(store, { collection: 'progress' })) {
-    if (row.consumer !== name) continue
-    await committer.submit({ rows: [{ collection: 'progress', key, row: undefined }] })
+  const write = async (row: RowWrite): Promise<void> => {
+    await committer.submit({ rows: [row], isInternal: true })
     removed += 1
   }
-  return removed
+  for (const collection of KEYED_BY_CONSUMER) {
+    for await (const { key } of eachRow(store, { collection, ...keysFrom(`${name}\n`) })) {
+      // A deletion is the same for every collection.
+      await write({ collection, key, row: undefined } as RowWrite)
+    }
+  }
+  const timers = keysFrom(`${timerOwner(name)}\n`)
+  for await (const { key } of eachRow(store, { collection: 'timers', ...timers })) {
+    await write({ collection: 'timers', key, row: undefined })
+  }
+  const letters = { index: 'byConsumer', where: [name, 'open'] }
+  const to = await newestDeathMs(store, letters)
+  for await (const row of openLetters(store, letters, { to })) {
+    if (row.stage !== 'handler') continue
+    const dropped = { ...row, state: 'dropped', resolvedAtMs: clock.now() } as const
+    await write({ collection: 'deadLetters', key: row.id, row: dropped })
+    causes.add(row.cause)
+  }
+  await committer.submit({ rows: [{ collection: 'meta', key: `paused/${name}`, row: undefined }] })
+  // Last, so that a retirement that was cut off can be asked for again.
+  for await (const { key, row } of eachRow(store, { collection: 'progress' })) {
+    if (row.consumer === name) await write({ collection: 'progress', key, row: undefined })
+  }
+  return { removed, causes }
 }
 
 async function warnOfOrphans(

@@ -48,20 +48,18 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
   const subscribe = (channel: string, afterPosition: number): Subscription => {
     const tail = tailOf(channel)
     let scannedTo = afterPosition
-    let atHead = false
     return {
       get scannedTo() {
         return scannedTo
       },
       get atHead() {
-        return atHead
+        return scannedTo >= tail.after && (tail.records.at(-1)?.position ?? 0) <= scannedTo
       },
       async next(limit, signal) {
         while (!signal.aborted && !closed) {
           if (scannedTo >= tail.after) {
             const records = takeFromTail(tail, scannedTo, limit)
             const last = records.at(-1)
-            atHead = last === undefined || last === tail.records.at(-1)
             if (last) {
               scannedTo = last.position
               return records
@@ -70,7 +68,6 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
             await waitForMore(tail, signal)
             continue
           }
-          atHead = false
           const page = await store.readLog({
             channel,
             afterPosition: scannedTo,

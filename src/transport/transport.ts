@@ -21,7 +21,7 @@ export interface Subscription {
   next(limit: number, signal: AbortSignal): Promise<readonly Delivered[]>
   /** No record of the channel up to this position is still to come. */
   readonly scannedTo: number
-  /** True when the last `next` was answered from the end of the log. */
+  /** True while no record of the channel is still to be given. */
   readonly atHead: boolean
 }
 

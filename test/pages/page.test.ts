@@ -45,7 +45,7 @@ interface Shown {
   readonly page: Page
   readonly runtime: ScriptedRuntime
   readonly listener: ManagementListener
-  /** What the browser complained about: errors, refusals of the content policy, foreign requests. */
+  /** What the browser complained about: errors, refused content, foreign requests. */
   readonly complaints: string[]
 }
 

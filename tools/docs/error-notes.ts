@@ -70,8 +70,7 @@ A start without its secret is refused; there is no way to run with verification 
 stands in only for a variable that is unset, and never when \`NODE_ENV\` is \`production\`. An empty variable is an
 error everywhere.`,
   JUNCTURA_SIGNATURE_REFUSED: `
-Every reason gets this same answer, so that nobody can learn from it. The reason is in the event stream of the
-management listener and in \`junctura tail\`. Usual causes, most frequent first: the secret of another environment; a
+Every reason gets this same answer, so that nobody can learn from it. Nothing is stored. Usual causes, most frequent first: the secret of another environment; a
 proxy that changed the body; a clock that is more than the tolerance off; a wrong scheme. The metric
 [junctura_ingress_signature_skew_seconds](metrics.md#junctura_ingress_signature_skew_seconds) shows clocks that drift.`,
   JUNCTURA_BODY_SYNTAX: `

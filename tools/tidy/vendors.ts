@@ -15,7 +15,11 @@ const PLACES: readonly (readonly [package_: RegExp, place: RegExp])[] = [
   [/^commander$/, /^src\/cli\//],
   [/^node:(http|https|http2|net|tls|dgram)$/, /(^|[-/])(listener|dialer)[^/]*\.ts$/],
   [/^node:child_process$/, /^src\/(cli|testing)\//],
-  [/^node:(timers|timers\/promises|perf_hooks)$/, /^src\/kernel\/system-clock\.ts$/],
+  [/^node:timers(\/promises)?$/, /^src\/kernel\/system-clock\.ts$/],
+  // What it measures is the process itself, and only the metrics see it.
+  [/^node:perf_hooks$/, /^src\/(kernel\/system-clock|cli\/process-gauges)\.ts$/],
+  // The user's own module: the one import whose name is not known here.
+  [/^pathToFileURL\(path\)\.href$/, /^src\/cli\/load-integration\.ts$/],
 ]
 
 export const checkVendors = (tree: SourceTree): readonly Finding[] =>
@@ -32,7 +36,7 @@ function checkLink(tree: SourceTree, module: SourceModule, link: ModuleLink): re
     const message = `${specifier} belongs in ${place[1].source}`
     return [{ ...at, rule: 'vendor-place', message }]
   }
-  if (isBuiltin(specifier)) return []
+  if (isBuiltin(specifier) || specifier.startsWith('pathToFileURL(')) return []
   const name = packageName(specifier)
   if (tree.optionalPeers.includes(name)) {
     if (link.dynamic || link.typeOnly) return []

@@ -27,7 +27,11 @@ const RELATED_COLUMNS = [
 const OUTCOME_TONES = { done: 'good', failed: 'bad', timeout: 'bad', 'timed-out': 'bad' }
 
 const ATTEMPT_COLUMNS = [
-  { title: 'Attempt', isHead: true, cell: (one) => h('span', { class: 'strong' }, `#${one.attempt}`) },
+  {
+    title: 'Attempt',
+    isHead: true,
+    cell: (one) => h('span', { class: 'strong' }, `#${one.attempt}`),
+  },
   { title: 'At', align: 'short', cell: (one) => momentOf(one.atMs) },
   { title: 'Took', align: 'number', cell: (one) => formatDuration(one.durationMs) },
   { title: 'Outcome', cell: (one) => pill(one.outcome, OUTCOME_TONES[one.outcome]) },
@@ -115,7 +119,9 @@ const letterView = (letter) => [
     ['Given up', [momentOf(letter.diedAtMs), ' · ', ageOf(letter.diedAtMs)]],
     [
       'Waiting',
-      letter.successors > 0 ? `${plural(letter.successors, 'message')} of the same key behind it` : undefined,
+      letter.successors > 0
+        ? `${plural(letter.successors, 'message')} of the same key behind it`
+        : undefined,
     ],
     [
       'Resolved',

@@ -42,7 +42,7 @@ export const compareText = (left: string, right: string): number =>
   Buffer.compare(Buffer.from(left, 'utf8'), Buffer.from(right, 'utf8'))
 
 /** Numbers come before text. */
-export const compare = (left: string | number = '', right: string | number = ''): number => {
+const compare = (left: string | number = '', right: string | number = ''): number => {
   if (typeof left === 'number') return typeof right === 'number' ? left - right : -1
   return typeof right === 'number' ? 1 : compareText(left, right)
 }

@@ -1,0 +1,225 @@
+import { sleep } from '../kernel/index.ts'
+import type { CommitUnit } from '../store/index.ts'
+import { runAttempt, STORE_RETRY_MS } from './attempt.ts'
+import type { ConsumerRunner } from './consumer-runner.ts'
+import { describeFailure } from './failure.ts'
+import { failItem } from './give-up.ts'
+import { drainingRow, marksOf, successUnit } from './lane-rows.ts'
+import type { Lane } from './lane-table.ts'
+import type { WorkItem } from './work-item.ts'
+
+/** An item and the lane it runs in. */
+export interface TakenItem {
+  readonly lane: Lane
+  readonly item: WorkItem
+}
+
+/**
+ * Runs one message to its end: done, a retry that is scheduled, or a dead letter. Ends without one
+ * only when the runtime stops, or its store cannot be trusted any more: then it is redelivered.
+ */
+export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise<void> => {
+  const { ports, consumer } = runner
+  const { item } = taken
+  const attempt = item.attempts + 1
+  while (runner.mayGoOn) {
+    const startedMs = ports.kernel.clock.monotonicMs()
+    const run = { taken, attempt, startedMs }
+    const read = readItem(runner, item)
+    if (read.kind === 'failed') return failed(runner, run, { ...read, timedOut: false })
+    const success = successUnit(consumer, { ...taken, nowMs: ports.kernel.clock.now() })
+    if (read.kind === 'filtered') {
+      if (await runner.commit(success)) done(runner, taken, 'filtered')
+      return
+    }
+    const result = await runAttempt({
+      ports,
+      consumer,
+      items: [item],
+      data: [read.data],
+      attempt,
+      success,
+      mask: maskOf(runner, read.data),
+      stop: runner.stopSignal,
+    })
+    if (result.kind === 'store') {
+      // An attempt of an at-most-once message may have begun: there is no second one.
+      if (item.origin === 'volatile') return runner.dropVolatile(item)
+      await sleep(ports.kernel.clock, STORE_RETRY_MS, runner.stopSignal)
+      continue
+    }
+    if (result.kind === 'failed') return failed(runner, run, { ...result, data: read.data })
+    const refusal = result.kind === 'returned' ? await complete(runner, result.unit) : undefined
+    if (refusal === 'stopped') return
+    if (refusal) {
+      return failed(runner, run, { error: refusal.error, timedOut: false, data: read.data })
+    }
+    tellAttempt(runner, run, { outcome: 'done' })
+    return done(runner, taken, 'done')
+  }
+}
+
+/**
+ * Runs several messages in one attempt. Which of them is at fault when it fails is not known: then
+ * each runs alone, and only that counts (M19).
+ */
+export const runBatch = async (
+  runner: ConsumerRunner,
+  taken: readonly TakenItem[],
+): Promise<void> => {
+  if (await attemptBatch(runner, taken)) return
+  for (const one of taken) {
+    if (!runner.mayGoOn) return
+    if (one.lane.state === 'open') await runItem(runner, one)
+    else runner.held.arrive(one.lane, one.item)
+  }
+}
+
+async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[]): Promise<boolean> {
+  const { ports, consumer } = runner
+  const startedMs = ports.kernel.clock.monotonicMs()
+  const readable: { readonly one: TakenItem; readonly data: unknown }[] = []
+  const filtered: TakenItem[] = []
+  for (const one of taken) {
+    const read = readItem(runner, one.item)
+    if (read.kind === 'failed') return false
+    if (read.kind === 'filtered') filtered.push(one)
+    else readable.push({ one, data: read.data })
+  }
+  const items = taken.map(({ item }) => item)
+  const success = marksOf(consumer, items)
+  const [first, ...rest] = readable
+  if (!first) {
+    if (!(await runner.commit(success))) return true
+  } else {
+    const result = await runAttempt({
+      ports,
+      consumer,
+      items: [first.one.item, ...rest.map(({ one }) => one.item)],
+      data: readable.map(({ data }) => data),
+      attempt: 1,
+      success,
+      mask: (text) => text,
+      stop: runner.stopSignal,
+    })
+    if (result.kind === 'failed') return false
+    if (result.kind === 'store') {
+      await sleep(ports.kernel.clock, STORE_RETRY_MS, runner.stopSignal)
+      return false
+    }
+    const refusal = result.kind === 'returned' ? await complete(runner, result.unit) : undefined
+    if (refusal) return refusal === 'stopped'
+  }
+  for (const { one } of readable) {
+    tellAttempt(runner, { taken: one, attempt: 1, startedMs }, { outcome: 'done' })
+    done(runner, one, 'done')
+  }
+  for (const one of filtered) done(runner, one, 'filtered')
+  return true
+}
+
+/** Commits what a handler that returned has to write. */
+async function complete(
+  runner: ConsumerRunner,
+  unit: CommitUnit,
+): Promise<undefined | 'stopped' | { readonly error: unknown }> {
+  const isEmpty = [unit.rows, unit.appends, unit.marks, unit.volatile].every(
+    (part) => (part?.length ?? 0) === 0,
+  )
+  if (isEmpty) return undefined
+  try {
+    return (await runner.commit(unit)) ? undefined : 'stopped'
+  } catch (error) {
+    // Only this unit was refused: what the handler asked for cannot be written.
+    return { error }
+  }
+}
+
+type ReadResult =
+  | { readonly kind: 'read'; readonly data: unknown }
+  | { readonly kind: 'filtered' }
+  | { readonly kind: 'failed'; readonly error: unknown; readonly data: unknown }
+
+function readItem({ ports, consumer }: ConsumerRunner, item: WorkItem): ReadResult {
+  const { record } = item
+  let data: unknown
+  try {
+    data = ports.readData(consumer, record.head.envelope, record.data)
+    return consumer.filter && !consumer.filter(data) ? { kind: 'filtered' } : { kind: 'read', data }
+  } catch (error) {
+    return { kind: 'failed', error, data: data ?? rawData(record.data) }
+  }
+}
+
+/** What could not be lifted still says which texts are personal. */
+function rawData(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+const maskOf =
+  ({ ports, consumer }: ConsumerRunner, data: unknown) =>
+  (text: string): string =>
+    ports.maskText(consumer, text, data)
+
+interface Run {
+  readonly taken: TakenItem
+  readonly attempt: number
+  readonly startedMs: number
+}
+
+async function failed(
+  runner: ConsumerRunner,
+  run: Run,
+  result: { readonly error: unknown; readonly timedOut: boolean; readonly data: unknown },
+): Promise<void> {
+  const failure = describeFailure(result.error, maskOf(runner, result.data))
+  tellAttempt(runner, run, {
+    outcome: result.timedOut ? 'timeout' : 'failed',
+    error: `${failure.name}: ${failure.message}`,
+  })
+  await failItem(runner, { ...run.taken, failure, attempts: run.attempt })
+}
+
+function done(runner: ConsumerRunner, { lane, item }: TakenItem, how: 'done' | 'filtered'): void {
+  const { consumer, ports } = runner
+  if (item.origin === 'head') {
+    lane.state = 'draining'
+    lane.row = drainingRow(consumer, lane)
+  }
+  if (item.letter) ports.observer.letterResolved(item.letter)
+  if (item.replay) {
+    const { runId } = item.replay
+    const outcome = how === 'done' ? 'done' : 'skipped'
+    ports.observer.replayed({ runId, consumer: consumer.name, position: item.position, outcome })
+  }
+  ports.observer.finished({
+    consumer: consumer.name,
+    messageId: item.record.head.envelope.id,
+    position: item.position,
+    receivedAtMs: item.atMs,
+    finishedAtMs: ports.kernel.clock.now(),
+    how,
+  })
+}
+
+function tellAttempt(
+  { consumer, ports }: ConsumerRunner,
+  { taken: { item }, attempt, startedMs }: Run,
+  end: { readonly outcome: 'done' | 'failed' | 'timeout'; readonly error?: string },
+): void {
+  const { envelope } = item.record.head
+  ports.observer.attempt({
+    consumer: consumer.name,
+    messageId: envelope.id,
+    position: item.position,
+    key: envelope.partitionkey,
+    attempt,
+    ...end,
+    durationMs: ports.kernel.clock.monotonicMs() - startedMs,
+  })
+}
+

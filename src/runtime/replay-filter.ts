@@ -1,0 +1,98 @@
+import type { ConsumerRunner } from '../consumer/index.ts'
+import type { DeadLetterRow, ReplayRow, Store } from '../store/index.ts'
+import type { Delivered } from '../transport/index.ts'
+import type { ReplayFilter } from './commands.ts'
+import { refused } from './operations.ts'
+
+/** The filter with its open ends closed at the moment of the plan. */
+export interface FrozenFilter extends ReplayFilter {
+  readonly from: 'dead-letters' | 'messages'
+  readonly fromPosition: number
+  readonly toPosition: number
+  readonly frozenAtMs: number
+}
+
+type Runners = ReadonlyMap<string, ConsumerRunner>
+
+export const freezeFilter = (
+  filter: ReplayFilter,
+  now: { readonly headPosition: number; readonly atMs: number },
+): FrozenFilter => ({
+  ...filter,
+  from: filter.from ?? 'dead-letters',
+  fromPosition: Math.max(1, filter.fromPosition ?? 1),
+  toPosition: Math.min(now.headPosition, filter.toPosition ?? now.headPosition),
+  frozenAtMs: now.atMs,
+})
+
+/** It was frozen by us and read back from our own row. */
+export const filterOf = (row: ReplayRow): FrozenFilter => row.filter as FrozenFilter
+
+/** Consumers that the filter names and that may be replayed, always in the same order. */
+export const consumersOf = (
+  { runners }: { readonly runners: Runners },
+  filter: FrozenFilter,
+): readonly ConsumerRunner[] =>
+  [...runners.values()]
+    .filter(
+      ({ consumer }) =>
+        (filter.consumer === undefined || consumer.name === filter.consumer) &&
+        (filter.type === undefined || consumer.on.name === filter.type) &&
+        consumer.replay !== 'never',
+    )
+    .sort((a, b) => (a.consumer.name < b.consumer.name ? -1 : 1))
+
+/** @throws JUNCTURA_OPERATION_REFUSED when the consumer it names is unknown or never replayed. */
+export const checkFilter = (runners: Runners, filter: FrozenFilter): void => {
+  if (filter.consumer === undefined) return
+  const runner = runners.get(filter.consumer)
+  if (!runner) {
+    throw refused(
+      `there is no consumer ${filter.consumer}`,
+      `use one of: ${[...runners.keys()].join(', ')}`,
+    )
+  }
+  if (runner.consumer.replay === 'never') {
+    throw refused(
+      `consumer ${filter.consumer} declares replay: 'never', which no option overrides`,
+      'declare another replay rule, or publish a new message',
+    )
+  }
+}
+
+export const matchesLetter = (filter: FrozenFilter, letter: DeadLetterRow): boolean =>
+  (filter.consumer === undefined || letter.consumer === filter.consumer) &&
+  (filter.cause === undefined || letter.cause === filter.cause) &&
+  (filter.type === undefined || letter.type === filter.type) &&
+  (filter.key === undefined || letter.key === filter.key) &&
+  letter.diedAtMs <= filter.frozenAtMs &&
+  (filter.sinceMs === undefined || letter.receivedAtMs >= filter.sinceMs) &&
+  (filter.untilMs === undefined || letter.receivedAtMs < filter.untilMs)
+
+export const matchesMessage = (
+  filter: FrozenFilter,
+  runner: ConsumerRunner,
+  delivered: Delivered,
+): boolean => {
+  const { envelope } = delivered.record.head
+  return (
+    runner.isMine(delivered) &&
+    (filter.key === undefined || envelope.partitionkey === filter.key) &&
+    (filter.sinceMs === undefined || delivered.atMs >= filter.sinceMs) &&
+    (filter.untilMs === undefined || delivered.atMs < filter.untilMs)
+  )
+}
+
+export const openLetterOf = async (
+  store: Store,
+  consumer: string,
+  delivered: Delivered,
+): Promise<DeadLetterRow | undefined> => {
+  const page = await store.scan({
+    collection: 'deadLetters',
+    index: 'byMessage',
+    where: [delivered.record.head.envelope.id],
+    limit: 100,
+  })
+  return page.find(({ row }) => row.consumer === consumer && row.state === 'open')?.row
+}

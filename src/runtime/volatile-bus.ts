@@ -1,0 +1,34 @@
+import type { ConsumerRunner } from '../consumer/index.ts'
+import { decodeRecord } from '../contract/index.ts'
+import type { Append } from '../store/index.ts'
+
+/** Takes messages of at-most-once contracts from the commit that they belong to, to consumers. */
+export interface VolatileBus {
+  connect(runners: ReadonlyMap<string, ConsumerRunner>): void
+  /** Gives each to every consumer of its type; what has no room there is dropped and counted. */
+  offer(messages: readonly Append[]): void
+}
+
+/** At-most-once messages have no place in the log. */
+const NO_POSITION = 0
+
+export const createVolatileBus = (): VolatileBus => {
+  const byType = new Map<string, ConsumerRunner[]>()
+  return {
+    connect(runners) {
+      for (const runner of runners.values()) {
+        const { name } = runner.consumer.on
+        const known = byType.get(name)
+        if (known) known.push(runner)
+        else byType.set(name, [runner])
+      }
+    },
+    offer(messages) {
+      for (const { slot, atMs, bytes, record = decodeRecord(bytes, NO_POSITION) } of messages) {
+        for (const runner of byType.get(record.head.envelope.type) ?? []) {
+          runner.offerVolatile({ position: NO_POSITION, slot, atMs, record })
+        }
+      }
+    },
+  }
+}
