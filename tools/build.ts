@@ -34,7 +34,7 @@ export interface BuildResult {
   readonly problem: string
 }
 
-/** What the compiler leaves behind: SQL, pages and their scripts, schemas. Paths are relative to `src/`. */
+/** What the compiler leaves behind: SQL, pages and their scripts, schemas; below `src/`. */
 function assetPaths(root: string): readonly string[] {
   return globSync('**/*.{sql,html,css,js,json,svg}', { cwd: join(root, 'src') })
 }

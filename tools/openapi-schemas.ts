@@ -16,7 +16,7 @@ const listOf = (items: SchemaObject): SchemaObject => ({ type: 'array', items })
 const refTo = (name: string): SchemaObject => ({ $ref: `#/components/schemas/${name}` })
 
 /** An object with exactly these members; a name that ends in `?` may be missing. */
-export const exactly = (members: Readonly<Record<string, SchemaObject>>): SchemaObject => ({
+const exactly = (members: Readonly<Record<string, SchemaObject>>): SchemaObject => ({
   type: 'object',
   additionalProperties: false,
   required: Object.keys(members).filter((name) => !name.endsWith('?')),

@@ -16,7 +16,7 @@ import { SCHEMAS, type SchemaObject } from './openapi-schemas.ts'
 export const OPENAPI_PATH = 'schemas/management-api.openapi.json'
 
 /** The OpenAPI 3.1 document of the management API, from its route table. */
-export const buildOpenApi = (): SchemaObject => {
+const buildOpenApi = (): SchemaObject => {
   const paths: Record<string, Record<string, SchemaObject>> = {}
   for (const route of ROUTES) {
     paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operationOf(route) }
@@ -46,7 +46,7 @@ export const buildOpenApi = (): SchemaObject => {
 }
 
 /** The document as the file holds it. */
-export const openApiText = (): string => `${JSON.stringify(buildOpenApi(), undefined, 2)}\n`
+const openApiText = (): string => `${JSON.stringify(buildOpenApi(), undefined, 2)}\n`
 
 const refTo = (name: string): SchemaObject => ({ $ref: `#/components/schemas/${name}` })
 

@@ -32,6 +32,7 @@ export const VERIFY_STEPS: readonly Step[] = [
   command('build', 'node', ['tools/build.ts']),
   { name: 'package', run: checkTarball },
   command('api report', 'node', ['tools/api-report.ts', '--check']),
+  command('reference pages', 'node', ['tools/docs.ts', '--check']),
   command('unused code', 'knip', ['--no-progress']),
 ]
 

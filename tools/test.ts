@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { provision } from './provision.ts'
 import {
   addCounts,
   type Counts,
@@ -10,6 +11,9 @@ import {
 
 /** `npm test`: everything CI runs. Goes on after a failure, so that one run tells all of it. */
 const root = dirname(import.meta.dirname)
+const provisioned = await provision(root)
+if (provisioned !== '') process.stdout.write(`- ${provisioned}\n`)
+
 let counts: Counts = { passed: 0, failed: 0, skipped: 0 }
 
 for (const step of [...VERIFY_STEPS, ...INTEGRATION_STEPS]) {

@@ -122,24 +122,32 @@ class DevLoop {
   }
 
   #restart(why: string): void {
-    if (this.#mode === 'stopping') return
     this.#restarting = this.#restarting.then(async () => {
-      if (this.#mode === 'stopping') return
+      if (this.#isStopping()) return
       this.#out.line(this.#out.paint('gray', `restarting: ${why}`))
       const old = this.#child
       // No longer the one that counts: its end is ours, not a crash.
       this.#child = undefined
+      this.#ready = undefined
       this.#following?.abort()
       await old?.stop()
-      this.#spawn()
+      // A person may have had enough meanwhile.
+      if (!this.#isStopping()) this.#spawn()
     })
+  }
+
+  #isStopping(): boolean {
+    return this.#mode === 'stopping'
   }
 
   #quit(): void {
     // The second time a person means it.
-    if (this.#mode === 'stopping') return this.#io.exitNow(EXIT.interrupted)
+    if (this.#isStopping()) return this.#io.exitNow(EXIT.interrupted)
     this.#mode = 'stopping'
-    void this.#restarting.then(() => (this.#child ? this.#child.stop() : this.#finish(EXIT.ok)))
+    void this.#restarting.then(() => {
+      if (this.#child) void this.#child.stop()
+      else this.#finish(EXIT.ok)
+    })
   }
 
   #press(key: string): void {

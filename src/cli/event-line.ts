@@ -9,7 +9,7 @@ export const renderEvent = (event: RuntimeEvent, paint: Paint): string => {
   const { colour, who, text } = describe(event)
   const kind = paint(colour, event.kind.padEnd(11))
   const subject = paint('bold', escapeControl(who).padEnd(14))
-  return `${paint('gray', formatClock(event.atMs))} ${kind} ${subject} ${escapeControl(text)}`
+  return `${paint('gray', formatClock(event.atMs))} ${kind} ${subject} ${escapeControl(text.trim())}`
 }
 
 interface Line {

@@ -167,10 +167,10 @@ export interface Consumer {
  *
  * @throws JUNCTURA_DECLARATION when a field is unusable; it names the field and the fix.
  */
-export function consumer<C extends AnyContract>(name: string, options: ConsumerOptions<C>): Consumer
 export function consumer<C extends AnyContract>(
   name: string,
-  options: BatchConsumerOptions<C>,
+  // One signature, so that a wrong option is named in a sentence of its own.
+  options: ConsumerOptions<C> | BatchConsumerOptions<C>,
 ): Consumer
 export function consumer(
   name: string,

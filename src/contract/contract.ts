@@ -1,5 +1,6 @@
 import { type Duration, durationMs } from '../kernel/index.ts'
 import { checkName, declarationError } from './declaration-error.ts'
+import type { PathOf } from './key-source.ts'
 import {
   type InferSchema,
   type JsonSchema,
@@ -99,32 +100,46 @@ type PayloadMap<S extends SchemaMap> = { readonly [V in keyof S & number]: Infer
 export type LatestOf<M> = Greatest<keyof M & number>
 type Greatest<V extends number, Count extends readonly 0[] = []> = [V] extends [never]
   ? never
-  : [Exclude<V, Count['length']>] extends [never]
+  : // No literal numbers, so nothing to count: the versions are not known to the compiler.
+    number extends V
     ? V
-    : Greatest<Exclude<V, Count['length']>, [...Count, 0]>
+    : [Exclude<V, Count['length']>] extends [never]
+      ? V
+      : Greatest<Exclude<V, Count['length']>, [...Count, 0]>
 
-type Upcasters<P> = {
-  readonly [V in Exclude<keyof P & number, LatestOf<P>>]?: (data: P[V]) => P[Exclude<keyof P, V>]
+// Mapped over the schemas themselves: only so does a function find the type of its parameter.
+type Upcasters<S extends SchemaMap> = {
+  readonly [V in keyof S]?: V extends LatestOf<S>
+    ? 'The latest version cannot be lifted: there is nothing above it'
+    : (data: InferSchema<S[V]>) => InferSchema<S[Exclude<keyof S, V>]>
 }
+
+/** Paths that the data of the latest version has. */
+type KeyPath<S extends SchemaMap> = PathOf<
+  PayloadMap<S>[LatestOf<PayloadMap<S>> & keyof S & number]
+>
 
 export interface ContractOptions<S extends SchemaMap> {
   /** Who answers for it. A contract without an owner is refused at start. */
   readonly owner: Team
   readonly summary?: string
   /** Path, or paths, of the partition key. Messages of one key keep one order. */
-  readonly key?: string | readonly string[]
+  readonly key?: KeyPath<S> | readonly KeyPath<S>[]
   /** Log whose order this contract shares. @default the name up to its last dot */
   readonly channel?: string
   /** One schema per live version, by number. */
   readonly versions: S
   /** From a version to the next one; needed where a consumer asks for a later version. */
-  readonly upcast?: Upcasters<PayloadMap<S>>
+  readonly upcast?: Upcasters<S>
   /** Versions on their way out, each with its last day. */
   readonly deprecated?: { readonly [V in keyof S]?: string }
   /** @default 'backward' */
   readonly compatibility?: Compatibility
   /** Business identity: dedupes one fact that came under two message ids. */
-  readonly idempotency?: { readonly key: string | readonly string[]; readonly retention: Duration }
+  readonly idempotency?: {
+    readonly key: KeyPath<S> | readonly KeyPath<S>[]
+    readonly retention: Duration
+  }
   /** How long messages stay in the log. @default '30d' */
   readonly retention?: Duration
   /** @default 'at-least-once' */

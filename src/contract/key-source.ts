@@ -28,11 +28,16 @@ type Paths<T, Depth extends number> = Depth extends 0
   : T extends readonly unknown[]
     ? never
     : T extends object
-      ? {
-          [K in keyof T & string]: NonNullable<T[K]> extends Scalar
-            ? K
-            : `${K}.${Paths<NonNullable<T[K]>, Less[Depth]>}`
-        }[keyof T & string]
+      ? // An open object may have any member.
+        string extends keyof T
+        ? string
+        : {
+            [K in keyof T & string]: unknown extends T[K]
+              ? K | `${K}.${string}`
+              : NonNullable<T[K]> extends Scalar
+                ? K
+                : `${K}.${Paths<NonNullable<T[K]>, Less[Depth]>}`
+          }[keyof T & string]
       : never
 
 type Scalar = string | number | bigint | boolean | null

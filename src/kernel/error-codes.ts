@@ -101,8 +101,8 @@ export const ERROR_CODES = {
   JUNCTURA_STORE_LOCKED: {
     status: 500,
     retryable: false,
-    message: 'The data directory {directory} is in use by process {pid}.',
-    advice: 'Stop that process, or start this one with another --data directory.',
+    message: '{directory} is in use by process {pid}.',
+    advice: 'Stop that process, or start this one with another data directory or schema.',
   },
   JUNCTURA_STORE_FENCED: {
     status: 503,

@@ -3,7 +3,7 @@ import { ERROR_CODES, type ErrorCode, isJuncturaError, JuncturaError } from '../
 import type { ManageResponse } from './manage-request.ts'
 
 /** Version of the bodies; a change that breaks a reader makes it 2. */
-export const API_SCHEMA_VERSION = 1
+const API_SCHEMA_VERSION = 1
 
 const COMMON: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',

@@ -1,4 +1,3 @@
-export * from './http-answer.ts'
 export * from './listener.ts'
 export * from './manage-request.ts'
 export * from './management-api.ts'

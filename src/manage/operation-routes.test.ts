@@ -6,6 +6,7 @@ import {
   bodyOf,
   json,
   problemOf,
+  TOKEN,
 } from '../../test/pages/ask-api.fixture.ts'
 import { JuncturaError, LIMITS } from '../kernel/index.ts'
 

@@ -128,6 +128,13 @@ export const createRetention = (options: RetentionOptions): Retention => {
     return dropped
   }
 
+  const doneKeysOf = async (runId: string): Promise<readonly RowWrite[]> => {
+    const from = `${runId}\n`
+    const range = { from, to: `${from}\u{10ffff}`, limit: FINISHED_ROWS_PER_ROUND }
+    const done = await store.scan({ collection: 'replayed', ...range })
+    return done.map(({ key }) => ({ collection: 'replayed', key, row: undefined }))
+  }
+
   const forgetFinished = async (): Promise<void> => {
     const before = kernel.clock.now() - FINISHED_ROWS_MS
     for (const [collection, state] of FINISHED) {
@@ -138,14 +145,13 @@ export const createRetention = (options: RetentionOptions): Retention => {
         to: before,
         limit: FINISHED_ROWS_PER_ROUND,
       })
-      const rows = page.map(({ key }): RowWrite => ({ collection, key, row: undefined }))
-      for (const { key } of collection === 'replays' ? page : []) {
-        const from = `${key}\n`
-        const range = { from, to: `${from}\u{10ffff}`, limit: FINISHED_ROWS_PER_ROUND }
-        const done = await store.scan({ collection: 'replayed', ...range })
-        for (const one of done) rows.push({ collection: 'replayed', key: one.key, row: undefined })
-        // The run itself goes when nothing of it is left.
-        if (done.length === FINISHED_ROWS_PER_ROUND) rows.splice(0, page.length)
+      const rows: RowWrite[] = []
+      for (const { key } of page) {
+        const left = collection === 'replays' ? await doneKeysOf(key) : []
+        rows.push(...left)
+        // A run goes when nothing of it is left.
+        if (left.length < FINISHED_ROWS_PER_ROUND) rows.push({ collection, key, row: undefined })
+        if (rows.length >= FINISHED_ROWS_PER_ROUND) break
       }
       if (rows.length > 0) await submit(rows)
     }

@@ -23,9 +23,16 @@ export interface Store extends AsyncDisposable {
    *
    * `finish` runs last inside the transaction, with the outcomes so far; its rows commit with them.
    *
+   * A unit whose record is over `recordBytesMax`, or that holds a value which cannot be stored, is
+   * `failed` alone. Bytes and rows may be reused by the caller once it resolves; what is read is
+   * the reader's own.
+   *
    * @throws JUNCTURA_STORE_FULL when the disk is full; nothing is written, and it may work later.
-   * @throws JUNCTURA_STORE_FAILED for any other failure before the commit; nothing is written.
+   * @throws JUNCTURA_STORE_FAILED for any other failure before the commit, also when `finish`
+   *   throws; nothing is written.
    * @throws JUNCTURA_STORE_UNKNOWN when the commit itself may or may not have happened.
+   * @throws JUNCTURA_STORE_FENCED when another process has taken the store; nothing is written.
+   * @throws JUNCTURA_CLOSED after `close`.
    */
   commit(
     units: readonly Unit[],
@@ -45,7 +52,10 @@ export interface Store extends AsyncDisposable {
   claimedPosition(scope: string, key: string): Promise<number | undefined>
 
   row<C extends CollectionName>(collection: C, key: string): Promise<Row<C> | undefined>
-  /** Rows in the order of an index (or of the key), a page at a time. */
+  /**
+   * Rows in the order of an index and then of the key, a page at a time. Text sorts by its UTF-8
+   * bytes, numbers before text.
+   */
   scan<C extends CollectionName>(query: ScanQuery<C>): Promise<readonly KeyedRow<C>[]>
   /** Number of rows that `scan` with the same `where` would give. */
   count<C extends CollectionName>(
@@ -62,7 +72,10 @@ export interface Store extends AsyncDisposable {
   /**
    * Applies the user's migrations that have not been applied, each in a transaction.
    *
-   * @throws JUNCTURA_MIGRATION_CHANGED when an applied one has other statements now.
+   * @throws JUNCTURA_MIGRATION_CHANGED when an applied one has other statements now; raised before
+   *   any is applied.
+   * @throws JUNCTURA_MIGRATION_FAILED when statements fail; those applied before it stay.
+   * @throws JUNCTURA_MIGRATION_DIALECT when one has no statements for this engine.
    */
   migrate(tables: readonly SqlMigration[]): Promise<void>
   /** Reads everything and checks it: for `doctor`. */
@@ -77,13 +90,17 @@ export interface Store extends AsyncDisposable {
 export interface Unit {
   /** Keys to claim; if one is taken, the unit is refused with the position that took it. */
   readonly claims?: readonly Claim[]
-  /** Rows that must, or must not, be there. */
+  /**
+   * Rows that must, or must not, be there. They see the units before this one, not its own rows;
+   * claims are looked at first, and `tx` runs only if all hold.
+   */
   readonly guards?: readonly Guard[]
   readonly appends?: readonly Append[]
   readonly rows?: readonly RowWrite[]
   /**
    * The user's statements, under a savepoint. What it returns is written with them. It may await
-   * only `db`; one that awaits anything else is rolled back with JUNCTURA_TX_LEFT.
+   * only `db`; one that awaits anything else is rolled back with JUNCTURA_TX_LEFT. Called at most
+   * once per commit; a failure of the engine inside it rejects the whole commit.
    */
   readonly tx?: (db: Database) => Promise<Pick<Unit, 'appends' | 'rows'>>
 }
@@ -92,6 +109,7 @@ export interface Claim {
   /** Tenant and edge; a key means something only within it (F62). */
   readonly scope: string
   readonly key: string
+  /** Held while the clock is below it. */
   readonly expiresAtMs: number
   /** Index in `appends` of the record that the key stands for. */
   readonly append: number
@@ -150,7 +168,10 @@ export interface LogQuery {
 
 export interface LogPage {
   readonly records: readonly StoredRecord[]
-  /** No record of the channel exists between the last one given and this position, inclusive. */
+  /**
+   * No record of the channel is, or will be, between the last one given and this position,
+   * inclusive; at least `afterPosition`.
+   */
   readonly scannedTo: number
 }
 
@@ -166,10 +187,13 @@ export interface ScanQuery<C extends CollectionName> {
   readonly index?: string
   /** Values for the first fields of the index, compared for equality. */
   readonly where?: readonly (string | number)[]
-  /** Bound on the field after those of `where`, inclusive. */
+  /** Bound on the field after those of `where`, or on the key when `where` names all, inclusive. */
   readonly from?: string | number
   readonly to?: string | number
-  /** Key of the last row of the page before; with an index, its row's place is found again. */
+  /**
+   * Key of the last row of the page before. Without an index, a key that is gone keeps its place;
+   * with one, a scan whose row is gone starts over.
+   */
   readonly after?: string
   readonly reverse?: boolean
   readonly limit: number
@@ -180,6 +204,7 @@ export interface KeyedRow<C extends CollectionName> {
   readonly row: Row<C>
 }
 
+/** A part of the log; its times are the smallest and the largest in it. */
 export interface LogPartition {
   readonly id: number
   readonly firstPosition: number

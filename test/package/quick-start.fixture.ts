@@ -11,7 +11,7 @@ export interface QuickStartStep {
 }
 
 /** Where the quick start stands: in the README once that has it. */
-const PAGES = ['README.md', 'docs/quick-start.md']
+const PAGES = ['README.md']
 
 /**
  * The fenced blocks of the section "Quick start", in their order. Their info strings say what each

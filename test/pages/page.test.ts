@@ -202,7 +202,9 @@ describe('the page of the management listener', () => {
     await page.getByText('Older ones may match.', { exact: false }).waitFor()
     await page.getByRole('button', { name: 'Search further' }).click()
     await page.waitForFunction('document.querySelectorAll("#messages-body tbody tr").length === 2')
-    expect(runtime.asked.at(-1)).toMatchObject({ with: { key: 'ORDER-4709', after: '17' } })
+    // The page also looks at other things by itself meanwhile.
+    const search = runtime.asked.findLast(({ method }) => method === 'messages')
+    expect(search?.with).toMatchObject({ key: 'ORDER-4709', after: '17' })
     await page.getByRole('button', { name: 'Clear' }).click()
     await page.waitForFunction('document.querySelectorAll("#messages-body tbody tr").length === 8')
     expect(complaints).toEqual([])
@@ -222,7 +224,8 @@ describe('the page of the management listener', () => {
     await snap(page, 'dead-letter')
     await page.keyboard.press('Escape')
     await detail.waitFor({ state: 'hidden' })
-    expect(page.url()).not.toContain('dead-letter')
+    // The browser tells the page of the closing a moment after it.
+    await page.waitForFunction('location.hash === ""')
     expect(complaints).toEqual([])
   })
 

@@ -1,0 +1,238 @@
+import {
+  consumer,
+  type Consumer,
+  type ConsumerContext,
+  type ConsumerOptions,
+  type ConsumerPolicy,
+  type Contract,
+  event,
+  integration,
+  type Integration,
+  jsonSchema,
+  sql,
+  type SqlMigration,
+  type SqlValue,
+  type Team,
+  team,
+} from '../contract/index.ts'
+import { createIds, type Kernel, type Logger, silentLogger } from '../kernel/index.ts'
+import type { AlertNotification } from '../observe/index.ts'
+import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../store/index.ts'
+import { createVirtualKernel, type VirtualClock } from '../testing/index.ts'
+import { createRuntime, type RuntimeOptions } from './create-runtime.ts'
+import type { OperationCommand, OperationResult } from './commands.ts'
+import type { Runtime } from './runtime-port.ts'
+
+type Fault = NonNullable<Parameters<typeof createMemoryStore>[0]['fault']>
+
+export interface Order {
+  readonly key: string
+  readonly n: number
+}
+
+export const owners: Team = team('owners')
+
+const orderSchema = jsonSchema<Order>({
+  type: 'object',
+  required: ['key', 'n'],
+  properties: { key: { type: 'string' }, n: { type: 'number' } },
+})
+
+export const Placed: Contract<'orders.placed', { readonly 1: Order }, 1> = event('orders.placed', {
+  owner: owners,
+  key: 'key',
+  versions: { 1: orderSchema },
+})
+
+export const Shipped: Contract<'orders.shipped', { readonly 1: Order }, 1> = event('orders.shipped', {
+  owner: owners,
+  key: 'key',
+  versions: { 1: orderSchema },
+})
+
+export const policy: ConsumerPolicy = {
+  owner: owners,
+  idempotency: 'transaction',
+  retry: { attempts: 3, first: '1s', max: '10s', jitter: 'none' },
+  deadLetter: { alert: owners.oncall },
+  afterDeadLetter: 'park',
+  replay: 'safe',
+  from: 'earliest',
+}
+
+type Handle = (order: Order, ctx: ConsumerContext) => Promise<void>
+
+/** A consumer of `orders.placed` with the test's own handler. */
+export const placedConsumer = (
+  name: string,
+  options: Partial<ConsumerOptions<typeof Placed>>,
+  handle: Handle,
+): Consumer => consumer(name, { ...policy, on: Placed, handle, ...options })
+
+export const EFFECTS: SqlMigration = sql({
+  sqlite: 'create table effects(seq integer primary key, consumer text, key text, n integer)',
+})
+
+/** Writes one effect through `ctx.tx`, which completes the message. */
+export const effect = (name: string, order: Order, ctx: ConsumerContext): Promise<unknown> =>
+  ctx.tx((db) =>
+    db.run(
+      'insert into effects(consumer, key, n) values ($1, $2, $3)',
+      name,
+      order.key,
+      order.n,
+    ),
+  )
+
+export interface World {
+  readonly clock: VirtualClock
+  readonly disk: MemoryDisk
+  readonly runtime: Runtime
+  /** What the routes took, in order, over all processes. */
+  readonly sent: AlertNotification[]
+  /** Starts a process on the disk. */
+  start(parts: readonly Consumer[], options?: StartOptions): Promise<Runtime>
+  /** The process is gone, whatever it was doing. */
+  crash(): void
+  publish(...orders: readonly Order[]): Promise<readonly string[]>
+  /** `key:n` of each effect of a consumer, in the order they were written. */
+  effects(name?: string): Promise<readonly string[]>
+  rows(query: string, ...parameters: readonly SqlValue[]): Promise<Record<string, SqlValue>[]>
+  operate(command: OperationCommand, operationId?: string): Promise<OperationResult>
+  /** Virtual time passes, in steps that let everything settle. */
+  pass(ms: number): Promise<void>
+}
+
+export interface StartOptions extends Pick<RuntimeOptions, 'send' | 'archive' | 'onFatal'> {
+  readonly fault?: Fault
+  readonly log?: Logger
+  readonly partitionMs?: number
+  readonly build?: (parts: readonly Consumer[]) => Integration
+}
+
+/** Turns of the loop in which nothing reaches the store: then everything waits for time. */
+const QUIET_TURNS = 6
+
+/** A memory disk under virtual time, and the processes that come and go on it. */
+export const createWorld = (seed = 1): World => {
+  const shared = createVirtualKernel({ seed })
+  const disk = createMemoryDisk()
+  const sent: AlertNotification[] = []
+  let runtime: Runtime | undefined
+  let kill = (): void => undefined
+  /** Calls of the store so far: while it grows, something is going on. */
+  let activity = 0
+  const settle = async (): Promise<void> => {
+    let before = -1
+    for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
+      if (activity !== before) quiet = 0
+      before = activity
+      await shared.clock.yield()
+    }
+  }
+
+  const world: World = {
+    clock: shared.clock,
+    disk,
+    sent,
+    get runtime() {
+      if (!runtime) throw new Error('start the world first')
+      return runtime
+    },
+    async start(parts, options = {}) {
+      const process = mortalClock(shared.clock)
+      kill = process.kill
+      const { clock } = process
+      const kernel: Kernel = {
+        ...shared,
+        clock,
+        ids: createIds(clock, shared.random),
+        log: options.log ?? silentLogger,
+      }
+      const { fault, partitionMs, build, ...rest } = options
+      const store = createMemoryStore({
+        clock,
+        random: shared.random,
+        disk,
+        fault: async (point, info) => {
+          activity += 1
+          await fault?.(point, info)
+        },
+        ...(partitionMs !== undefined && { partitionMs }),
+      })
+      const built = build?.(parts) ?? integration('demo', { parts, tables: [EFFECTS] })
+      runtime = await createRuntime(built, {
+        kernel,
+        store,
+        send: (_alert, notification) => {
+          sent.push(notification)
+          return Promise.resolve()
+        },
+        ...rest,
+      })
+      return runtime
+    },
+    crash() {
+      kill()
+      disk.crash()
+      runtime = undefined
+    },
+    publish: (...orders) => world.runtime.publishMany(orders.map((order) => Placed.of(order))),
+    async effects(name) {
+      const rows = await disk.query('select consumer, key, n from effects order by seq')
+      return rows
+        .filter((row) => name === undefined || row['consumer'] === name)
+        .map((row) => `${String(row['key'])}:${String(row['n'])}`)
+    },
+    rows: (query, ...parameters) => disk.query(query, ...parameters),
+    operate: (command, operationId) =>
+      world.runtime.operate(command, {
+        actor: 'tester',
+        reason: 'a test',
+        origin: 'test',
+        ...(operationId !== undefined && { operationId }),
+      }),
+    async pass(ms) {
+      const endMs = shared.clock.monotonicMs() + ms
+      for (;;) {
+        await settle()
+        const nextMs = shared.clock.pendingTimers[0] ?? endMs
+        const nowMs = shared.clock.monotonicMs()
+        if (nextMs >= endMs) return shared.clock.advance(endMs - nowMs).then(settle)
+        await shared.clock.advance(Math.max(0, nextMs - nowMs))
+      }
+    },
+  }
+  return world
+}
+
+/** Timers of a process that is gone never fire, and what it waits for never comes. */
+function mortalClock(clock: VirtualClock): {
+  readonly clock: VirtualClock
+  readonly kill: () => void
+} {
+  let isDead = false
+  const mortal: VirtualClock = {
+    ...clock,
+    get pendingTimers() {
+      return clock.pendingTimers
+    },
+    setTimer: (delayMs, run) =>
+      clock.setTimer(delayMs, () => {
+        if (!isDead) run()
+      }),
+    yield: async () => {
+      await clock.yield()
+      if (isDead) await new Promise<never>(() => undefined)
+    },
+  }
+  return {
+    clock: mortal,
+    kill: () => {
+      isDead = true
+    },
+  }
+}
+
+/** Never settles, as the code of a process that is gone. */
+export const never = (): Promise<never> => new Promise<never>(() => undefined)
