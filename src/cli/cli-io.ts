@@ -15,7 +15,7 @@ export interface CliIo {
   readonly cwd: string
   /** The person's name on this machine, for the record of what was done. */
   readonly user: string
-  /** Version of the Node that `node` means in this shell, which may not be the one that runs this. */
+  /** Version of the Node that `node` means in this shell; another one may be running this. */
   shellNodeVersion(): string | undefined
   /** Program and arguments that run this command again, for `dev`. */
   readonly self: readonly string[]

@@ -114,22 +114,28 @@ describe('start', () => {
       'throws.ts': "throw new TypeError('at load')\n",
       'enum.ts': 'enum A { B }\nexport default A\n',
       'imports.ts': "import './missing.ts'\n",
+      'two.ts': [
+        "import { integration } from 'junctura'",
+        "export const a = integration('a', { parts: [] })",
+        "export const b = integration('b', { parts: [] })",
+      ].join('\n'),
     })
     const results = await Promise.all(
-      ['absent.ts', 'empty.ts', 'throws.ts', 'enum.ts', 'imports.ts'].map((file) =>
+      ['absent.ts', 'empty.ts', 'throws.ts', 'enum.ts', 'imports.ts', 'two.ts'].map((file) =>
         built.run(cwd, ['start', file, ...PORTS, '--json']),
       ),
     )
 
     const failures = results.map(({ out }) => checkOutput(JSON.parse(out)))
-    expect(results.map(({ code }) => code)).toEqual([1, 1, 1, 1, 1])
-    expect(failures.map(({ code }) => code)).toEqual(Array(5).fill('JUNCTURA_ENTRY_UNUSABLE'))
+    expect(results.map(({ code }) => code)).toEqual([1, 1, 1, 1, 1, 1])
+    expect(failures.map(({ code }) => code)).toEqual(Array(6).fill('JUNCTURA_ENTRY_UNUSABLE'))
     expect(failures.map(({ message }) => message)).toEqual([
       expect.stringContaining('there is no such file'),
       expect.stringContaining('nothing that it exports is one'),
       expect.stringMatching(/at load \(.*throws\.ts:1/),
       expect.stringContaining('enum'),
       expect.stringContaining('missing.ts'),
+      expect.stringContaining('it exports several: a, b'),
     ])
   })
 
@@ -423,6 +429,19 @@ describe('dev', () => {
     expect(sent.code).toBe(0)
     expect(ended.code).toBe(0)
     expect(ended.out).toContain('ORDERS_WEBHOOK_SECRET')
+  })
+
+  it('ends when it is told to while it restarts', async () => {
+    const cwd = built.project('impatient', files())
+    const dev = built.start(cwd, ['dev', 'integration.ts', ...PORTS])
+    await dev.until('out', /page http/)
+    writeFileSync(join(cwd, 'integration.ts'), files([["'ledger'", "'book'"]])['integration.ts'])
+    await dev.until('out', /draining/)
+    dev.kill('SIGTERM')
+    const { code, out } = await dev.ended
+
+    expect(code).toBe(0)
+    expect(out).not.toContain('consumers: book')
   })
 
   it('leaves nothing running behind when it is killed', async () => {

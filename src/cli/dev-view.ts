@@ -18,7 +18,7 @@ export const renderReady = (ready: ReadyReport, paint: Paint): string => {
   ].join('\n')
 }
 
-export const DEV_KEYS = 'o URLs  s send  e emit  l dead letters  r restart  q quit'
+const DEV_KEYS = 'o URLs  s send  e emit  l dead letters  r restart  q quit'
 
 export const renderKeys = (paint: Paint): string => paint('gray', DEV_KEYS)
 

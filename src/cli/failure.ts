@@ -14,6 +14,7 @@ export interface Failure {
   readonly stack?: string
 }
 
+const SYSTEM_PAGE = 'docs/reference/cli.md#errors-of-the-system'
 const SYSTEM_FIXES: Readonly<Record<string, string>> = {
   EADDRINUSE: 'Stop what listens there, or choose another port; 0 takes a free one.',
   EADDRNOTAVAIL: 'Choose an address of this machine with --host.',
@@ -40,7 +41,7 @@ export const toFailure = (thrown: unknown): Failure => {
   if (isSystemError(thrown)) {
     const fix = SYSTEM_FIXES[thrown.code]
     if (fix !== undefined) {
-      const page = pageOf('errors-of-the-system')
+      const page = SYSTEM_PAGE
       return { code: thrown.code, message: thrown.message, fix, page }
     }
   }

@@ -113,7 +113,7 @@ export const createManagementClient = (
 }
 
 /** Builds `?a=1&b=2` of what is set. */
-export const queryString = (query: Readonly<Record<string, QueryValue>> = {}): string => {
+const queryString = (query: Readonly<Record<string, QueryValue>> = {}): string => {
   const set = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined) set.append(name, String(value))

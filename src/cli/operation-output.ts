@@ -25,7 +25,7 @@ export const runOperation = async (session: Session, ask: OperationAsk): Promise
 }
 
 /** What an operation gave, as a record whatever it was. */
-export const resultOf = (operation: OperationResult): Readonly<Record<string, unknown>> =>
+const resultOf = (operation: OperationResult): Readonly<Record<string, unknown>> =>
   typeof operation.result === 'object' && operation.result !== null ? { ...operation.result } : {}
 
 /** `12 started, 1 refused` of `{ started: 12, refused: 1 }`; lists are counted. */

@@ -4,7 +4,7 @@ import { createPaint, type Paint } from './paint.ts'
 import { type Column, renderTable } from './table.ts'
 
 /** Version of everything that `--json` prints; schemas/cli-output.schema.json describes it. */
-export const OUTPUT_VERSION = 1
+const OUTPUT_VERSION = 1
 
 /** How a command speaks: its result on stdout, everything about the way there on stderr. */
 export interface Output {

@@ -1,4 +1,4 @@
-import { valueAt } from '../contract/index.ts'
+import { type JsonSchema, valueAt } from '../contract/index.ts'
 import {
   createSeededRandom,
   JuncturaError,
@@ -83,8 +83,7 @@ function bodyOf(
   const schema = schemaOf(plan, message.version)
   const random = createSeededRandom(plan.seed + message.n)
   if (wrong === 'schema') {
-    const { value } = makeInvalid(schema, random)
-    return utf8(JSON.stringify(value))
+    return utf8(JSON.stringify(invalidBody(plan, schema, random)))
   }
   const base = given ? parseGiven(given) : madeDistinct(plan, makeExample(schema, random), random)
   const data = applySettings(base, settings, message.n)
@@ -96,6 +95,20 @@ function schemaOf(plan: PartnerRequestPlan, version: number) {
   if (found) return found.schema
   const known = plan.contract.versions.map((each) => each.version).join(', ')
   throw usage(`${plan.contract.name} has no version ${version}`, `it has: ${known}`)
+}
+
+const INVALID_TRIES = 20
+
+/** Broken, and if it can be, not where it says its version: that is another way of being wrong. */
+function invalidBody(plan: PartnerRequestPlan, schema: JsonSchema, random: Random): unknown {
+  const source = plan.webhook.version
+  const version = plan.version ?? plan.contract.latest
+  for (let time = 1; ; time++) {
+    const { value } = makeInvalid(schema, random)
+    const path = source?.from === 'body' ? source.paths[0] : undefined
+    const saysVersion = path === undefined || String(valueAt(value, path)) === String(version)
+    if (saysVersion || time >= INVALID_TRIES) return value
+  }
 }
 
 /**

@@ -225,6 +225,15 @@ describe('send', () => {
     }
   })
 
+  it('breaks something else than the version when the schema is to be wrong', async () => {
+    const { io, run } = setUp()
+    await run('--invalid', 'schema', '--count', '20', '--json')
+
+    const { problems }: { problems?: readonly { code: string }[] } = io.json()
+    const codes = new Set(problems?.map(({ code }) => code))
+    expect([...codes]).toEqual(['JUNCTURA_BODY_INVALID'])
+  })
+
   it('makes different messages, the same ones again under the same seed', async () => {
     const bodies = async (): Promise<readonly string[]> => {
       const { io, sent, run } = setUp()

@@ -1,4 +1,3 @@
-import { stripVTControlCharacters } from 'node:util'
 import { escapeControl } from '../security/index.ts'
 import type { Colour, Paint } from './paint.ts'
 
@@ -81,6 +80,3 @@ function pad(text: string, width: number, align: 'left' | 'right' = 'left'): str
   const shown = text.length > width ? `${text.slice(0, Math.max(0, width - 1))}…` : text
   return align === 'right' ? shown.padStart(width) : shown.padEnd(width)
 }
-
-/** Number of characters that a terminal shows. */
-export const visibleLength = (text: string): number => stripVTControlCharacters(text).length

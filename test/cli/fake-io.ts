@@ -1,6 +1,11 @@
 import { readFileSync } from 'node:fs'
-import type { CliIo, DialReply, DialRequest, StopSignal } from '../../src/cli/cli-io.ts'
-import { main } from '../../src/cli/main.ts'
+import {
+  type CliIo,
+  type DialReply,
+  type DialRequest,
+  main,
+  type StopSignal,
+} from '../../src/cli/index.ts'
 import { type Kernel, JuncturaError, utf8 } from '../../src/kernel/index.ts'
 import { compileValidator, type Validator } from '../../src/schema/index.ts'
 import { createVirtualKernel, type VirtualClock } from '../../src/testing/index.ts'
@@ -50,7 +55,7 @@ export interface FakeIo extends CliIo {
   sendSignal(signal: StopSignal): void
 }
 
-/** A world at the ports of the commands: a virtual clock, a stand-in for HTTP, text that is kept. */
+/** A world at the ports of the commands: a virtual clock, a stand-in for HTTP, kept text. */
 export const createFakeIo = (options: FakeIoOptions = {}): FakeIo => {
   const kernel = createVirtualKernel({
     env: options.env ?? {},

@@ -201,12 +201,12 @@ describe('the page of the management listener', () => {
     await page.reload()
     await page.getByText('Older ones may match.', { exact: false }).waitFor()
     await page.getByRole('button', { name: 'Search further' }).click()
-    await page.waitForFunction('document.querySelectorAll("#messages-body tbody tr").length === 2')
+    await page.locator('#messages-body tbody tr').nth(1).waitFor()
     // The page also looks at other things by itself meanwhile.
     const search = runtime.asked.findLast(({ method }) => method === 'messages')
     expect(search?.with).toMatchObject({ key: 'ORDER-4709', after: '17' })
     await page.getByRole('button', { name: 'Clear' }).click()
-    await page.waitForFunction('document.querySelectorAll("#messages-body tbody tr").length === 8')
+    await page.locator('#messages-body tbody tr').nth(7).waitFor()
     expect(complaints).toEqual([])
   })
 
@@ -225,7 +225,7 @@ describe('the page of the management listener', () => {
     await page.keyboard.press('Escape')
     await detail.waitFor({ state: 'hidden' })
     // The browser tells the page of the closing a moment after it.
-    await page.waitForFunction('location.hash === ""')
+    await page.waitForURL((url) => url.hash === '')
     expect(complaints).toEqual([])
   })
 
