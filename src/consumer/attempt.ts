@@ -30,6 +30,8 @@ export interface AttemptOptions {
   readonly attempt: number
   /** What success writes besides the handler's own. */
   readonly success: CommitUnit
+  /** Results of `ctx.once` that earlier attempts kept; they go when the message is done. */
+  readonly onceKeys: readonly string[]
   /** Replaces personal data of the message in a text. */
   readonly mask: (text: string) => string
   /** Aborts when the runtime stops without waiting. */
@@ -53,7 +55,7 @@ class Attempt {
   readonly #emits: Append[] = []
   /** Of at-most-once contracts: told when the attempt is done, never written. */
   readonly #volatile: Append[] = []
-  readonly #onceKeys: string[] = []
+  readonly #onceKeys = new Set<string>()
   #state: 'running' | 'committing' | 'completed' | 'over' = 'running'
   #end: (result: AttemptResult) => void = () => undefined
   /** A deadline or stop that came while the transaction was open. */
@@ -155,9 +157,12 @@ class Attempt {
   /** Everything that success writes. */
   #completion(): CommitUnit {
     const { success } = this.#options
-    const forgotten = this.#onceKeys.map(
-      (key): RowWrite => ({ collection: 'onceResults', key, row: undefined }),
-    )
+    const keys = [...this.#options.onceKeys, ...this.#onceKeys]
+    const forgotten = keys.map((key): RowWrite => ({
+      collection: 'onceResults',
+      key,
+      row: undefined,
+    }))
     return {
       ...success,
       appends: [...(success.appends ?? []), ...this.#emits],
@@ -254,7 +259,7 @@ class Attempt {
     if (origin === 'volatile') return effect()
     const key = `${laneKey(consumer.name, positionText(position))}\n${name}`
     const kept = await ports.store.row('onceResults', key)
-    this.#onceKeys.push(key)
+    this.#onceKeys.add(key)
     // Its type is the one that the same call gave when it was kept.
     if (kept) return kept.result as T
     this.#refuseWhenOver()

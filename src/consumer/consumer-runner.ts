@@ -246,7 +246,7 @@ export class ConsumerRunner {
         if (page.length >= FETCH_RECORDS) await ports.kernel.clock.yield()
       } catch (error) {
         if (signal.aborted || ports.committer.mode !== 'open') return
-        if (mustNotBeSkipped(error)) return this.#halt(error)
+        if (mustNotBeSkipped(error)) return this.halt(error)
         const fields = { consumer: consumer.name, problem: messageOf(error) }
         ports.kernel.log.warn(fields, 'the log could not be read; trying again')
         await sleep(ports.kernel.clock, STORE_RETRY_MS, signal)
@@ -343,7 +343,7 @@ export class ConsumerRunner {
       this.#isClaiming = false
       this.dispatch()
     } catch (error) {
-      this.#halt(error)
+      this.halt(error)
     }
   }
 
@@ -365,13 +365,14 @@ export class ConsumerRunner {
       else await runBatch(this, taken)
     } catch (error) {
       // Its bookkeeping could not be written: going on would skip the message.
-      this.#halt(error)
+      this.halt(error)
     } finally {
       if (first.item.origin === 'volatile') this.#volatile -= 1
     }
   }
 
-  #halt(error: unknown): void {
+  /** Stops at something that must not be skipped. */
+  halt(error: unknown): void {
     if (this.#mode === 'closed' || this.#mode === 'stopped' || !this.mayGoOn) return
     this.#mode = 'stopped'
     const fields = { consumer: this.consumer.name, problem: messageOf(error) }

@@ -138,10 +138,7 @@ function skip(
       rows: [
         ...leaveOrigin(consumer, lane, item),
         ...(isHead
-          ? [
-              laneWrite(consumer, lane.key, row),
-              clearTimerRow(timerOwner(consumer.name), lane.key),
-            ]
+          ? [laneWrite(consumer, lane.key, row), clearTimerRow(timerOwner(consumer.name), lane.key)]
           : []),
         ...extra,
       ],

@@ -4,7 +4,7 @@ import type { ConsumerRunner } from './consumer-runner.ts'
 import { isIdle } from './held-lanes.ts'
 import { laneWrite, marksOf, successorWrite } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
-import { itemOf, type ReplayMark, replayedKey, successorKey } from './work-item.ts'
+import { itemOf, laneOfLetter, type ReplayMark, replayedKey, successorKey } from './work-item.ts'
 
 /** Work that does not come from the log: a dead letter, or a message of a replay. */
 export interface HandOver {
@@ -68,7 +68,7 @@ export const retryHead = async (
   letter: DeadLetterRow,
   replay: ReplayMark | undefined,
 ): Promise<RetryHeadResult> => {
-  const lane = runner.lanes.find(letter.key)
+  const lane = runner.lanes.find(laneOfLetter(runner.consumer, letter))
   if (!lane) return 'not-parked'
   return runner.held.section(lane, async () => {
     const { row } = lane
@@ -93,7 +93,7 @@ export const releaseReplays = async (
   runner: ConsumerRunner,
   isOver: (runId: string) => boolean,
 ): Promise<void> => {
-  for (const lane of [...runner.lanes.all()]) {
+  for (const lane of Array.from(runner.lanes.all())) {
     const { replay } = lane
     if (replay !== undefined && isOver(replay)) await releaseKey(runner, lane.key, replay)
   }

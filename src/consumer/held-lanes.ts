@@ -1,4 +1,4 @@
-import { assert, LIMITS, messageOf, sleep } from '../kernel/index.ts'
+import { assert, isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import {
   clearTimerRow,
   type LaneRow,
@@ -284,6 +284,7 @@ export class HeldLanes {
   #later(error: unknown, again: () => void): void {
     const { ports, consumer, stopSignal } = this.#runner
     if (this.#isClosed || ports.committer.mode !== 'open') return
+    if (isJuncturaError(error) && !error.retryable) return this.#runner.halt(error)
     const fields = { consumer: consumer.name, problem: messageOf(error) }
     ports.kernel.log.warn(fields, 'the rows of a lane could not be worked on; trying again')
     this.#working += 1

@@ -26,7 +26,8 @@ export const leaveOrigin = (consumer: Consumer, lane: Lane, item: WorkItem): Row
     const key = successorKey(consumer.name, lane.key, position)
     rows.push({ collection: 'successors', key, row: undefined })
   }
-  if (item.isSuspect === true) {
+  // A successor may have been a suspect before it had to wait.
+  if (item.isSuspect === true || item.origin === 'successor') {
     rows.push({ collection: 'suspects', key: suspectKey(consumer.name, position), row: undefined })
   }
   return rows
@@ -100,7 +101,11 @@ export const successorWrite = (consumer: Consumer, item: WorkItem): RowWrite => 
   },
 })
 
-export const laneWrite = (consumer: Consumer, lane: string, row: LaneRow | undefined): RowWrite => ({
+export const laneWrite = (
+  consumer: Consumer,
+  lane: string,
+  row: LaneRow | undefined,
+): RowWrite => ({
   collection: 'lanes',
   key: laneKey(consumer.name, lane),
   row,

@@ -109,7 +109,7 @@ export class ConsumerProgress {
     this.#unfinished += 1
   }
 
-  /** Notes a position that an earlier run finished; it stays finished until the watermark passes. */
+  /** Notes a position that an earlier run finished; it stays so until the watermark passes. */
   fetchedFinished(position: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
     if (this.#fetched.size > 0) this.#fetched.set(position, FINISHED)

@@ -1,4 +1,4 @@
-import { sleep } from '../kernel/index.ts'
+import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit } from '../store/index.ts'
 import { runAttempt, STORE_RETRY_MS } from './attempt.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
@@ -39,6 +39,7 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
       data: [read.data],
       attempt,
       success,
+      onceKeys: await onceKeysOf(runner, item),
       mask: maskOf(runner, read.data),
       stop: runner.stopSignal,
     })
@@ -99,6 +100,7 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
       data: readable.map(({ data }) => data),
       attempt: 1,
       success,
+      onceKeys: [],
       mask: (text) => text,
       stop: runner.stopSignal,
     })
@@ -132,6 +134,27 @@ async function complete(
   } catch (error) {
     // Only this unit was refused: what the handler asked for cannot be written.
     return { error }
+  }
+}
+
+/** What earlier attempts kept through `ctx.once`; a first attempt has kept nothing. */
+async function onceKeysOf(runner: ConsumerRunner, item: WorkItem): Promise<readonly string[]> {
+  const { ports, consumer } = runner
+  const isFirst = item.attempts === 0 && item.isSuspect !== true && !item.letter
+  if (isFirst || item.origin === 'volatile') return []
+  try {
+    const kept = await ports.store.scan({
+      collection: 'onceResults',
+      index: 'byMessage',
+      where: [consumer.name, item.position],
+      limit: LIMITS.pageRowsMax,
+    })
+    return kept.map(({ key }) => key)
+  } catch (error) {
+    // It only tidies up: the attempt itself reads what it needs.
+    const fields = { consumer: consumer.name, problem: messageOf(error) }
+    ports.kernel.log.warn(fields, 'what ctx.once kept could not be listed')
+    return []
   }
 }
 
@@ -222,4 +245,3 @@ function tellAttempt(
     durationMs: ports.kernel.clock.monotonicMs() - startedMs,
   })
 }
-

@@ -42,6 +42,10 @@ export const laneOf = (consumer: Consumer, delivered: Delivered): string =>
     ? `#${delivered.position === 0 ? delivered.record.head.envelope.id : delivered.position}`
     : delivered.record.head.envelope.partitionkey
 
+/** The lane that a dead letter of this consumer runs in. */
+export const laneOfLetter = (consumer: Consumer, letter: DeadLetterRow): string =>
+  consumer.ordering === 'none' ? `#${letter.position}` : letter.key
+
 export type ItemHistory = Partial<
   Pick<WorkItem, 'attempts' | 'crashes' | 'isSuspect' | 'firstFailedAtMs' | 'letter' | 'replay'>
 >

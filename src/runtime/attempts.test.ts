@@ -43,7 +43,11 @@ describe('ctx.tx', () => {
         if (ctx.attempt === 1) throw new Error('half way')
       })
     })
-    const two = consumer('two', { ...policy, on: Shipped, handle: async (order) => void shipped.push(order) })
+    const two = consumer('two', {
+      ...policy,
+      on: Shipped,
+      handle: async (order) => void shipped.push(order),
+    })
     await world.start([one, two])
 
     await world.publish({ key: 'a', n: 0 })
@@ -143,21 +147,23 @@ describe('ctx.tx', () => {
     }
   })
 
-  it('ends the attempt when its statements fail after the deadline and the handler hangs then', async () => {
+  it('ends the attempt when the deadline passes in its commit, its statements failed and the handler hangs', async () => {
     const world = createWorld()
-    let isFirst = true
+    let isSlow = false
+    const fault = async (point: string): Promise<void> => {
+      if (point === 'before-commit' && isSlow) await sleep(world.clock, 6_000)
+      isSlow = false
+    }
     const one = placedConsumer('one', { timeout: '5s', ...once }, async (order, ctx) => {
-      if (!isFirst) return
-      isFirst = false
-      await ctx
-        .tx(async (db) => {
-          await insert(db, order)
-          await world.clock.advance(6_000)
-        })
-        .catch(() => undefined)
+      isSlow = true
+      const failed = ctx.tx(async (db) => {
+        await insert(db, order)
+        throw new Error('half way')
+      })
+      await failed.catch(() => undefined)
       await never()
     })
-    await world.start([one])
+    await world.start([one], { fault })
     await world.publish({ key: 'a', n: 1 })
     await world.pass(60_000)
 
@@ -198,12 +204,16 @@ describe('ctx.once', () => {
     const world = createWorld()
     let mails = 0
     const results: unknown[] = []
-    const one = placedConsumer('one', { retry: { attempts: 5, first: '1s', max: '1s' } }, async (order, ctx) => {
-      results.push(await ctx.once('mail', () => Promise.resolve({ id: ++mails })))
-      results.push(await ctx.once('nothing', () => Promise.resolve(undefined)))
-      if (ctx.attempt < 3) throw new Error('after the mail')
-      await effect('one', order, ctx)
-    })
+    const one = placedConsumer(
+      'one',
+      { retry: { attempts: 5, first: '1s', max: '1s' } },
+      async (order, ctx) => {
+        results.push(await ctx.once('mail', () => Promise.resolve({ id: ++mails })))
+        results.push(await ctx.once('nothing', () => Promise.resolve(undefined)))
+        if (ctx.attempt < 3) throw new Error('after the mail')
+        await effect('one', order, ctx)
+      },
+    )
     await world.start([one])
     await world.publish({ key: 'a', n: 1 })
     await world.pass(500)
@@ -220,7 +230,9 @@ describe('ctx.once', () => {
     const world = createWorld()
     let refusals = 0
     const fault = (point: string): Promise<void> =>
-      point === 'before-commit' && refusals-- > 0 ? Promise.reject(new Error('no')) : Promise.resolve()
+      point === 'before-commit' && refusals-- > 0
+        ? Promise.reject(new Error('no'))
+        : Promise.resolve()
     let mails = 0
     const one = placedConsumer('one', {}, async (order, ctx) => {
       await ctx.once('mail', () => {

@@ -1,55 +1,132 @@
 import { describe, expect, it } from 'vitest'
-import { consumer, event, integration, jsonSchema, sql, system, team, unsigned, webhook } from '../contract/index.ts'
-import { createMemoryStore } from '../store/index.ts'
+import {
+  consumer,
+  event,
+  integration,
+  jsonSchema,
+  sql,
+  webhook,
+  system,
+  unsigned,
+} from '../contract/index.ts'
+import { bodyOfBytes } from '../ingress/index.ts'
+import { createMemoryDisk, createMemoryStore } from '../store/index.ts'
 import { createVirtualKernel } from '../testing/index.ts'
-import { createRuntime } from './index.ts'
+import { createRuntime } from './create-runtime.ts'
+import { createWorld, effect, owners, Placed, placedConsumer, policy } from './world.fixture.ts'
 
-const owners = team('owners')
-const Placed = event('orders.placed', {
-  owner: owners,
-  key: 'id',
-  versions: { 1: jsonSchema<{ id: string; n: number }>({ type: 'object', required: ['id', 'n'], properties: { id: { type: 'string' }, n: { type: 'number' } } }) },
-})
-
-const policy = {
-  owner: owners,
-  idempotency: 'transaction',
-  retry: { attempts: 3, first: '1s', max: '10s' },
-  deadLetter: { alert: owners.oncall },
-  afterDeadLetter: 'park',
-  replay: 'safe',
-  from: 'earliest',
-} as const
-
-describe('a running integration', () => {
-  it('handles what was published once, in order per key', async () => {
+describe('createRuntime', () => {
+  it('refuses an integration that does not say what it must, with every finding, and touches no store', async () => {
     const kernel = createVirtualKernel()
-    const seen: string[] = []
-    const one = consumer('one', {
-      ...policy,
+    const disk = createMemoryDisk()
+    const store = createMemoryStore({ clock: kernel.clock, disk })
+    const { retry: _, replay: __, ...rest } = policy
+    // What a program in JavaScript may write.
+    const silent = consumer('silent', {
+      ...rest,
       on: Placed,
-      handle: async (order, ctx) => {
-        await ctx.tx(async (db) => {
-          await db.run('insert into effects(id, n) values ($1, $2)', order.id, order.n)
-        })
-        seen.push(`${order.id}:${order.n}`)
+      handle: () => Promise.resolve(),
+    } as never)
+    const built = integration('demo', { parts: [silent] })
+
+    const refusal = createRuntime(built, { kernel, store })
+
+    await expect(refusal).rejects.toMatchObject({
+      code: 'JUNCTURA_REFUSED_START',
+      details: { count: 2 },
+    })
+    await expect(refusal).rejects.toThrow('replay')
+    expect(await store.row('meta', 'epoch')).toBeUndefined()
+  })
+
+  it('gives the store back when the start fails, so that the next one can open it', async () => {
+    const kernel = createVirtualKernel()
+    const disk = createMemoryDisk()
+    const open = () => createMemoryStore({ clock: kernel.clock, disk })
+    const broken = integration('demo', {
+      parts: [],
+      tables: [sql({ name: 'broken', sqlite: 'create nonsense' })],
+    })
+    await expect(createRuntime(broken, { kernel, store: open() })).rejects.toThrow()
+
+    const runtime = await createRuntime(integration('demo', { parts: [] }), {
+      kernel,
+      store: open(),
+    })
+
+    expect(runtime.readiness()).toEqual({ ready: true, reasons: [] })
+    await runtime.close()
+    expect(runtime.readiness().ready).toBe(false)
+  })
+
+  it('keeps each model that was started, and gives each start its number', async () => {
+    const world = createWorld()
+    const one = placedConsumer('one', {}, (order, ctx) =>
+      effect('one', order, ctx).then(() => undefined),
+    )
+    await world.start([one])
+    const first = world.runtime.model.hash
+    await world.runtime.close()
+    await world.start([one, placedConsumer('two', {}, () => Promise.resolve())])
+    const second = world.runtime.model.hash
+    await world.runtime.close()
+
+    const store = createMemoryStore({ clock: world.clock, disk: world.disk })
+    expect(first).not.toBe(second)
+    expect(await store.row('models', first)).toBeDefined()
+    expect(await store.row('models', second)).toBeDefined()
+    expect(
+      (await store.scan({ collection: 'starts', limit: 10 })).map(({ row }) => row),
+    ).toMatchObject([
+      { epoch: 1, modelHash: first },
+      { epoch: 2, modelHash: second },
+    ])
+  })
+
+  it('hands nothing to a consumer of a partner contract for a request whose transform made no event', async () => {
+    const world = createWorld()
+    const Partner = event('partner.said', {
+      owner: owners,
+      key: 'id',
+      versions: {
+        1: jsonSchema<{ id: string }>({
+          type: 'object',
+          required: ['id'],
+          properties: { id: { type: 'string' } },
+        }),
       },
     })
-    const built = integration('demo', {
-      parts: [one],
-      tables: [sql({ sqlite: 'create table effects(id text, n integer)' })],
+    const seen: unknown[] = []
+    const listener = consumer('listener', {
+      ...policy,
+      on: Partner,
+      handle: async (data) => void seen.push(data),
     })
-    const store = createMemoryStore({ clock: kernel.clock, random: kernel.random })
-    const runtime = await createRuntime(built, { kernel, store })
-    for (let n = 0; n < 10; n++) await runtime.publish(Placed.of({ id: `k${n % 2}`, n }))
+    const hook = webhook('partner', {
+      from: system('partner', { owner: owners }),
+      path: '/webhooks/partner',
+      verify: unsigned({ reason: 'a test' }),
+      accepts: Partner,
+      retriesFor: '1h',
+      idempotency: { retention: '7d' },
+      emit: (data) => (data.id === 'silent' ? [] : Partner.of(data)),
+    })
+    const runtime = await world.start([], {
+      build: () => integration('demo', { parts: [hook, listener] }),
+    })
+    for (const id of ['silent', 'loud']) {
+      const response = await runtime.ingress.handle({
+        method: 'POST',
+        target: '/webhooks/partner',
+        rawHeaders: ['content-type', 'application/json'],
+        body: bodyOfBytes(Buffer.from(JSON.stringify({ id }))),
+        remoteAddress: '127.0.0.1',
+      })
+      expect(response).toMatchObject({ status: 202 })
+    }
     await runtime.idle()
-    expect(seen.filter((one) => one.startsWith('k0'))).toEqual(['k0:0', 'k0:2', 'k0:4', 'k0:6', 'k0:8'])
-    expect(seen).toHaveLength(10)
-    const overview = await runtime.overview()
-    expect(overview.status).toBe('ok')
-    await runtime.close()
+
+    expect(seen).toEqual([{ id: 'loud' }])
+    expect((await runtime.overview()).deadLettersOpen).toBe(0)
   })
 })
-void system
-void unsigned
-void webhook

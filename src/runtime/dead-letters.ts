@@ -1,6 +1,8 @@
 import {
   type ConsumerRunner,
   handOver,
+  laneKey,
+  laneOfLetter,
   type ReplayMark,
   retryHead,
   successorKey,
@@ -42,8 +44,7 @@ export interface Selection {
   readonly cause?: string
 }
 
-const isRunning = (): JuncturaError =>
-  refused('it is being tried again', 'wait for its outcome')
+const isRunning = (): JuncturaError => refused('it is being tried again', 'wait for its outcome')
 
 /** Dead letters read to build the groups; beyond it a group says that there are more. */
 const GROUPED_MAX = 20_000
@@ -114,14 +115,15 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       { collection: 'deadLetters', key: letter.id, row },
       ...(await onceRows(store, letter)),
     ]
-    const laneRow = await store.row('lanes', `${letter.consumer}\n${letter.key}`)
     const runner = runners.get(letter.consumer)
+    const lane = runner ? laneOfLetter(runner.consumer, letter) : letter.key
+    const laneRow = await store.row('lanes', laneKey(letter.consumer, lane))
     if (runner && laneRow?.deadLetter === letter.id) {
-      if (!(await runner.held.release(letter.key, rows))) throw isRunning()
+      if (!(await runner.held.release(lane, rows))) throw isRunning()
       return
     }
     // It may wait to be tried again.
-    const waiting = successorKey(letter.consumer, letter.key, letter.position)
+    const waiting = successorKey(letter.consumer, lane, letter.position)
     rows.push({ collection: 'successors', key: waiting, row: undefined })
     const outcome = await committer.submit({ rows })
     if (outcome.status === 'failed') throw outcome.error
@@ -146,7 +148,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     retry,
     settled,
     async settleAll() {
-      for (const alert of [...alerts.all()]) {
+      for (const alert of Array.from(alerts.all())) {
         if (alert.kind === 'dead-letter') await settled(alert.cause)
         // It has been started anew; if it stops again, a new alert says so.
         if (alert.kind === 'consumer-stopped') {

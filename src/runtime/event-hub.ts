@@ -18,7 +18,14 @@ export const createEventHub = (kernel: Pick<Kernel, 'clock'>): EventHub => {
         kept[head] = event
         head = (head + 1) % LIMITS.streamEventsKept
       }
-      for (const listener of listeners) listener(event)
+      for (const listener of listeners) {
+        try {
+          listener(event)
+        } catch {
+          // A reader that fails must not fail what it reads about.
+          listeners.delete(listener)
+        }
+      }
     },
     subscribe({ afterId, listener }) {
       if (listeners.size >= LIMITS.streamReadersMax) {

@@ -1,4 +1,10 @@
-import { type ConsumerRunner, laneKey, laneOf, positionText, successorKey } from '../consumer/index.ts'
+import {
+  type ConsumerRunner,
+  laneKey,
+  laneOf,
+  positionText,
+  successorKey,
+} from '../consumer/index.ts'
 import {
   type AnyContract,
   decodeRecord,

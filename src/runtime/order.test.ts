@@ -30,10 +30,14 @@ describe('the order of one key', () => {
 
   it('parks the successors of a dead letter as rows and keeps none in memory (M8)', async () => {
     const world = createWorld()
-    const one = placedConsumer('one', { retry: { attempts: 1, first: 0, max: '1s' } }, async (order, ctx) => {
-      if (order.key === 'a') throw failing
-      await effect('one', order, ctx)
-    })
+    const one = placedConsumer(
+      'one',
+      { retry: { attempts: 1, first: 0, max: '1s' } },
+      async (order, ctx) => {
+        if (order.key === 'a') throw failing
+        await effect('one', order, ctx)
+      },
+    )
     await world.start([one])
 
     await world.publish({ key: 'a', n: 0 })
@@ -53,7 +57,10 @@ describe('the order of one key', () => {
 
   it('goes on with the key after a dead letter where the consumer says skip (M8)', async () => {
     const world = createWorld()
-    const options = { afterDeadLetter: 'skip', retry: { attempts: 2, first: '1s', max: '1s' } } as const
+    const options = {
+      afterDeadLetter: 'skip',
+      retry: { attempts: 2, first: '1s', max: '1s' },
+    } as const
     const one = placedConsumer('one', options, async (order, ctx) => {
       if (order.n === 2) throw failing
       await effect('one', order, ctx)
@@ -64,7 +71,9 @@ describe('the order of one key', () => {
     await world.pass(5_000)
 
     expect(await world.effects()).toEqual(['a:1', 'a:3', 'a:4'])
-    expect((await world.runtime.deadLetters({})).items).toMatchObject([{ parked: false, attempts: 2 }])
+    expect((await world.runtime.deadLetters({})).items).toMatchObject([
+      { parked: false, attempts: 2 },
+    ])
     expect((await world.runtime.consumers())[0]).toMatchObject({ retrying: 0, parked: 0 })
   })
 
@@ -129,10 +138,14 @@ describe('the order of one key', () => {
       return Promise.resolve()
     }
     let failuresLeft = 3
-    const one = placedConsumer('one', { retry: { attempts: 9, first: '1s', max: '2s' } }, async (order, ctx) => {
-      if (order.n === 2 && failuresLeft-- > 0) throw failing
-      await effect('one', order, ctx)
-    })
+    const one = placedConsumer(
+      'one',
+      { retry: { attempts: 9, first: '1s', max: '2s' } },
+      async (order, ctx) => {
+        if (order.n === 2 && failuresLeft-- > 0) throw failing
+        await effect('one', order, ctx)
+      },
+    )
     await world.start([one])
     world.crash()
     await world.start([one], { fault }).catch(() => world.start([one], { fault }))

@@ -192,6 +192,7 @@ async function layFoundations(integration: Integration, options: Opened): Promis
       transport.appended(appended)
       countAppended(appended)
     },
+    onVolatile: (messages) => volatile.offer(messages),
     onCommit: (count, durationMs) => {
       units.record(count)
       duration.record(durationMs / 1_000)

@@ -25,7 +25,7 @@ import type { ReplaysOptions } from './replays.ts'
 
 /** Items handed to lanes and not yet settled. */
 const IN_FLIGHT_MAX = 64
-/** The cursor is written after this many items; after a crash at most so many are looked at again. */
+/** The cursor is written after this many items; so many are looked at again after a crash. */
 const CURSOR_EVERY = 50
 /** After the store refused, the replay goes on after this. */
 const STORE_RETRY_MS = 1_000
@@ -95,7 +95,8 @@ export class ReplayRun {
         }
         kernel.log.warn(fields, 'a replay waits for its store')
         await sleep(kernel.clock, STORE_RETRY_MS, this.#stop.signal)
-        if (this.#isStopped) return this.#finish(this.#stopState ?? 'running').catch(() => undefined)
+        if (this.#isStopped)
+          return this.#finish(this.#stopState ?? 'running').catch(() => undefined)
       }
     }
   }

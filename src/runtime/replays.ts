@@ -151,24 +151,17 @@ export const createReplays = (options: ReplaysOptions): Replays => {
   }
 
   return {
-    handle(command, actor, reason) {
-      switch (command.kind) {
-        case 'replay.plan':
-          return plan(command, { actor, reason })
-        case 'replay.run':
-          return change(command.id, (row) => begin(row, command.token))
-        case 'replay.pause':
-          return change(command.id, pause)
-        case 'replay.abort':
-          return change(command.id, abort)
-        case 'replay.resume':
-          return change(command.id, resume)
-        default:
-          throw refused(
-            `${command.kind} is not a replay command`,
-            'use replay.plan, run, pause, resume or abort',
-          )
-      }
+    async handle(command, actor, reason) {
+      if (command.kind === 'replay.plan') return plan(command, { actor, reason })
+      if (command.kind === 'replay.run')
+        return change(command.id, (row) => begin(row, command.token))
+      if (command.kind === 'replay.pause') return change(command.id, pause)
+      if (command.kind === 'replay.abort') return change(command.id, abort)
+      if (command.kind === 'replay.resume') return change(command.id, resume)
+      throw refused(
+        `${command.kind} is not a replay command`,
+        'use replay.plan, run, pause, resume or abort',
+      )
     },
     settled: (event) => running.get(event.runId)?.settled(event),
     async resumeAll() {

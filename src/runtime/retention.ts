@@ -187,6 +187,7 @@ const FINISHED = [
   ['alerts', 'resolved'],
   ['replays', 'done'],
   ['replays', 'aborted'],
+  ['replays', 'failed'],
 ] as const satisfies readonly (readonly [CollectionName, string])[]
 
 /** Positions that a held lane, a successor or an open dead letter points to; some of them twice. */

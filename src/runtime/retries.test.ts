@@ -150,9 +150,7 @@ describe('retries', () => {
     })
     await world.start([one])
     for (let page = 0; page < 6; page++) {
-      await world.publish(
-        ...Array.from({ length: 1_000 }, (_, n) => ({ key: `k${page}-${n}`, n })),
-      )
+      await world.publish(...Array.from({ length: 1_000 }, (_, n) => ({ key: `k${page}-${n}`, n })))
     }
     await world.runtime.idle()
 
@@ -167,7 +165,11 @@ describe('retries', () => {
     const world = createWorld()
     const text = { type: 'string' } as const
     const V1 = { type: 'object', required: ['key'], properties: { key: text } } as const
-    const V2 = { type: 'object', required: ['key', 'n'], properties: { key: text, n: { type: 'number' } } } as const
+    const V2 = {
+      type: 'object',
+      required: ['key', 'n'],
+      properties: { key: text, n: { type: 'number' } },
+    } as const
     const versions1 = { 1: jsonSchema<{ key: string }>(V1) }
     const versions2 = { ...versions1, 2: jsonSchema<{ key: string; n: number }>(V2) }
     const Old = event('stock.moved', { owner: owners, key: 'key', versions: versions1 })
@@ -183,10 +185,19 @@ describe('retries', () => {
       },
     })
     const seen: unknown[] = []
-    const now = consumer('now', { ...policy, on: New, handle: async (data) => void seen.push(data) })
-    const then = consumer('then', { ...policy, on: New.version(1), handle: async (data) => void seen.push(data) })
-    const build = (contract: typeof Old | typeof New, parts: readonly ReturnType<typeof consumer>[]) => () =>
-      integration('stock', { parts: [contract, ...parts], tables: [EFFECTS] })
+    const now = consumer('now', {
+      ...policy,
+      on: New,
+      handle: async (data) => void seen.push(data),
+    })
+    const then = consumer('then', {
+      ...policy,
+      on: New.version(1),
+      handle: async (data) => void seen.push(data),
+    })
+    const build =
+      (contract: typeof Old | typeof New, parts: readonly ReturnType<typeof consumer>[]) => () =>
+        integration('stock', { parts: [contract, ...parts], tables: [EFFECTS] })
     const writer = await world.start([], { build: build(Old, []) })
     await writer.publish(Old.of({ key: 'a' }))
     await writer.publish(Old.of({ key: 'bad' }))
@@ -211,7 +222,11 @@ describe('retries', () => {
       if (order.n === 3 && isBroken) throw new Error('filter')
       return order.n > 1
     }
-    const one = placedConsumer('one', { filter, on: Placed }, async (order) => void seen.push(order.n))
+    const one = placedConsumer(
+      'one',
+      { filter, on: Placed },
+      async (order) => void seen.push(order.n),
+    )
     await world.start([one])
 
     await world.publish({ key: 'a', n: 1 }, { key: 'a', n: 2 }, { key: 'a', n: 3 })

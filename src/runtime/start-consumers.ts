@@ -152,7 +152,7 @@ export const retireConsumer = async (
   for (const collection of KEYED_BY_CONSUMER) {
     for await (const { key } of eachRow(store, { collection, ...keysFrom(`${name}\n`) })) {
       // A deletion is the same for every collection.
-      await write({ collection, key, row: undefined } as RowWrite)
+      await write({ collection, key, row: undefined })
     }
   }
   const timers = keysFrom(`${timerOwner(name)}\n`)

@@ -44,11 +44,14 @@ export const Placed: Contract<'orders.placed', { readonly 1: Order }, 1> = event
   versions: { 1: orderSchema },
 })
 
-export const Shipped: Contract<'orders.shipped', { readonly 1: Order }, 1> = event('orders.shipped', {
-  owner: owners,
-  key: 'key',
-  versions: { 1: orderSchema },
-})
+export const Shipped: Contract<'orders.shipped', { readonly 1: Order }, 1> = event(
+  'orders.shipped',
+  {
+    owner: owners,
+    key: 'key',
+    versions: { 1: orderSchema },
+  },
+)
 
 export const policy: ConsumerPolicy = {
   owner: owners,
@@ -76,12 +79,7 @@ export const EFFECTS: SqlMigration = sql({
 /** Writes one effect through `ctx.tx`, which completes the message. */
 export const effect = (name: string, order: Order, ctx: ConsumerContext): Promise<unknown> =>
   ctx.tx((db) =>
-    db.run(
-      'insert into effects(consumer, key, n) values ($1, $2, $3)',
-      name,
-      order.key,
-      order.n,
-    ),
+    db.run('insert into effects(consumer, key, n) values ($1, $2, $3)', name, order.key, order.n),
   )
 
 export interface World {
@@ -92,6 +90,12 @@ export interface World {
   readonly sent: AlertNotification[]
   /** Starts a process on the disk. */
   start(parts: readonly Consumer[], options?: StartOptions): Promise<Runtime>
+  /** Starts a process that may die on the way, and says whether it is up. */
+  boot(parts: readonly Consumer[], options?: StartOptions): Promise<boolean>
+  /** What `work` gives, or undefined when the process dies first. */
+  orGone<T>(work: Promise<T>): Promise<T | undefined>
+  /** Whether a process is up now. */
+  readonly isUp: boolean
   /** The process is gone, whatever it was doing. */
   crash(): void
   publish(...orders: readonly Order[]): Promise<readonly string[]>
@@ -120,6 +124,7 @@ export const createWorld = (seed = 1): World => {
   const sent: AlertNotification[] = []
   let runtime: Runtime | undefined
   let kill = (): void => undefined
+  let onCrash = (): void => undefined
   /** Calls of the store so far: while it grows, something is going on. */
   let activity = 0
   const settle = async (): Promise<void> => {
@@ -172,10 +177,34 @@ export const createWorld = (seed = 1): World => {
       })
       return runtime
     },
+    async boot(parts, options) {
+      let isOver = false
+      const over = (): void => {
+        isOver = true
+      }
+      onCrash = over
+      world.start(parts, options).then(over, over)
+      while (!isOver) await world.pass(100)
+      return world.isUp
+    },
+    orGone(work) {
+      const gone = new Promise<undefined>((resolve) => {
+        const before = onCrash
+        onCrash = () => {
+          before()
+          resolve(undefined)
+        }
+      })
+      return Promise.race([work, gone])
+    },
+    get isUp() {
+      return runtime?.isAlive() === true
+    },
     crash() {
       kill()
       disk.crash()
       runtime = undefined
+      onCrash()
     },
     publish: (...orders) => world.runtime.publishMany(orders.map((order) => Placed.of(order))),
     async effects(name) {

@@ -1,5 +1,4 @@
 import type { Integration } from '../../contract/index.ts'
-import type { Runtime } from '../../runtime/index.ts'
 import type { DeadLetterRow } from '../../store/index.ts'
 import type { Delivery } from './simulated-sender.ts'
 
@@ -8,7 +7,8 @@ export interface WorldFacts {
   readonly deliveries: readonly Delivery[]
   readonly effects: readonly Readonly<Record<string, unknown>>[]
   readonly letters: readonly DeadLetterRow[]
-  readonly runtime: Runtime | undefined
+  /** Every message in the log. */
+  readonly log: readonly { readonly id: string; readonly type: string; readonly key: string }[]
 }
 
 interface Effect {
@@ -24,6 +24,7 @@ export const checkWorld = (integration: Integration, facts: WorldFacts): readonl
   return [
     ...effectsAreUnique(effects),
     ...ordersHold(effects),
+    ...acceptedIsKept(facts),
     ...nothingIsLost(integration, facts, effects),
     ...attemptsAreBounded(integration, facts.letters),
   ]
@@ -59,7 +60,10 @@ function ordersHold(effects: readonly Effect[]): string[] {
   })
 }
 
-/** Every accepted message has an effect, an open dead letter, or waits behind one. */
+/**
+ * Every accepted message has, for each consumer of the contract it became, an effect, an open dead
+ * letter, or a place behind one of its own key.
+ */
 function nothingIsLost(
   integration: Integration,
   facts: WorldFacts,
@@ -68,25 +72,32 @@ function nothingIsLost(
   const done = new Set(effects.map(({ consumer, messageId }) => `${consumer} ${messageId}`))
   const dead = new Set(facts.letters.map(({ consumer, messageId }) => `${consumer} ${messageId}`))
   const parked = new Set(
-    facts.letters
-      .filter((letter) => letter.parked)
-      .map(({ consumer, key }) => `${consumer} ${key}`),
+    facts.letters.filter((one) => one.parked).map(({ consumer, key }) => `${consumer} ${key}`),
   )
   const checked = integration.consumers.filter(
     (consumer) => consumer.idempotency === 'transaction' && !consumer.filter,
   )
-  const ids = new Set(
-    facts.deliveries.flatMap(({ acceptedId }) => (acceptedId === undefined ? [] : [acceptedId])),
-  )
-  const withEffects = new Set(effects.map(({ messageId }) => messageId))
-  return [...ids].flatMap((id) =>
-    checked.flatMap((consumer) => {
-      const identity = `${consumer.name} ${id}`
-      if (done.has(identity) || dead.has(identity) || parked.size > 0) return []
-      // A message of a contract that this consumer does not read has no effect here.
-      if (!withEffects.has(id) && dead.size > 0) return []
-      return [`${identity} was accepted and has neither an effect nor a dead letter`]
-    }),
+  const accepted = new Set(facts.deliveries.map(({ acceptedId }) => acceptedId))
+  return facts.log
+    .filter(({ id }) => accepted.has(id))
+    .flatMap(({ id, type, key }) =>
+      checked
+        .filter((consumer) => consumer.on.name === type)
+        .filter(({ name }) => !done.has(`${name} ${id}`) && !dead.has(`${name} ${id}`))
+        .filter(({ name }) => !parked.has(`${name} ${key}`))
+        .map(
+          ({ name }) => `${name} ${id} was accepted and has neither an effect nor a dead letter`,
+        ),
+    )
+}
+
+/** An id that a partner was given is in the log. */
+function acceptedIsKept(facts: WorldFacts): string[] {
+  const kept = new Set(facts.log.map(({ id }) => id))
+  return facts.deliveries.flatMap(({ acceptedId }) =>
+    acceptedId === undefined || kept.has(acceptedId)
+      ? []
+      : [`${acceptedId} was accepted and is not in the log`],
   )
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Integration, sql, type Webhook } from '../../contract/index.ts'
 import { assert, type Random, randomInteger } from '../../kernel/index.ts'
+import type { Runtime } from '../../runtime/index.ts'
 import { makeExample } from '../../schema/index.ts'
 import { createSigningKey, type SigningKey } from '../../security/index.ts'
 import { createMemoryDisk, type MemoryDisk } from '../../store/index.ts'
@@ -218,9 +219,10 @@ class Simulation {
   async #facts(): Promise<WorldFacts> {
     const runtime = this.#node?.runtime
     const letters = runtime ? await allDeadLetters(runtime) : []
+    const log = runtime ? await allMessages(runtime) : []
     await this.#closeNode()
     const effects = await this.#disk.query('select * from simulated_effects order by seq')
-    return { deliveries: this.#deliveries, effects, letters, runtime }
+    return { deliveries: this.#deliveries, effects, letters, log }
   }
 
   /** Closing waits for timers, and virtual time moves only when told. */
@@ -262,9 +264,18 @@ class Simulation {
   }
 }
 
-async function allDeadLetters(
-  runtime: NonNullable<WorldFacts['runtime']>,
-): Promise<WorldFacts['letters']> {
+async function allMessages(runtime: Runtime): Promise<WorldFacts['log']> {
+  const log: WorldFacts['log'][number][] = []
+  let after: string | undefined
+  for (;;) {
+    const page = await runtime.messages({ limit: 500, ...(after !== undefined && { after }) })
+    log.push(...page.items)
+    if (page.next === undefined) return log
+    after = page.next
+  }
+}
+
+async function allDeadLetters(runtime: Runtime): Promise<WorldFacts['letters']> {
   const letters: WorldFacts['letters'][number][] = []
   let after: string | undefined
   for (;;) {

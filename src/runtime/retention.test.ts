@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest'
+import { consumer, type Consumer, event, integration, jsonSchema } from '../contract/index.ts'
+import type { StoredRecord } from '../store/index.ts'
+import {
+  createWorld,
+  effect,
+  EFFECTS,
+  type Order,
+  owners,
+  policy,
+  type StartOptions,
+  type World,
+} from './world.fixture.ts'
+
+const HOUR_MS = 3_600_000
+
+const schema = jsonSchema<Order>({
+  type: 'object',
+  required: ['key', 'n'],
+  properties: { key: { type: 'string' }, n: { type: 'number' } },
+})
+
+const Moved = event('stock.moved', {
+  owner: owners,
+  key: 'key',
+  retention: '2h',
+  versions: { 1: schema },
+})
+const Quiet = event('rare.happened', {
+  owner: owners,
+  key: 'key',
+  retention: '2h',
+  versions: { 1: schema },
+})
+
+const mover = (
+  isBad: (order: Order) => boolean,
+  options: { readonly retry?: { attempts: number; first: '24h'; max: '24h' } } = {},
+): Consumer =>
+  consumer('mover', {
+    ...policy,
+    retry: { attempts: 1, first: 0, max: '1s' },
+    ...options,
+    on: Moved,
+    handle: async (order, ctx) => {
+      if (isBad(order)) throw new Error('bad')
+      await effect('mover', order, ctx)
+    },
+  })
+
+const quiet = consumer('quiet', { ...policy, on: Quiet, handle: () => Promise.resolve() })
+
+const start = (
+  world: World,
+  parts: readonly Consumer[],
+  options: StartOptions = {},
+): Promise<unknown> =>
+  world.start(parts, {
+    partitionMs: HOUR_MS,
+    build: (all) => integration('stock', { parts: [Quiet, ...all], tables: [EFFECTS] }),
+    ...options,
+  })
+
+const publish = async (world: World, ...orders: readonly Order[]): Promise<void> => {
+  await world.runtime.publishMany(orders.map((order) => Moved.of(order)))
+  await world.pass(100)
+}
+
+/** One message an hour closes the partition of the hour before. */
+const passHours = async (world: World, hours: number): Promise<void> => {
+  for (let hour = 0; hour < hours; hour++) {
+    await world.pass(HOUR_MS)
+    await publish(world, { key: 'tick', n: hour })
+  }
+}
+
+const kept = async (world: World): Promise<readonly number[]> =>
+  (await world.runtime.messages({ limit: 500 })).items.map(({ position }) => position)
+
+describe('retention', () => {
+  it('drops whole partitions that every consumer has passed, also one on a quiet channel', async () => {
+    const world = createWorld()
+    await start(world, [mover(() => false), quiet])
+    await publish(world, { key: 'a', n: 1 }, { key: 'b', n: 2 })
+    expect(await kept(world)).toEqual([2, 1])
+    await passHours(world, 5)
+
+    const positions = await kept(world)
+    expect(positions).not.toContain(1)
+    expect(positions).toContain(7)
+    world.crash()
+    await start(world, [mover(() => false), quiet])
+    await world.pass(1_000)
+    expect(await world.effects()).toHaveLength(7)
+  })
+
+  it('keeps everything while a consumer has not passed it', async () => {
+    const world = createWorld()
+    await start(world, [mover(() => false), quiet])
+    await world.operate({ kind: 'consumer.pause', name: 'mover' })
+    await publish(world, { key: 'a', n: 1 })
+    await passHours(world, 6)
+    expect(await kept(world)).toContain(1)
+
+    await world.operate({ kind: 'consumer.resume', name: 'mover' })
+    await world.pass(HOUR_MS)
+
+    expect(await world.effects()).toHaveLength(7)
+    expect(await kept(world)).not.toContain(1)
+  })
+
+  it('copies aside what an exception still needs, so that it can be tried again, and forgets it then', async () => {
+    const world = createWorld()
+    let isMended = false
+    await start(world, [mover((order) => !isMended && order.key === 'a'), quiet])
+    await publish(world, { key: 'a', n: 1 }, { key: 'a', n: 2 })
+    await passHours(world, 6)
+    expect(await kept(world)).not.toContain(1)
+    const [letter] = (await world.runtime.deadLetters({})).items
+    expect(await world.runtime.deadLetter(letter?.id ?? '')).toMatchObject({
+      payload: { key: 'a', n: 1 },
+      successors: 1,
+    })
+    world.crash()
+    isMended = true
+    await start(world, [mover(() => false), quiet])
+    await world.operate({ kind: 'dead-letter.retry', ids: [letter?.id ?? ''] })
+    await world.pass(HOUR_MS)
+
+    expect((await world.effects()).filter((one) => one.startsWith('a:'))).toEqual(['a:1', 'a:2'])
+    expect(await world.runtime.deadLetter(letter?.id ?? '')).toMatchObject({
+      state: 'resolved',
+      payload: null,
+    })
+  })
+
+  it('keeps what waits for a retry of tomorrow', async () => {
+    const world = createWorld()
+    let isMended = false
+    const retry = { retry: { attempts: 5, first: '24h', max: '24h' } } as const
+    await start(world, [mover((order) => !isMended && order.key === 'a', retry), quiet])
+    await publish(world, { key: 'a', n: 1 })
+    await passHours(world, 5)
+    isMended = true
+    await passHours(world, 20)
+
+    expect((await world.effects()).filter((one) => one.startsWith('a:'))).toEqual(['a:1'])
+  })
+
+  it('gives a partition to the archive before it is dropped, and keeps it while the archive refuses', async () => {
+    const world = createWorld()
+    const archived: number[] = []
+    let refusals = 3
+    const archive = async (
+      _partition: unknown,
+      records: AsyncIterable<StoredRecord>,
+    ): Promise<void> => {
+      if (refusals-- > 0) throw new Error('the archive is down')
+      for await (const { position } of records) archived.push(position)
+    }
+    await start(world, [mover(() => false), quiet], { archive })
+    await publish(world, { key: 'a', n: 1 }, { key: 'b', n: 2 })
+    await passHours(world, 6)
+
+    expect(refusals).toBeLessThan(0)
+    expect(new Set(archived.slice(0, 2))).toEqual(new Set([1, 2]))
+    expect(new Set(archived).size).toBe(archived.length)
+    expect(await kept(world)).not.toContain(1)
+  })
+})

@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest'
+import { JuncturaError, LIMITS, silentLogger } from '../kernel/index.ts'
+import { createVirtualClock } from '../testing/index.ts'
+import { type Committer, createCommitter, type ProgressMark } from './committer.ts'
+import { createMemoryStore } from './memory/index.ts'
+import type { Append, RowWrite } from './store.ts'
+
+const append = (text: string): Append => ({
+  channel: 'c',
+  slot: 0,
+  atMs: 1,
+  bytes: new TextEncoder().encode(text),
+})
+
+const meta = (key: string, value: unknown): RowWrite => ({
+  collection: 'meta',
+  key,
+  row: { value },
+})
+
+const open = (parts: { readonly fault?: (point: string) => Promise<void> } = {}) => {
+  const clock = createVirtualClock()
+  const commits: number[] = []
+  const appended: number[] = []
+  const volatile: string[] = []
+  const applied: (readonly ProgressMark[])[] = []
+  const failures: unknown[] = []
+  const store = createMemoryStore({ clock, fault: async (point) => parts.fault?.(point) })
+  const committer: Committer = createCommitter({
+    store,
+    clock,
+    log: silentLogger,
+    progress: {
+      preview: (marks) => (marks.length > 0 ? [meta('marks', marks.length)] : []),
+      apply: (marks) => void applied.push(marks),
+    },
+    onAppended: (records) => appended.push(...records.map(({ position }) => position)),
+    onVolatile: (messages) => {
+      volatile.push(...messages.map(({ bytes }) => new TextDecoder().decode(bytes)))
+    },
+    onCommit: (units) => commits.push(units),
+    onFailed: (error) => failures.push(error),
+  })
+  return { store, committer, commits, appended, volatile, applied, failures }
+}
+
+describe('group commit', () => {
+  it('joins what comes on one turn of the loop into one transaction, in order', async () => {
+    const { committer, commits, appended } = open()
+    const outcomes = await Promise.all(
+      Array.from({ length: 50 }, (_, n) => committer.submit({ appends: [append(`${n}`)] })),
+    )
+    expect(commits).toEqual([50])
+    expect(outcomes.map((one) => one.status === 'committed' && one.positions[0])).toEqual(
+      Array.from({ length: 50 }, (_, n) => n + 1),
+    )
+    expect(appended).toHaveLength(50)
+  })
+
+  it('tells a refused unit alone, and marks nothing for it', async () => {
+    const { committer, applied, store } = open()
+    await committer.submit({ rows: [meta('there', 1)] })
+    const [good, bad] = await Promise.all([
+      committer.submit({ marks: [{ consumer: 'a', position: 1 }] }),
+      committer.submit({
+        guards: [{ collection: 'meta', key: 'there', is: 'absent' }],
+        marks: [{ consumer: 'a', position: 2 }],
+      }),
+    ])
+    expect([good.status, bad.status]).toEqual(['committed', 'guarded'])
+    expect(applied.flat()).toEqual([{ consumer: 'a', position: 1 }])
+    expect((await store.row('meta', 'marks'))?.value).toBe(1)
+  })
+
+  it('goes on after a failed commit of which nothing was written (F20)', async () => {
+    let fails = true
+    const { committer, failures, applied } = open({
+      fault: (point) =>
+        fails && point === 'before-commit' ? Promise.reject(new Error('no')) : Promise.resolve(),
+    })
+    const mark = { marks: [{ consumer: 'a', position: 1 }] }
+    await expect(committer.submit(mark)).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FAILED' })
+    expect(committer.lastError).toBeInstanceOf(JuncturaError)
+    expect(applied).toEqual([])
+    fails = false
+    await committer.submit(mark)
+    expect([committer.mode, committer.lastError, failures]).toEqual(['open', undefined, []])
+  })
+
+  it('refuses everything after a commit of unknown outcome, and says so once (F21)', async () => {
+    const { committer, failures } = open({
+      fault: (point) =>
+        point === 'after-commit' ? Promise.reject(new Error('lost')) : Promise.resolve(),
+    })
+    const both = [
+      committer.submit({ rows: [meta('a', 1)] }),
+      committer.submit({ rows: [meta('b', 1)] }),
+    ]
+    for (const one of await Promise.allSettled(both)) expect(one.status).toBe('rejected')
+    await expect(committer.submit({})).rejects.toMatchObject({ code: 'JUNCTURA_STORE_UNKNOWN' })
+    expect(committer.mode).toBe('failed')
+    expect(failures).toHaveLength(1)
+  })
+
+  it('refuses a flood, but not the bookkeeping of what was accepted (M42)', async () => {
+    const { committer } = open()
+    const flood = Array.from({ length: LIMITS.acceptQueueMax + 5 }, () => committer.submit({}))
+    const inside = committer.submit({ rows: [meta('a', 1)], isInternal: true })
+    const results = await Promise.allSettled(flood)
+    expect(results.filter(({ status }) => status === 'rejected')).toHaveLength(5)
+    expect((await inside).status).toBe('committed')
+  })
+
+  it('takes one unit that is larger than the queue may be', async () => {
+    const { committer } = open()
+    const big = { ...append(''), bytes: new Uint8Array(LIMITS.recordBytesMax) }
+    const appends = Array.from({ length: 17 }, () => big)
+    expect((await committer.submit({ appends })).status).toBe('committed')
+  })
+
+  it('hands at-most-once messages on when their unit is committed, and only then', async () => {
+    const { committer, volatile, commits } = open()
+    await committer.submit({ volatile: [append('free')] })
+    expect([volatile, commits]).toEqual([['free'], []])
+    await committer.submit({ rows: [meta('a', 1)], volatile: [append('with')] })
+    await committer.submit({
+      guards: [{ collection: 'meta', key: 'none', is: 'present' }],
+      volatile: [append('refused')],
+    })
+    expect(volatile).toEqual(['free', 'with'])
+  })
+
+  it('commits what it has before it closes, and nothing after', async () => {
+    const { committer, store } = open()
+    const last = committer.submit({ rows: [meta('last', 1)] })
+    await committer.close()
+    expect((await last).status).toBe('committed')
+    await expect(committer.submit({})).rejects.toMatchObject({ code: 'JUNCTURA_CLOSED' })
+    expect(await store.row('meta', 'last')).toBeDefined()
+  })
+})
