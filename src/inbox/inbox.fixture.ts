@@ -23,7 +23,7 @@ import type { BorderAlert, BorderEvent } from './border-events.ts'
 import { createInbox, type Inbox } from './inbox.ts'
 import type { VerifiedRequest } from './verified-request.ts'
 
-export const owners: Team = team('owners')
+const owners: Team = team('owners')
 
 const orderSchema = {
   type: 'object',
@@ -32,7 +32,7 @@ const orderSchema = {
 } as const
 
 /** The partner's contract. */
-export const PartnerOrder: Contract<'partner.order', { readonly 1: unknown }, 1> = event(
+const PartnerOrder: Contract<'partner.order', { readonly 1: unknown }, 1> = event(
   'partner.order',
   {
     owner: owners,

@@ -50,8 +50,8 @@ const OrderSeen = event('orders.seen', {
   versions: { 1: { type: 'object', required: ['orderId'] } },
 })
 
-export const SECRET: string = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
-export const acmeScheme: SignatureScheme = standardWebhooks({ secret: secret.env('ACME_SECRET') })
+const SECRET: string = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
+const acmeScheme: SignatureScheme = standardWebhooks({ secret: secret.env('ACME_SECRET') })
 
 export interface HookOptions {
   readonly verify?: SignatureScheme
@@ -204,7 +204,7 @@ export const bytesOf = (data: unknown): Uint8Array => {
   return Buffer.from(typeof data === 'string' ? data : JSON.stringify(data))
 }
 
-export const rawOf = (
+const rawOf = (
   headers: Readonly<Record<string, string | readonly string[] | undefined>>,
 ): string[] =>
   Object.entries(headers).flatMap(([name, value]) =>

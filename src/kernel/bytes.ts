@@ -14,9 +14,6 @@ export const decodeUtf8 = (bytes: Uint8Array): string | undefined => {
 
 export const utf8Length = (text: string): number => Buffer.byteLength(text, 'utf8')
 
-export const bytesEqual = (left: Uint8Array, right: Uint8Array): boolean =>
-  Buffer.compare(left, right) === 0
-
 export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 export const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')

@@ -133,7 +133,7 @@ const milliseconds = (seconds: number | undefined): number | undefined =>
   seconds === undefined ? undefined : seconds * 1_000
 
 /** The sum over all series of a counter or gauge. */
-export const totalOf = (metrics: Metrics, definition: MetricDefinition): number => {
+const totalOf = (metrics: Metrics, definition: MetricDefinition): number => {
   const family = metrics.read(definition)
   if (family.kind === 'histogram') return 0
   return family.points.reduce((total, point) => total + point.value, 0)

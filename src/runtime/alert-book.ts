@@ -31,6 +31,8 @@ export interface AlertBook {
   raise(alert: RaisedAlert): readonly RowWrite[]
   /** The cause is gone; empty when no alert of it is open. */
   resolve(cause: string): readonly RowWrite[]
+  /** Resolves what nobody can put right by an act, once it has not happened for an hour. */
+  resolveQuiet(): readonly RowWrite[]
   acknowledge(id: string): readonly RowWrite[] | undefined
   delivered(id: string, kind: AlertNotificationKind): readonly RowWrite[]
   /** Alerts that owe a notification, oldest first. */
@@ -47,6 +49,18 @@ export interface AlertBookOptions {
   /** Told when an alert changes or owes something new. */
   readonly onChange: (alert: AlertRow, owes: boolean) => void
 }
+
+/** An hour without another one. */
+const QUIET_MS = 3_600_000
+
+/** Alerts about what partners do or did; they end by ending. */
+const PASSING_KINDS: ReadonlySet<string> = new Set([
+  'conflict',
+  'contract-mismatch',
+  'retrying',
+  'shelf-full',
+  'expired',
+])
 
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {
   const { store, kernel, onChange } = options
@@ -99,6 +113,12 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       if (!existing) return []
       const { record } = resolveAlert(existing, kernel.clock.now())
       return keep({ ...existing, ...record }, true)
+    },
+    resolveQuiet() {
+      const before = kernel.clock.now() - QUIET_MS
+      return [...byCause.values()]
+        .filter((row) => PASSING_KINDS.has(row.kind) && row.lastAtMs < before)
+        .flatMap((row) => keep({ ...row, ...resolveAlert(row, kernel.clock.now()).record }, true))
     },
     acknowledge(id) {
       const existing = find(id)

@@ -93,6 +93,23 @@ describe('alerts', () => {
     expect(kinds(world.sent)).toEqual(['opened', 'resolved'])
   })
 
+  it('follow a dead letter to its new cause: the one it had is resolved', async () => {
+    const world = createWorld()
+    let problem = 'disk is full'
+    const one = placedConsumer('one', quick, () => Promise.reject(new Error(problem)))
+    await world.start([one])
+    await world.publish({ key: 'a', n: 1 })
+    await world.pass(1_000)
+    problem = 'password is wrong'
+    const [letter] = (await world.runtime.deadLetters({})).items
+    await world.operate({ kind: 'dead-letter.retry', ids: [letter?.id ?? ''] })
+    await world.pass(1_000)
+
+    const told = world.sent.map(({ kind, title }) => `${kind} ${/disk|password/.exec(title)?.[0]}`)
+    expect([...told].sort()).toEqual(['opened disk', 'opened password', 'resolved disk'])
+    expect((await world.runtime.consumers())[0]).toMatchObject({ deadLettersOpen: 1 })
+  })
+
   it('keep being told while a route is down, later and later, and other routes do not wait', async () => {
     const world = createWorld()
     const tries: { title: string; atMs: number }[] = []

@@ -1,4 +1,4 @@
-import type { AttemptEvent, FinishedEvent } from '../consumer/index.ts'
+import type { AttemptEvent } from '../consumer/index.ts'
 import { type Clock, LIMITS } from '../kernel/index.ts'
 import type { MessageConsumerView } from './views.ts'
 
@@ -51,5 +51,3 @@ function dropOldest(map: Map<string, unknown>): void {
   const oldest = map.keys().next()
   if (!oldest.done) map.delete(oldest.value)
 }
-
-export type { FinishedEvent }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { consumer, type ConsumerContext, type Database } from '../contract/index.ts'
 import { JuncturaError, sleep } from '../kernel/index.ts'
+import { createMemoryStore, type Store } from '../store/index.ts'
 import {
   createWorld,
   effect,
@@ -19,6 +20,12 @@ const insert = (db: Database, order: Order): Promise<unknown> =>
 
 const codes = async (world: World): Promise<readonly string[]> =>
   (await world.runtime.deadLetters({})).items.map(({ errorName }) => errorName)
+
+/** The disk as the next process finds it. */
+const reopen = async (world: World): Promise<{ readonly store: Store }> => {
+  await world.runtime.close()
+  return { store: createMemoryStore({ clock: world.clock, disk: world.disk }) }
+}
 
 /** Runs one message through one handler and says what it threw. */
 const runOne = async (
@@ -210,6 +217,7 @@ describe('ctx.once', () => {
       async (order, ctx) => {
         results.push(await ctx.once('mail', () => Promise.resolve({ id: ++mails })))
         results.push(await ctx.once('nothing', () => Promise.resolve(undefined)))
+        if (ctx.attempt === 1) await ctx.once('only at first', () => Promise.resolve(1))
         if (ctx.attempt < 3) throw new Error('after the mail')
         await effect('one', order, ctx)
       },
@@ -221,6 +229,8 @@ describe('ctx.once', () => {
     await world.start([one])
     await world.pass(10_000)
 
+    const { store } = await reopen(world)
+    expect(await store.count({ collection: 'onceResults' })).toBe(0)
     expect(mails).toBe(1)
     expect(results).toEqual([{ id: 1 }, undefined, { id: 1 }, undefined, { id: 1 }, undefined])
     expect(await world.effects()).toEqual(['a:1'])

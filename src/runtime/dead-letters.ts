@@ -150,10 +150,6 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     async settleAll() {
       for (const alert of Array.from(alerts.all())) {
         if (alert.kind === 'dead-letter') await settled(alert.cause)
-        // It has been started anew; if it stops again, a new alert says so.
-        if (alert.kind === 'consumer-stopped') {
-          await committer.submit({ rows: alerts.resolve(alert.cause), isInternal: true })
-        }
       }
     },
     list: (query) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { LIMITS, sleep } from '../kernel/index.ts'
+import { JuncturaError, LIMITS, sleep } from '../kernel/index.ts'
 import { consumer } from '../contract/index.ts'
 import {
   createWorld,
@@ -177,6 +177,56 @@ describe('a backlog', () => {
 
     expect(await world.effects('one')).toHaveLength(12_000)
     expect((await world.runtime.consumers()).map(({ lag }) => lag)).toEqual([0, 0])
+  })
+})
+
+describe('a log that cannot be read', () => {
+  it('for a while makes a consumer late, not stopped', async () => {
+    const world = createWorld()
+    await world.start([placedConsumer('first', quick, () => Promise.resolve())])
+    await world.publish(...numbers(20))
+    await world.runtime.close()
+    let failures = 5
+    const fault = async (_point: string, { operation }: { operation: string }): Promise<void> => {
+      if (operation === 'readLog' && failures-- > 0) throw new Error('busy')
+    }
+    const one = placedConsumer('one', quick, (order, ctx) =>
+      effect('one', order, ctx).then(() => undefined),
+    )
+    await world.start([one], { fault })
+    await world.pass(10_000)
+
+    expect(await world.effects()).toHaveLength(20)
+    expect((await world.runtime.consumers())[0]).toMatchObject({ mode: 'running', lag: 0 })
+  })
+
+  it('for good stops its consumer, says so, and skips nothing; a restart resolves the alert', async () => {
+    const world = createWorld()
+    await world.start([placedConsumer('first', quick, () => Promise.resolve())])
+    await world.publish(...numbers(20))
+    await world.runtime.close()
+    let isDamaged = true
+    const fault = async (_point: string, { operation }: { operation: string }): Promise<void> => {
+      if (operation !== 'readLog' || !isDamaged) return
+      const details = { position: 1, problem: 'its checksum does not match' }
+      throw new JuncturaError('JUNCTURA_RECORD_DAMAGED', { details })
+    }
+    const one = placedConsumer('one', quick, (order, ctx) =>
+      effect('one', order, ctx).then(() => undefined),
+    )
+    await world.start([one], { fault })
+    await world.pass(10_000)
+    expect((await world.runtime.consumers())[0]).toMatchObject({ mode: 'stopped', watermark: 0 })
+    expect(world.sent).toMatchObject([{ kind: 'opened', cause: 'stopped/one' }])
+    expect((await world.runtime.overview()).reasons.join()).toContain('one is stopped')
+    await world.runtime.close()
+
+    isDamaged = false
+    await world.start([one])
+    await world.pass(1_000)
+
+    expect(await world.effects()).toHaveLength(20)
+    expect(world.sent.map(({ kind }) => kind)).toEqual(['opened', 'resolved'])
   })
 })
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { sleep } from '../kernel/index.ts'
 import { createWorld, effect, type Order, placedConsumer } from './world.fixture.ts'
 
 const of = (effects: readonly string[], key: string): readonly string[] =>
@@ -128,6 +129,37 @@ describe('the order of one key', () => {
     await world.pass(2_000)
 
     expect(await world.effects()).toEqual(['a:2', 'a:3', 'a:1'])
+  })
+
+  it('keeps order and loses nothing while messages keep arriving through a slow disk', async () => {
+    for (const diskMs of [7, 30, 90]) {
+      const world = createWorld()
+      const fault = (point: string): Promise<void> =>
+        point === 'before-commit' ? sleep(world.clock, diskMs) : Promise.resolve()
+      const retry = {
+        attempts: 3,
+        first: '200ms',
+        factor: 1,
+        max: '200ms',
+        jitter: 'none',
+      } as const
+      const one = placedConsumer('one', { retry }, async (order, ctx) => {
+        if (order.n % 9 === 3 && ctx.attempt === 1) throw failing
+        await effect('one', order, ctx)
+      })
+      void world.start([one], { fault })
+      await world.pass(5_000)
+      const published: Promise<unknown>[] = []
+      for (const order of orders('a', 150)) {
+        published.push(world.publish(order))
+        await world.pass(order.n % 40 === 0 ? 900 : 20)
+      }
+      await world.pass(120_000)
+      await Promise.all(published)
+
+      expect(await world.effects()).toEqual(orders('a', 150).map(({ n }) => `a:${n}`))
+      expect((await world.runtime.consumers())[0]).toMatchObject({ lag: 0, retrying: 0 })
+    }
   })
 
   it('keeps order while the store refuses some of the commits (F20)', async () => {

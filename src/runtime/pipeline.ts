@@ -356,6 +356,7 @@ function openRetention(
     ...base,
     runners: parts.runners,
     ...(archive && { archive }),
+    resolveQuiet: () => alerts.resolveQuiet(),
     onExpired: (count) => {
       expired.with({ consumer: 'all' }).add(count)
       const rows = alerts.raise({

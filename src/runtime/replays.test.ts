@@ -260,6 +260,9 @@ describe('a replay of messages', () => {
     await world.pass(500)
     expect(await world.effects()).toContain('b:101')
     expect(await world.effects()).not.toContain('a:100')
+    // Also a process that dies and comes back lets nothing overtake.
+    world.crash()
+    await world.start([one])
     await world.pass(10_000)
 
     const effects = (await world.effects()).filter((one) => one.startsWith('a:')).slice(30)

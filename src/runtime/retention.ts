@@ -29,6 +29,8 @@ export interface RetentionOptions {
   readonly archive?: ArchivePartition
   /** Records that retention could not keep for an exception. */
   readonly onExpired: (count: number) => void
+  /** Rows that resolve alerts whose cause has not shown for a while. */
+  readonly resolveQuiet: () => readonly RowWrite[]
 }
 
 /** Forgets what may be forgotten, whole partitions at a time, a bounded amount per round. */
@@ -125,6 +127,8 @@ export const createRetention = (options: RetentionOptions): Retention => {
     await store.expireClaims(kernel.clock.now())
     await forgetHeld()
     await forgetFinished()
+    const quiet = options.resolveQuiet()
+    if (quiet.length > 0) await committer.submit({ rows: quiet })
     return dropped
   }
 

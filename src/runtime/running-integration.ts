@@ -72,10 +72,17 @@ export class RunningIntegration implements Runtime {
   }
 
   async start(): Promise<void> {
-    const { runners, timers, retention, replays, notifier, deadLetters } = this.#pipeline
+    const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer } =
+      this.#pipeline
+    // A consumer that had stopped runs again; should it stop again, that is a new alert.
+    const rows = [...runners.keys()].flatMap((name) => alerts.resolve(`stopped/${name}`))
+    if (rows.length > 0) await committer.submit({ rows })
     await this.#applyPauses()
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
+    // A consumer that had stopped runs again; should it stop again, that is a new alert.
+    const rows = [...runners.keys()].flatMap((name) => alerts.resolve(`stopped/${name}`))
+    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
     for (const runner of runners.values()) runner.start()
     await timers.start()
     retention.start()
@@ -266,6 +273,8 @@ export class RunningIntegration implements Runtime {
       throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
     }
     for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
+    const rows = this.#pipeline.alerts.resolve(`stopped/${name}`)
+    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
     return { removed: retired.removed }
   }
 

@@ -16,4 +16,4 @@ export const maskHeaders = <Value extends string | readonly string[] | undefined
   )
 
 /** Whether a header's value must not be shown. */
-export const isCredentialHeader = (name: string): boolean => CREDENTIAL.test(name)
+const isCredentialHeader = (name: string): boolean => CREDENTIAL.test(name)

@@ -136,7 +136,9 @@ class TruthfulPartner implements Partner {
     return this.#unanswered.shift() ?? this.#compose()
   }
 
-  /** The next status of one of the orders being worked on; a finished one makes room for another. */
+  /**
+   * The next status of one of the orders being worked on; a finished one makes room for another.
+   */
   #compose(): SentMessage {
     const { keys = 50, prefixOf = usualPrefix } = this.#options
     const number = this.messages.length

@@ -14,7 +14,8 @@ event('orders.keyed', {
 })
 event('orders.misspelt', {
   owner,
-  // @ts-expect-error '"ordrId"' is not assignable to '"orderId" | "total"'. Did you mean '"orderId"'?
+  // @ts-expect-error '"ordrId"' is not assignable to '"orderId" | "total"'. Did you mean
+  // '"orderId"'?
   key: 'ordrId',
   versions: { 1: orderV1, 2: orderV2 },
 })
