@@ -74,9 +74,6 @@ export class RunningIntegration implements Runtime {
   async start(): Promise<void> {
     const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer } =
       this.#pipeline
-    // A consumer that had stopped runs again; should it stop again, that is a new alert.
-    const rows = [...runners.keys()].flatMap((name) => alerts.resolve(`stopped/${name}`))
-    if (rows.length > 0) await committer.submit({ rows })
     await this.#applyPauses()
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
