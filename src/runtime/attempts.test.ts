@@ -206,6 +206,32 @@ describe('ctx.tx', () => {
   })
 })
 
+describe('a handler that publishes through the runtime', () => {
+  it('is not blamed when the store refuses what it publishes', async () => {
+    const world = createWorld()
+    let refusals = 0
+    const fault = (point: string): Promise<void> =>
+      point === 'before-commit' && refusals-- > 0
+        ? Promise.reject(new Error('no'))
+        : Promise.resolve()
+    const attempts: number[] = []
+    const one = placedConsumer('one', once, async (order, ctx) => {
+      attempts.push(ctx.attempt)
+      if (attempts.length === 1) refusals = 1
+      await world.runtime.publish(Shipped.of(order))
+      await effect('one', order, ctx)
+    })
+    const two = consumer('two', { ...policy, on: Shipped, handle: () => Promise.resolve() })
+    await world.start([one, two], { fault })
+    await world.publish({ key: 'a', n: 1 })
+    await world.pass(5_000)
+
+    expect(attempts).toEqual([1, 1])
+    expect(await world.effects()).toEqual(['a:1'])
+    expect(await codes(world)).toEqual([])
+  })
+})
+
 describe('ctx.once', () => {
   it('runs an effect once over attempts and over a crash, and forgets it when the message is done (M10)', async () => {
     const world = createWorld()

@@ -128,6 +128,38 @@ describe('a dead letter', () => {
     expect(JSON.stringify([letter, message, told, world.sent])).not.toContain('secret')
   })
 
+  it('of data that could not be lifted names no personal data either (F57)', async () => {
+    const world = createWorld()
+    const V1 = jsonSchema<{ id: string; to: string }>({ type: 'object' })
+    const versions = { 1: V1 }
+    const Old = event('mails.wanted', { owner: owners, key: 'id', pii: ['to'], versions })
+    const New = event('mails.wanted', {
+      owner: owners,
+      key: 'id',
+      pii: ['to'],
+      versions: {
+        ...versions,
+        2: jsonSchema<{ id: string; to: string; at: string }>({ type: 'object' }),
+      },
+      upcast: {
+        1: (old: { id: string; to: string }) => {
+          throw new Error(`cannot lift ${old.to}`)
+        },
+      },
+    })
+    const reader = consumer('reader', { ...policy, on: New, handle: () => Promise.resolve() })
+    const first = await world.start([], { build: () => integration('mails', { parts: [Old] }) })
+    await first.publish(Old.of({ id: 'a', to: 'jane@secret.example' }))
+    await first.close()
+    await world.start([], { build: () => integration('mails', { parts: [reader] }) })
+    await world.runtime.idle()
+
+    const { items } = await world.runtime.deadLetters({})
+    expect(items).toMatchObject([{ errorName: 'JUNCTURA_DATA_UNREADABLE' }])
+    expect(items[0]?.errorMessage).toContain('upcaster threw')
+    expect(JSON.stringify(items)).not.toContain('secret')
+  })
+
   it('tried again runs first, and its parked successors follow in order (M15)', async () => {
     const world = createWorld()
     const { one, mend } = brittle('one', ({ n }) => n === 0)

@@ -1,6 +1,7 @@
 // A disk that fills up under load, and gets room again, while the runtime goes on.
 import { spawnSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Overview } from 'junctura'
@@ -70,7 +71,8 @@ export const runFullDisk = async (options: {
     await delay(1_000)
     await load.stop()
     await partner.finish(`${runtime.url}/webhooks/acme`)
-    const verdict = await judge({ partner, runtime, dataDir: inside })
+    await untilQuiet(runtime)
+    const verdict = await judge({ partner, runtime, dataDir: copyOf(inside) })
     return {
       verdict,
       partner,
@@ -82,6 +84,24 @@ export const runFullDisk = async (options: {
     }
   } finally {
     await end(runtime)
+  }
+}
+
+/** SQLite follows the link out of the namespace again; a copy of its files stands outside. */
+function copyOf(inside: string): string {
+  const outside = mkdtempSync(join(tmpdir(), 'junctura-full-disk-'))
+  for (const name of ['junctura.db', 'junctura.db-wal']) {
+    copyFileSync(join(inside, name), join(outside, name))
+  }
+  return outside
+}
+
+async function untilQuiet(runtime: RuntimeProcess): Promise<void> {
+  const deadlineMs = performance.now() + FULL_MS_MAX
+  while (performance.now() < deadlineMs) {
+    const { consumers } = await runtime.get<Overview>('/api/v1/overview')
+    if (consumers.every((one) => one.lag === 0 && one.retrying === 0)) return
+    await delay(250)
   }
 }
 

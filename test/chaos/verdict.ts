@@ -66,10 +66,7 @@ export const judge = async (options: JudgeOptions): Promise<Verdict> => {
       lost: settled.lost,
       doubled: findDoubled(effects),
       foreign: findForeign(effects, partner.messages),
-      outOfOrder: [
-        ...findUnordered(effects, positions),
-        ...findOvertaken(acked, positions),
-      ],
+      outOfOrder: [...findUnordered(effects, positions), ...findOvertaken(acked, positions)],
       deadLetters: letters.length,
       parked: settled.parked,
       innocentDead: letters
@@ -141,10 +138,7 @@ function findDoubled(effects: readonly Effect[]): readonly string[] {
   return doubled
 }
 
-function findForeign(
-  effects: readonly Effect[],
-  sent: readonly SentMessage[],
-): readonly string[] {
+function findForeign(effects: readonly Effect[], sent: readonly SentMessage[]): readonly string[] {
   const messageOfFact = new Map(sent.map((one) => [`${one.orderId} ${one.status}`, one]))
   return effects
     .filter(({ orderId, status, messageId }) => {
@@ -197,7 +191,7 @@ function findOvertaken(
 /** Positions of all messages, by id, from the management API. */
 async function readPositions(runtime: RuntimeProcess): Promise<ReadonlyMap<string, number>> {
   const positions = new Map<string, number>()
-  for (let after: string | undefined = ''; after !== undefined; ) {
+  for (let after: string | undefined = ''; after !== undefined;) {
     const from: string = after === '' ? '' : `&after=${after}`
     const page: MessagePage = await runtime.get<MessagePage>(
       `/api/v1/messages?type=orders.status-changed&limit=500${from}`,
@@ -210,7 +204,7 @@ async function readPositions(runtime: RuntimeProcess): Promise<ReadonlyMap<strin
 
 async function readDeadLetters(runtime: RuntimeProcess): Promise<readonly DeadLetterRow[]> {
   const letters: DeadLetterRow[] = []
-  for (let after: string | undefined = ''; after !== undefined; ) {
+  for (let after: string | undefined = ''; after !== undefined;) {
     const from: string = after === '' ? '' : `&after=${encodeURIComponent(after)}`
     const page: Page<DeadLetterRow> = await runtime.get<Page<DeadLetterRow>>(
       `/api/v1/dead-letters?limit=500${from}`,
