@@ -32,13 +32,10 @@ const orderSchema = {
 } as const
 
 /** The partner's contract. */
-const PartnerOrder: Contract<'partner.order', { readonly 1: unknown }, 1> = event(
-  'partner.order',
-  {
-    owner: owners,
-    versions: { 1: orderSchema },
-  },
-)
+const PartnerOrder: Contract<'partner.order', { readonly 1: unknown }, 1> = event('partner.order', {
+  owner: owners,
+  versions: { 1: orderSchema },
+})
 
 /** Our event, with a key and an identity of its own facts. */
 export const OrderChanged: Contract<'orders.changed', { readonly 1: unknown }, 1> = event(

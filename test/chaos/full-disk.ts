@@ -113,7 +113,8 @@ async function end(runtime: RuntimeProcess): Promise<void> {
 async function until(isTrue: () => boolean, timeoutMs: number): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
   while (!isTrue()) {
-    if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${isTrue}`)
+    if (performance.now() > deadlineMs)
+      throw new Error(`not within ${timeoutMs} ms: ${isTrue.toString()}`)
     await delay(20)
   }
 }

@@ -106,8 +106,16 @@ export const runCommandLine = async (
 
 /** Arguments of `start` on free ports. */
 export const startArguments = ({ dataDir, integration = ORDERS }: StartOptions): string[] => [
-  ...['start', integration, '--data', dataDir],
-  ...['--port', '0', '--management-port', '0', '--host', '127.0.0.1'],
+  'start',
+  integration,
+  '--data',
+  dataDir,
+  '--port',
+  '0',
+  '--management-port',
+  '0',
+  '--host',
+  '127.0.0.1',
 ]
 
 interface ReadyLine {
