@@ -29,6 +29,13 @@ function checkContract(contract: AnyContract): StartFinding[] {
   if (!contract.owner) {
     found.add('contract-owner', 'it has no owner', "write owner: team('…')")
   }
+  if (contract.fact && contract.guarantee === 'at-most-once') {
+    found.add(
+      'fact-needs-log',
+      'it is at-most-once, so it is in no log, and a repeated fact could not be recognised',
+      "take idempotency out, or write guarantee: 'at-least-once'",
+    )
+  }
   if (contract.fact && contract.fact.retentionMs > contract.retentionMs) {
     found.add(
       'log-outlives-dedupe',

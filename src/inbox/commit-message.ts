@@ -1,6 +1,6 @@
 import type { Receipt } from '../contract/index.ts'
 import { JuncturaError } from '../kernel/index.ts'
-import type { Append, Claim, RowWrite, Unit } from '../store/index.ts'
+import type { Append, Claim, CommitUnit, RowWrite } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
 import {
@@ -9,7 +9,7 @@ import {
   type MessageOrigin,
   receiptAppend,
 } from './message-record.ts'
-import type { PreparedEvent } from './prepare-event.ts'
+import { isDurable, isVolatile, type PreparedEvent } from './prepare-event.ts'
 
 /** A message and everything that becomes durable with it, in one unit. */
 export interface MessageCommit {
@@ -73,24 +73,31 @@ function buildUnit(
   context: InboxContext,
   commit: MessageCommit,
   duplicateOf: string | undefined,
-): Unit {
+): CommitUnit {
   const appends = buildAppends(commit, duplicateOf)
   const rows = commit.rows && { rows: commit.rows }
+  const volatile = commit.events.flatMap((event, index) =>
+    isVolatile(event) ? [eventAppend(commit.origin, event, { index })] : [],
+  )
   // A claim stands for a record; without one there is nothing that a key could lead to.
-  if (appends.length === 0) return { ...rows }
+  if (appends.length === 0) return { ...rows, volatile }
   const claims: Claim[] = commit.claims.map((claim) => ({ ...claim, append: 0 }))
-  commit.events.forEach((event, append) => {
+  commit.events.filter(isDurable).forEach((event, append) => {
     const claim = factClaim(context, event, commit.origin.appendedAtMs)
     if (claim) claims.push({ ...claim, append })
   })
-  return { claims, appends, ...rows }
+  return { claims, appends, volatile, ...rows }
 }
 
 function buildAppends(commit: MessageCommit, duplicateOf: string | undefined): readonly Append[] {
   const { origin, events, border, receiptLog } = commit
-  if (events.length > 0) {
-    return events.map((event, index) =>
-      eventAppend(origin, event, { index, border: index === 0 ? border : undefined }),
+  const durable = events.filter(isDurable)
+  if (durable.length > 0) {
+    return durable.map((event, place) =>
+      eventAppend(origin, event, {
+        index: events.indexOf(event),
+        border: place === 0 ? border : undefined,
+      }),
     )
   }
   if (!border || !receiptLog) return []

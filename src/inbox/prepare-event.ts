@@ -79,6 +79,12 @@ const isDraft = (value: unknown): value is Draft => {
     : false
 }
 
+/** At-most-once: handed to the consumers in memory, and never in the log. */
+export const isVolatile = ({ contract }: PreparedEvent): boolean =>
+  contract.guarantee === 'at-most-once'
+
+export const isDurable = (event: PreparedEvent): boolean => !isVolatile(event)
+
 /** Each fact once: a transform that says it twice means it once. */
 export const withoutTwinFacts = (events: readonly PreparedEvent[]): readonly PreparedEvent[] => {
   if (events.length < 2) return events

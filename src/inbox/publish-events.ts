@@ -1,11 +1,11 @@
 import type { Draft, Envelope } from '../contract/index.ts'
 import { JuncturaError, LIMITS } from '../kernel/index.ts'
 import type { SpanContext } from '../observe/index.ts'
-import type { Append, Claim } from '../store/index.ts'
+import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
 import { eventAppend, type MessageOrigin, traceOf } from './message-record.ts'
-import { type PreparedEvent, prepareEvent } from './prepare-event.ts'
+import { isDurable, isVolatile, type PreparedEvent, prepareEvent } from './prepare-event.ts'
 
 export interface PublishOptions {
   readonly correlationId?: string
@@ -90,15 +90,18 @@ function buildUnit(
   context: InboxContext,
   items: readonly Item[],
   options: PublishOptions,
-): { readonly appends: readonly Append[]; readonly claims: readonly Claim[] } {
+): CommitUnit {
   const nowMs = context.kernel.clock.now()
   const claims: Claim[] = []
-  const appends = items.map(({ event, id }, append) => {
+  const toAppend = ({ event, id }: Item): Append =>
+    eventAppend(originOf(context, id, { options, nowMs }), event, { index: 0 })
+  const durable = items.filter(({ event }) => isDurable(event))
+  durable.forEach(({ event }, append) => {
     const claim = factClaim(context, event, nowMs)
     if (claim) claims.push({ ...claim, append })
-    return eventAppend(originOf(context, id, { options, nowMs }), event, { index: 0 })
   })
-  return { appends, claims }
+  const volatile = items.filter(({ event }) => isVolatile(event)).map(toAppend)
+  return { appends: durable.map(toAppend), claims, volatile }
 }
 
 function originOf(

@@ -327,6 +327,25 @@ describe('an at-most-once contract', () => {
     expect(types).toHaveLength(6)
   })
 
+  it('is handed over when it is published, too, and is not in the log', async () => {
+    const world = createWorld()
+    const seen: number[] = []
+    const counter = consumer('counter', {
+      ...policy,
+      on: Seen,
+      handle: async (order) => {
+        seen.push(order.n)
+        await Promise.resolve()
+      },
+    })
+    await world.start([counter])
+    await world.runtime.publishMany([1, 2, 3].map((n) => Seen.of({ key: 'a', n })))
+    await world.runtime.idle()
+
+    expect(seen).toEqual([1, 2, 3])
+    expect((await world.runtime.messages({})).items).toEqual([])
+  })
+
   it('is dropped and counted when its handler fails, is full, or the process stops; never tried twice', async () => {
     const world = createWorld()
     let runs = 0
