@@ -1,4 +1,4 @@
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 
 /** Chance as an input; the simulator gives each component a stream of its own. */
 export interface Random {
@@ -7,10 +7,31 @@ export interface Random {
   bytes(length: number): Uint8Array
 }
 
-export const createSystemRandom = (): Random => ({
-  next: () => randomInt(2 ** 47) / 2 ** 47,
-  bytes: (length) => randomBytes(length),
-})
+/** Random bytes are asked for by the page: a call to the system costs more than a hundred ids. */
+const POOL_BYTES = 8_192
+
+export const createSystemRandom = (): Random => {
+  let pool = randomBytes(POOL_BYTES)
+  let used = 0
+  const take = (length: number): Uint8Array => {
+    if (length > POOL_BYTES) return randomBytes(length)
+    if (used + length > POOL_BYTES) {
+      pool = randomBytes(POOL_BYTES)
+      used = 0
+    }
+    used += length
+    return pool.subarray(used - length, used)
+  }
+  return {
+    next: () => {
+      const bytes = take(6)
+      let value = 0
+      for (const byte of bytes) value = value * 256 + byte
+      return value / 2 ** 48
+    },
+    bytes: take,
+  }
+}
 
 /**
  * A reproducible stream: the same seed gives the same numbers. Not for secrets.
