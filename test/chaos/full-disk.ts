@@ -110,6 +110,15 @@ async function end(runtime: RuntimeProcess): Promise<void> {
   await runtime.kill()
 }
 
+/** Resolves when no consumer has anything to do, now or at a time that is set. */
+async function whenQuiet(runtime: RuntimeProcess): Promise<void> {
+  for (const deadlineMs = performance.now() + FULL_MS_MAX; performance.now() < deadlineMs; ) {
+    const { consumers } = await runtime.get<Overview>('/api/v1/overview')
+    if (consumers.every((one) => one.lag + one.inFlight + one.retrying === 0)) return
+    await delay(200)
+  }
+}
+
 async function until(isTrue: () => boolean, timeoutMs: number): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
   while (!isTrue()) {

@@ -20,7 +20,8 @@ export interface KillerMessageResult {
 
 const INTEGRATION = join(import.meta.dirname, 'killer-message.fixture.ts')
 const LIVES_MAX = 40
-const LOADED_LIVES = 4
+/** Load goes on, over as many lives as it takes, until so many messages were sent. */
+const MESSAGES_MIN = 300
 /** A process that lives so long after its last message is past all of them. */
 const STEADY_MS = 2_000
 
@@ -40,7 +41,7 @@ export const runKillerMessage = async (options: {
     // It died of what it found: the next one goes on from there.
     if (!runtime) continue
     try {
-      if (await liveOn(runtime, partner, lives)) {
+      if (await liveOn(runtime, partner)) {
         return { partner, lives, ...(await lookAround(runtime, partner, dataDir)) }
       }
     } finally {
@@ -50,15 +51,17 @@ export const runKillerMessage = async (options: {
   throw new Error(`the process was still dying after ${LIVES_MAX} starts`)
 }
 
-/** Whether the process was still there after the load of this life. */
-async function liveOn(runtime: RuntimeProcess, partner: Partner, life: number): Promise<boolean> {
+/** Whether the process was still there after the load of this life, the last one. */
+async function liveOn(runtime: RuntimeProcess, partner: Partner): Promise<boolean> {
   const died = runtime.ended.then(() => 'died')
-  if (life <= LOADED_LIVES) {
-    const load = partner.startLoad(`${runtime.url}/webhooks/acme`, 4)
-    await Promise.race([died, delay(300)])
+  const webhookUrl = `${runtime.url}/webhooks/acme`
+  if (partner.messages.length < MESSAGES_MIN) {
+    const load = partner.startLoad(webhookUrl, 4)
+    await Promise.race([died, delay(500)])
     await load.stop()
-  } else await Promise.race([died, partner.finish(`${runtime.url}/webhooks/acme`)])
-  if (life < LOADED_LIVES) return false
+  }
+  if (partner.messages.length < MESSAGES_MIN) return false
+  await Promise.race([died, partner.finish(webhookUrl)])
   return (await Promise.race([died, delay(STEADY_MS, 'steady')])) === 'steady'
 }
 
