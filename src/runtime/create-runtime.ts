@@ -1,8 +1,14 @@
-import { checkIntegration, formatFinding, type Integration } from '../contract/index.ts'
+import {
+  checkIntegration,
+  formatFinding,
+  type Integration,
+  type StartFinding,
+} from '../contract/index.ts'
 import { createSystemKernel, JuncturaError, type Kernel } from '../kernel/index.ts'
 import type { Tracer } from '../observe/index.ts'
 import type { Store } from '../store/index.ts'
 import type { SendNotification } from './alert-notifier.ts'
+import { checkDrift } from './check-drift.ts'
 import { openStore, type StoreChoice } from './open-store.ts'
 import { buildPipeline } from './pipeline.ts'
 import type { ArchivePartition } from './retention.ts'
@@ -36,11 +42,12 @@ export const createRuntime = async (
   integration: Integration,
   options: RuntimeOptions = {},
 ): Promise<Runtime> => {
-  refuseFindings(integration)
+  refuseFindings(checkIntegration(integration))
   const kernel = options.kernel ?? createSystemKernel()
   const choice = options.store ?? { engine: 'sqlite', directory: '.junctura' }
   const store = 'engine' in choice ? await openStore(choice, kernel) : choice
   try {
+    refuseFindings(await checkDrift(integration, store))
     const pipeline = await buildPipeline(integration, { ...options, kernel, store })
     const running = new RunningIntegration(pipeline)
     await running.start()
@@ -51,8 +58,7 @@ export const createRuntime = async (
   }
 }
 
-function refuseFindings(integration: Integration): void {
-  const findings = checkIntegration(integration)
+function refuseFindings(findings: readonly StartFinding[]): void {
   if (findings.length === 0) return
   throw new JuncturaError('JUNCTURA_REFUSED_START', {
     details: {
