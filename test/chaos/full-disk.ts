@@ -72,7 +72,9 @@ export const runFullDisk = async (options: {
     await load.stop()
     await partner.finish(`${runtime.url}/webhooks/acme`)
     await untilQuiet(runtime)
-    const verdict = await judge({ partner, runtime, dataDir: copyOf(inside) })
+    const copy = copyOf(inside)
+    const verdict = await judge({ partner, runtime, dataDir: copy })
+    rmSync(copy, { recursive: true })
     return {
       verdict,
       partner,
@@ -108,15 +110,6 @@ async function untilQuiet(runtime: RuntimeProcess): Promise<void> {
 async function end(runtime: RuntimeProcess): Promise<void> {
   await Promise.race([runtime.terminate(), delay(15_000)])
   await runtime.kill()
-}
-
-/** Resolves when no consumer has anything to do, now or at a time that is set. */
-async function whenQuiet(runtime: RuntimeProcess): Promise<void> {
-  for (const deadlineMs = performance.now() + FULL_MS_MAX; performance.now() < deadlineMs; ) {
-    const { consumers } = await runtime.get<Overview>('/api/v1/overview')
-    if (consumers.every((one) => one.lag + one.inFlight + one.retrying === 0)) return
-    await delay(200)
-  }
 }
 
 async function until(isTrue: () => boolean, timeoutMs: number): Promise<void> {
