@@ -7,6 +7,7 @@ import type {
 } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, LIMITS, sleep } from '../kernel/index.ts'
 import type { Append, CommitUnit, RowWrite } from '../store/index.ts'
+import type { AttemptCut, AttemptWatch } from './attempt-watch.ts'
 import { describeFailure } from './failure.ts'
 import type { ConsumerPorts } from './ports.ts'
 import { laneKey, positionText, type WorkItem } from './work-item.ts'
@@ -34,8 +35,8 @@ export interface AttemptOptions {
   readonly onceKeys: readonly string[]
   /** Replaces personal data of the message in a text. */
   readonly mask: (text: string) => string
-  /** Aborts when the runtime stops without waiting. */
-  readonly stop: AbortSignal
+  /** Ends it at its deadline, and when the runtime stops without waiting. */
+  readonly watch: AttemptWatch
 }
 
 /**
@@ -51,7 +52,9 @@ export const runAttempt = (options: AttemptOptions): Promise<AttemptResult> =>
 
 class Attempt {
   readonly #options: AttemptOptions
-  readonly #abort = new AbortController()
+  /** Made when the handler asks for its signal, which few do and which costs much. */
+  #abort: AbortController | undefined
+  #abortError: JuncturaError | undefined
   readonly #emits: Append[] = []
   /** Of at-most-once contracts: told when the attempt is done, never written. */
   readonly #volatile: Append[] = []
@@ -71,27 +74,33 @@ class Attempt {
   }
 
   async run(): Promise<AttemptResult> {
-    const { consumer, ports, stop } = this.#options
     const end = new Promise<AttemptResult>((resolve) => {
       this.#end = resolve
     })
-    const deadline = ports.kernel.clock.setTimer(consumer.timeoutMs, () => {
-      const error = this.#overError(`its deadline of ${consumer.timeoutMs} ms has passed`)
-      this.#cutOff(error, { kind: 'failed', error, timedOut: true })
-    })
-    const onStop = (): void => {
-      const error = new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The runtime' } })
-      this.#cutOff(this.#overError('the runtime stops'), { kind: 'store', error })
-    }
-    stop.addEventListener('abort', onStop, { once: true })
+    const unwatch = this.#options.watch.begin((why) => this.#cutShort(why))
     this.#call().then(
       () => this.#end(this.#returned()),
       (error: unknown) => this.#end(this.#threw(error)),
     )
     const result = await end
-    deadline.cancel()
-    stop.removeEventListener('abort', onStop)
+    unwatch()
     return result
+  }
+
+  #cutShort(why: AttemptCut): void {
+    if (why === 'stop') {
+      const error = new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The runtime' } })
+      return this.#cutOff(this.#overError('the runtime stops'), { kind: 'store', error })
+    }
+    const { timeoutMs } = this.#options.consumer
+    const error = this.#overError(`its deadline of ${timeoutMs} ms has passed`)
+    this.#cutOff(error, { kind: 'failed', error, timedOut: true })
+  }
+
+  #signal(): AbortSignal {
+    this.#abort ??= new AbortController()
+    if (this.#abortError) this.#abort.abort(this.#abortError)
+    return this.#abort.signal
   }
 
   async #call(): Promise<void> {
@@ -124,7 +133,8 @@ class Attempt {
       this.#cut ??= () => this.#cutOff(error, result)
       return
     }
-    this.#abort.abort(error)
+    this.#abortError = error
+    this.#abort?.abort(error)
     if (this.#state === 'completed') return this.#end({ kind: 'completed' })
     this.#over(String(error.details['reason']))
     this.#end(result)
@@ -174,11 +184,14 @@ class Attempt {
   #context(): ConsumerContext {
     const { consumer, items, attempt } = this.#options
     const { replay } = items[0]
+    const signal = (): AbortSignal => this.#signal()
     return {
       message: consumedMessage(items[0]),
       attempt,
       attemptsMax: consumer.retry?.attempts ?? 1,
-      signal: this.#abort.signal,
+      get signal() {
+        return signal()
+      },
       ...(replay && { replay }),
       tx: (callback) => {
         const isFirst = !this.#txCalled
@@ -280,7 +293,7 @@ class Attempt {
         return
       } catch (error) {
         if (!isStoreTrouble(error) || ports.committer.mode !== 'open') throw error
-        await sleep(ports.kernel.clock, STORE_RETRY_MS, this.#abort.signal)
+        await sleep(ports.kernel.clock, STORE_RETRY_MS, this.#signal())
       }
     }
   }

@@ -3,6 +3,7 @@ import { isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit, ProgressRow, UnitOutcome } from '../store/index.ts'
 import type { Delivered, Subscription } from '../transport/index.ts'
 import { isStoreTrouble, STORE_RETRY_MS } from './attempt.ts'
+import { AttemptWatch } from './attempt-watch.ts'
 import { HeldLanes } from './held-lanes.ts'
 import { LaneTable } from './lane-table.ts'
 import type { ConsumerPorts } from './ports.ts'
@@ -38,6 +39,7 @@ export class ConsumerRunner {
   readonly progress: ConsumerProgress
   readonly lanes: LaneTable = new LaneTable()
   readonly held: HeldLanes
+  readonly watch: AttemptWatch
   readonly #options: ConsumerRunnerOptions
   readonly #stop = new AbortController()
   readonly #fetching = new AbortController()
@@ -58,7 +60,9 @@ export class ConsumerRunner {
     this.#options = options
     this.consumer = options.consumer
     this.ports = options.ports
-    const { concurrency, batch } = options.consumer
+    const { concurrency, batch, timeoutMs } = options.consumer
+    const { clock } = options.ports.kernel
+    this.watch = new AttemptWatch({ clock, timeoutMs, stop: this.#stop.signal })
     this.progress = new ConsumerProgress(options.progress, {
       epoch: options.ports.epoch,
       // What may start between two commits, so that claiming seldom needs one of its own.

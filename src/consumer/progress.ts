@@ -21,6 +21,8 @@ export class ConsumerProgress {
   #claimedTo: number
   /** The last position that a handler was given; the claim always covers it. */
   #startedTo: number
+  /** Nothing beyond it is finished. */
+  #finishedTo: number
   #unfinished = 0
   /** Bytes of each unfinished record, and their sum. */
   readonly #bytes = new Map<number, number>()
@@ -39,6 +41,7 @@ export class ConsumerProgress {
     this.#fetchedTo = row.watermark
     this.#claimedTo = row.watermark
     this.#startedTo = row.watermark
+    this.#finishedTo = row.watermark
     this.#doneBefore = [...row.done]
   }
 
@@ -114,6 +117,7 @@ export class ConsumerProgress {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
     if (this.#fetched.size > 0) this.#fetched.set(position, FINISHED)
     this.#fetchedTo = position
+    this.#finishedTo = position
     if (this.#fetched.size === 0) this.#watermark = position
   }
 
@@ -132,7 +136,10 @@ export class ConsumerProgress {
     let ahead = 0
     let claimedTo: number | undefined
     const done: [number, number][] = []
+    for (const position of marks) this.#finishedTo = Math.max(this.#finishedTo, position)
     for (const [position, atMs] of this.#fetched) {
+      // Beyond here nothing is finished and enough is claimed: a backlog costs nothing per commit.
+      if (gapFound && claimedTo !== undefined && position > this.#finishedTo) break
       if (atMs === FINISHED || marks.has(position)) {
         if (!gapFound) continue
         if (run) run[1] = position

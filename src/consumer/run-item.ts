@@ -41,7 +41,7 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
       success,
       onceKeys: await onceKeysOf(runner, item),
       mask: maskOf(runner, read.data),
-      stop: runner.stopSignal,
+      watch: runner.watch,
     })
     if (result.kind === 'store') {
       // An attempt of an at-most-once message may have begun: there is no second one.
@@ -102,7 +102,7 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
       success,
       onceKeys: [],
       mask: (text) => text,
-      stop: runner.stopSignal,
+      watch: runner.watch,
     })
     if (result.kind === 'failed') return false
     if (result.kind === 'store') {

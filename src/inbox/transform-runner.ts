@@ -1,5 +1,5 @@
 import { Script } from 'node:vm'
-import { type Clock, JuncturaError } from '../kernel/index.ts'
+import { type Clock, gather, JuncturaError, LIMITS } from '../kernel/index.ts'
 
 /** One transform of one message. */
 export interface TransformJob {
@@ -41,7 +41,7 @@ export const createTransformRunner = (clock: Clock): TransformRunner => {
   const script = new Script("globalThis[Symbol.for('junctura.transform-batch')]()")
   let queue: Waiting[] = []
   const runQueue = async (): Promise<void> => {
-    await clock.yield()
+    await gather(clock, { size: () => queue.length, enough: LIMITS.commitUnitsMax })
     const batch = queue
     queue = []
     for (const group of groupByDeadline(batch)) runGroup(group, script, clock)

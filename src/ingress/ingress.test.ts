@@ -304,6 +304,7 @@ describe('what can be seen of the border', () => {
     const traces = new Set<string>()
     const contexts = createContextTracer(createSeededRandom(1))
     const tracer: Tracer = {
+      isRecording: true,
       startSpan: (name, options) => {
         const span = contexts.startSpan(name, options)
         names.push(name)

@@ -59,6 +59,8 @@ export const LIMITS = {
   retryDelayMsMax: 86_400_000,
   /** The longest time from first attempt to dead letter. */
   retryHorizonMsMax: 1_209_600_000,
+  /** A busy store collects for a commit this long; it is felt only in an answer under load. */
+  gatherMs: 3,
   /** A transform may hold the loop this long. */
   transformMs: 1_000,
   /** Characters of an error message and of a stack kept with a dead letter. */

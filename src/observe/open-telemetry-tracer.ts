@@ -18,6 +18,8 @@ export interface OpenTelemetryApi {
   }
   readonly trace: {
     getTracer(name: string): ApiTracer
+    /** A stand-in until an SDK registers; it says so through a method of its own. */
+    getTracerProvider(): object
     setSpan(context: ApiContext, span: ApiSpan): ApiContext
     setSpanContext(context: ApiContext, spanContext: ApiSpanContext): ApiContext
   }
@@ -103,8 +105,16 @@ const STATUS_ERROR = 2
 
 function createOpenTelemetryTracer(api: OpenTelemetryApi, random: Pick<Random, 'bytes'>): Tracer {
   const tracer = api.trace.getTracer('junctura')
+  const unrecorded = createContextTracer(random)
+  let isRecording = false
+  const records = (): boolean => (isRecording ||= hasSdk(api.trace.getTracerProvider()))
   return {
+    get isRecording() {
+      return records()
+    },
     startSpan: (name, options = {}) => {
+      // Asking the API for a span that goes nowhere costs more than our own part of it.
+      if (!records()) return unrecorded.startSpan(name, options)
       const parent = parentContext(api, options.parent)
       const attributes: Record<string, string | number | boolean> = {}
       for (const [key, value] of Object.entries(options.attributes ?? {})) {
@@ -113,10 +123,17 @@ function createOpenTelemetryTracer(api: OpenTelemetryApi, random: Pick<Random, '
       const kind = KINDS[options.kind ?? 'internal']
       const apiSpan = tracer.startSpan(name, { kind, attributes }, parent)
       const context = recordedContext(apiSpan.spanContext(), options.parent)
-      if (context === undefined) return createContextTracer(random).startSpan(name, options)
+      if (context === undefined) return unrecorded.startSpan(name, options)
       return bridgeSpan({ api, apiSpan, context, parent })
     },
   }
+}
+
+/** Whether an SDK stands behind the API's stand-in; one that cannot be asked is taken as one. */
+function hasSdk(provider: object): boolean {
+  if (!('getDelegateTracer' in provider)) return true
+  const ask: unknown = provider.getDelegateTracer
+  return typeof ask !== 'function' || Reflect.apply(ask, provider, ['junctura']) !== undefined
 }
 
 /** Without a parent of ours, what is active around us: a user's own instrumentation may be. */

@@ -28,11 +28,14 @@ export interface Span {
 
 /** Where spans go. Every hop has one context, whether anybody records it or not. */
 export interface Tracer {
+  /** Whether somebody records spans now; without, only the contexts that travel on are needed. */
+  readonly isRecording: boolean
   startSpan(name: string, options?: SpanOptions): Span
 }
 
 /** Records nothing and carries contexts on, so that a trace is never cut in two by us. */
 export const createContextTracer = (random: Pick<Random, 'bytes'>): Tracer => ({
+  isRecording: false,
   startSpan: (_name, options = {}) => ({
     context: startSpanContext(options.parent, random),
     setAttribute: () => undefined,

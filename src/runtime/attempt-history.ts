@@ -1,5 +1,5 @@
-import type { AttemptEvent } from '../consumer/index.ts'
 import { type Clock, LIMITS } from '../kernel/index.ts'
+import type { AttemptRecord } from './events.ts'
 import type { MessageConsumerView } from './views.ts'
 
 type Attempt = MessageConsumerView['attempts'][number]
@@ -7,47 +7,53 @@ type Attempt = MessageConsumerView['attempts'][number]
 /**
  * The latest attempts of this process, for the message view. In memory and bounded: the log does
  * not grow with every attempt, and what needs somebody (retries, dead letters) has rows anyway.
+ *
+ * A ring of the events themselves: writing is one store, and only a person who looks pays for the
+ * search.
  */
 export interface AttemptHistory {
-  attempted(event: AttemptEvent): void
+  attempted(record: AttemptRecord): void
+  /** Oldest first. */
   of(consumer: string, messageId: string): readonly Attempt[]
   positionOf(messageId: string): number | undefined
-  noted(messageId: string, position: number): void
 }
 
-const ATTEMPTS_PER_MESSAGE = 50
+interface Kept {
+  readonly record: AttemptRecord
+  readonly atMs: number
+}
 
 export const createAttemptHistory = (clock: Clock): AttemptHistory => {
-  const attempts = new Map<string, Attempt[]>()
-  const positions = new Map<string, number>()
-  const note = (messageId: string, position: number): void => {
-    positions.set(messageId, position)
-    if (positions.size > LIMITS.streamEventsKept) dropOldest(positions)
+  const ring: Kept[] = []
+  let head = 0
+  const newestFirst = function* (messageId: string): Iterable<Kept> {
+    for (let back = 1; back <= ring.length; back++) {
+      const event = ring[(head - back + ring.length) % ring.length]
+      if (event?.record.messageId === messageId) yield event
+    }
   }
   return {
-    attempted(event) {
-      const key = `${event.consumer}\n${event.messageId}`
-      const list = attempts.get(key) ?? []
-      if (list.length === 0) attempts.set(key, list)
-      if (list.length >= ATTEMPTS_PER_MESSAGE) list.shift()
-      list.push({
-        attempt: event.attempt,
-        atMs: clock.now(),
-        outcome: event.outcome,
-        durationMs: Math.round(event.durationMs * 100) / 100,
-        ...(event.error !== undefined && { error: event.error }),
-      })
-      note(event.messageId, event.position)
-      if (attempts.size > LIMITS.streamEventsKept) dropOldest(attempts)
+    attempted(record) {
+      const event = { record, atMs: clock.now() }
+      if (ring.length < LIMITS.streamEventsKept) {
+        ring.push(event)
+        return
+      }
+      ring[head] = event
+      head = head + 1 === LIMITS.streamEventsKept ? 0 : head + 1
     },
-    of: (consumer, messageId) => attempts.get(`${consumer}\n${messageId}`) ?? [],
-    positionOf: (messageId) => positions.get(messageId),
-    noted: note,
+    of(consumer, messageId) {
+      const attempts: Attempt[] = []
+      for (const { record, atMs } of newestFirst(messageId)) {
+        if (record.consumer !== consumer) continue
+        const { attempt, outcome, durationMs, error } = record
+        attempts.push({ attempt, atMs, outcome, durationMs, ...(error !== undefined && { error }) })
+      }
+      return attempts.toReversed()
+    },
+    positionOf(messageId) {
+      for (const { record } of newestFirst(messageId)) return record.position
+      return undefined
+    },
   }
-}
-
-/** A Map gives its keys in the order they were put in. */
-function dropOldest(map: Map<string, unknown>): void {
-  const oldest = map.keys().next()
-  if (!oldest.done) map.delete(oldest.value)
 }

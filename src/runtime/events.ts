@@ -36,6 +36,7 @@ export type RuntimeEventBody =
       readonly kind: 'attempt'
       readonly consumer: string
       readonly messageId: string
+      readonly position: number
       readonly key: string
       readonly attempt: number
       readonly outcome: 'done' | 'failed' | 'timeout'
@@ -83,6 +84,9 @@ export type RuntimeEventBody =
       readonly released: number
       readonly total: number
     }
+
+/** An attempt as it is told, and as the message view remembers it. */
+export type AttemptRecord = Extract<RuntimeEventBody, { readonly kind: 'attempt' }>
 
 export interface EventHub {
   publish(event: RuntimeEventBody): void

@@ -4,7 +4,7 @@ import type { Kernel } from '../kernel/index.ts'
 import { METRICS, type Metrics, parseTraceparent, type Tracer } from '../observe/index.ts'
 import type { DeadLetterRow } from '../store/index.ts'
 import type { AttemptHistory } from './attempt-history.ts'
-import type { EventHub } from './events.ts'
+import type { AttemptRecord, EventHub } from './events.ts'
 
 export interface ObserverOptions {
   readonly kernel: Kernel
@@ -30,18 +30,13 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
       const own = series.get(event.consumer)
       own?.outcomes[event.outcome].add()
       own?.handler.record(event.durationMs / 1_000)
-      history.attempted(event)
-      const { consumer, messageId, key, attempt, outcome, durationMs, error } = event
-      events.publish({
-        kind: 'attempt',
-        consumer,
-        messageId,
-        key,
-        attempt,
-        outcome,
-        durationMs: Math.round(durationMs * 100) / 100,
-        ...(error !== undefined && { error }),
-      })
+      const { consumer, messageId, position, key, attempt, outcome, error } = event
+      const durationMs = Math.round(event.durationMs * 100) / 100
+      const told = { consumer, messageId, position, key, attempt, outcome, durationMs }
+      const record: AttemptRecord =
+        error === undefined ? { kind: 'attempt', ...told } : { kind: 'attempt', ...told, error }
+      history.attempted(record)
+      events.publish(record)
     },
     finished(event) {
       const own = series.get(event.consumer)
@@ -69,6 +64,7 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
       events.publish({ kind: 'log', consumer, messageId, message })
     },
     async span(consumer, envelope, run) {
+      if (!tracer.isRecording) return run(() => undefined)
       const parent =
         envelope.traceparent === undefined ? undefined : parseTraceparent(envelope.traceparent)
       const span = tracer.startSpan(`consume ${consumer}`, {

@@ -1,5 +1,6 @@
 import {
   type Clock,
+  gather,
   isJuncturaError,
   JuncturaError,
   LIMITS,
@@ -9,9 +10,9 @@ import {
 import type { Append, RowWrite, Store, Unit, UnitOutcome } from './store.ts'
 
 /**
- * Group commit: units submitted on the same turn of the event loop share one transaction, so that
- * one fsync pays for many messages. An idle system commits at once; a busy one collects while the
- * commit before is running.
+ * Group commit: units that arrive together share one transaction, so that one fsync pays for many
+ * messages. An idle system commits at once; a busy one collects while the commit before is running,
+ * and then as long as every turn of the event loop brings more, for a few milliseconds at most.
  *
  * Modes: `open` takes units; `failed` after a commit whose outcome is unknown refuses everything,
  * because what the store holds and what memory believes may differ (a new process must read it
@@ -156,9 +157,10 @@ class GroupCommitter implements Committer {
   }
 
   async #run(): Promise<void> {
-    // One turn of the loop lets everything that arrived together share the commit.
-    await this.#options.clock.yield()
     while (this.#queue.length > 0) {
+      // A single unit waits for one turn; a flood for a few milliseconds at most.
+      const size = (): number => this.#queue.length
+      await gather(this.#options.clock, { size, enough: LIMITS.commitUnitsMax })
       const batch = this.#queue.splice(0, LIMITS.commitUnitsMax)
       this.#queueBytes -= batch.reduce((sum, waiting) => sum + waiting.bytes, 0)
       if (this.#mode === 'failed') {
@@ -166,7 +168,6 @@ class GroupCommitter implements Committer {
         continue
       }
       await this.#commit(batch)
-      if (this.#queue.length > 0) await this.#options.clock.yield()
     }
     this.#running = undefined
   }

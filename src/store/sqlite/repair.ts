@@ -113,7 +113,7 @@ function removeDatabase(file: string): void {
 
 function openDamaged(copy: string, lost: string[]): Connection {
   try {
-    checkWal(copy)
+    checkWal(copy, { trustsIndex: false })
   } catch (error) {
     lost.push(`commits behind the damaged place of the write-ahead log: ${messageOf(error)}`)
   }

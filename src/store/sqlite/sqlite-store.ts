@@ -41,6 +41,7 @@ import { LostCommit, UnitWriter } from './unit-writer.ts'
 import { applyMigrations } from './user-migrations.ts'
 import { createUserStatements } from './user-statements.ts'
 import { checkWal } from './wal-check.ts'
+import { WalSync } from './wal-sync.ts'
 
 export interface SqliteStoreOptions {
   /** Holds `junctura.db`; made when it is missing. */
@@ -89,12 +90,13 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
   const { directory, clock, log = silentLogger } = options
   const file = join(directory, 'junctura.db')
   let lock: StoreLock | undefined
+  let wal: WalSync | undefined
   const connections: Connection[] = []
   try {
     mkdirSync(directory, { recursive: true })
     lock = acquireStoreLock(directory)
     checkNotHalfRepaired(file)
-    const torn = checkWal(file)
+    const torn = checkWal(file, { trustsIndex: lock.wasHeldSinceBoot })
     if (torn > 0) log.warn({ file, torn }, 'an unfinished write at the end was dropped')
     const writer = openConnection({ file })
     connections.push(writer)
@@ -113,11 +115,13 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     const logWriter = new LogWriter({ writer, partitions, partitionBytesMax, partitionMs })
     const stateWriter = new StateWriter(writer)
     const user = createUserStatements(writer.db)
+    wal = new WalSync(file)
     const parts: StoreParts = {
       file,
       directory,
       clock,
       lock,
+      wal,
       reader,
       writer,
       partitions,
@@ -133,6 +137,7 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     return new SqliteStore(parts)
   } catch (error) {
     for (const connection of connections) connection.close()
+    wal?.close()
     lock?.release()
     throw storeErrorOf(error, file, 'write')
   }
@@ -147,6 +152,7 @@ function limitFile({ db, first }: Connection, bytesMax: number | undefined): voi
 interface StoreParts extends CheckedParts {
   readonly writer: Connection
   readonly lock: StoreLock
+  readonly wal: WalSync
   readonly logWriter: LogWriter
   readonly stateWriter: StateWriter
   readonly unitWriter: UnitWriter
@@ -189,6 +195,7 @@ class SqliteStore implements Store {
         claims.write()
         phase = 'commit'
         writer.run('COMMIT')
+        await this.#parts.wal.sync()
         logWriter.settle()
         claims.settle()
         return outcomes
@@ -267,10 +274,11 @@ class SqliteStore implements Store {
     if (this.#mode === 'closed') return
     this.#mode = 'closed'
     await this.#tail
-    const { reader, writer, lock } = this.#parts
+    const { reader, writer, wal, lock } = this.#parts
     // The last connection that closes folds the write-ahead log into the file: the writer.
     reader.close()
     writer.close()
+    wal.close()
     lock.release()
   }
 
@@ -311,12 +319,12 @@ class SqliteStore implements Store {
 
   /** Work with transactions of its own. */
   #write(work: () => void): Promise<void> {
-    return this.#exclusive(() => {
+    return this.#exclusive(async () => {
       try {
         work()
-        return Promise.resolve()
+        await this.#parts.wal.sync()
       } catch (error) {
-        return Promise.reject(this.#failed(error, 'commit'))
+        throw this.#failed(error, 'commit')
       }
     })
   }

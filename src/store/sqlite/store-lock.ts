@@ -5,6 +5,8 @@ import { type Connection, openConnection } from './connection.ts'
 import { isBusy } from './sqlite-errors.ts'
 
 export interface StoreLock {
+  /** Whether the process that held it last died since the machine was started. */
+  readonly wasHeldSinceBoot: boolean
   /** Idempotent. */
   release(): void
 }
@@ -12,7 +14,8 @@ export interface StoreLock {
 /**
  * Holds `<directory>/junctura.lock` for the life of the process: an exclusive lock of the operating
  * system, which ends with the process however it ends, so nothing has to be cleaned after kill -9.
- * The file stays empty; the number of the process that holds it stands beside it in `junctura.pid`.
+ * The file stays empty; the number of the process that holds it, and the id of the machine's boot,
+ * stand beside it in `junctura.pid`.
  *
  * @throws JUNCTURA_STORE_LOCKED when another process, or another store of this one, holds it (F28).
  */
@@ -28,9 +31,12 @@ export const acquireStoreLock = (directory: string): StoreLock => {
       details: { directory, pid: pidIn(pidFile) },
     })
   }
-  writeFileSync(pidFile, `${process.pid}\n`)
+  const boot = bootId()
+  const wasHeldSinceBoot = boot !== undefined && linesOf(pidFile)[1] === boot
+  writeFileSync(pidFile, `${process.pid}\n${boot ?? ''}\n`)
   let held = true
   return {
+    wasHeldSinceBoot,
     release: () => {
       if (!held) return
       held = false
@@ -45,10 +51,21 @@ function hold({ db }: Connection): void {
 }
 
 function pidIn(file: string): number | string {
+  const [pid = ''] = linesOf(file)
+  // It may be starting or stopping at this moment; the lock is what counts.
+  return pid === '' ? 'unknown' : Number(pid)
+}
+
+function linesOf(file: string): readonly string[] {
   try {
-    return Number(readFileSync(file, 'utf8'))
+    return readFileSync(file, 'utf8').split('\n')
   } catch {
-    // It may be starting or stopping at this moment; the lock is what counts.
-    return 'unknown'
+    return []
   }
+}
+
+/** Changes with every start of the machine; undefined where the system does not tell it. */
+function bootId(): string | undefined {
+  const [id] = linesOf('/proc/sys/kernel/random/boot_id')
+  return id === '' ? undefined : id
 }

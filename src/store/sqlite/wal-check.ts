@@ -1,20 +1,28 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { JuncturaError } from '../../kernel/index.ts'
 
+export interface WalTrust {
+  /**
+   * Whether the machine has run on since the file was written. The engine counts a commit in its
+   * index before the commit is synced, so after a loss of power that count may be ahead.
+   */
+  readonly trustsIndex: boolean
+}
+
 /**
  * Looks at the write-ahead log before the engine does. The engine reads it up to the first frame
  * whose checksum fails and drops the rest without a word: right for a write that the loss of power
  * tore, but a flipped bit in the middle would take every later commit with it (F23, F24).
  *
  * A frame that fails is damage, and not torn, when a later transaction had begun (the one before it
- * was synced by then) or when the engine's own index, which is written after the sync, counts it.
+ * was synced by then) or when the engine's own index counts it and can be trusted.
  *
  * Returns the number of torn frames that the engine will drop.
  *
  * @throws JUNCTURA_STORE_DAMAGED naming the file.
  * @see https://www.sqlite.org/fileformat2.html section 4, the WAL file format.
  */
-export const checkWal = (databaseFile: string): number => {
+export const checkWal = (databaseFile: string, { trustsIndex }: WalTrust): number => {
   const file = `${databaseFile}-wal`
   if (!existsSync(file)) return 0
   const wal = readFileSync(file)
@@ -25,7 +33,7 @@ export const checkWal = (databaseFile: string): number => {
   if (header === undefined) throw damaged(file, 'its header does not match its checksum')
   const frames = Math.floor((wal.length - HEADER_BYTES) / header.frameBytes)
   const valid = countValidFrames(wal, header, frames)
-  const synced = syncedFrames(`${databaseFile}-shm`, header)
+  const synced = trustsIndex ? countedFrames(`${databaseFile}-shm`, header) : 0
   const later = laterTransaction(wal, header, { from: valid, to: frames })
   if (valid < synced || later !== undefined) {
     throw damaged(file, `frame ${valid + 1} of ${Math.max(synced, later ?? 0)} is not readable`)
@@ -106,7 +114,7 @@ const hasSalts = (wal: Buffer, header: WalHeader, frame: number): boolean => {
 }
 
 /** Frames that the engine's index counts as committed; 0 when it speaks of another generation. */
-function syncedFrames(file: string, header: WalHeader): number {
+function countedFrames(file: string, header: WalHeader): number {
   if (!existsSync(file)) return 0
   const index = readFileSync(file).subarray(0, 48)
   // The index is the machine's own memory, so its numbers have the machine's byte order.
