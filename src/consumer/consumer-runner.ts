@@ -355,7 +355,8 @@ export class ConsumerRunner {
     this.#running += 1
     void this.#run(taken).finally(() => {
       this.#running -= 1
-      for (const lane of new Set(taken.map((one) => one.lane))) this.held.settled(lane)
+      const lanes = taken.map(({ lane }) => lane)
+      for (const lane of lanes.length === 1 ? lanes : new Set(lanes)) this.held.settled(lane)
       this.dispatch()
       this.changed()
     })

@@ -39,7 +39,7 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
       data: [read.data],
       attempt,
       success,
-      onceKeys: await onceKeysOf(runner, item),
+      onceKeys: mayHaveOnceKeys(item) ? await onceKeysOf(runner, item) : [],
       mask: maskOf(runner, read.data),
       watch: runner.watch,
     })
@@ -137,11 +137,15 @@ async function complete(
   }
 }
 
-/** What earlier attempts kept through `ctx.once`; a first attempt has kept nothing. */
+/** A first attempt has kept nothing. */
+function mayHaveOnceKeys(item: WorkItem): boolean {
+  const isFirst = item.attempts === 0 && item.isSuspect !== true && !item.letter
+  return !isFirst && item.origin !== 'volatile'
+}
+
+/** What earlier attempts kept through `ctx.once`. */
 async function onceKeysOf(runner: ConsumerRunner, item: WorkItem): Promise<readonly string[]> {
   const { ports, consumer } = runner
-  const isFirst = item.attempts === 0 && item.isSuspect !== true && !item.letter
-  if (isFirst || item.origin === 'volatile') return []
   try {
     const kept = await ports.store.scan({
       collection: 'onceResults',

@@ -18,41 +18,37 @@ export interface AttemptHistory {
   positionOf(messageId: string): number | undefined
 }
 
-interface Kept {
-  readonly record: AttemptRecord
-  readonly atMs: number
-}
-
 export const createAttemptHistory = (clock: Clock): AttemptHistory => {
-  const ring: Kept[] = []
-  let head = 0
-  const newestFirst = function* (messageId: string): Iterable<Kept> {
+  const size = LIMITS.streamEventsKept
+  const ring: AttemptRecord[] = []
+  const times = new Float64Array(size)
+  let count = 0
+  /** Places in the ring, the newest first. */
+  const placesOf = function* (messageId: string): Iterable<number> {
     for (let back = 1; back <= ring.length; back++) {
-      const event = ring[(head - back + ring.length) % ring.length]
-      if (event?.record.messageId === messageId) yield event
+      const place = (count - back) % size
+      if (ring[place]?.messageId === messageId) yield place
     }
   }
   return {
     attempted(record) {
-      const event = { record, atMs: clock.now() }
-      if (ring.length < LIMITS.streamEventsKept) {
-        ring.push(event)
-        return
-      }
-      ring[head] = event
-      head = head + 1 === LIMITS.streamEventsKept ? 0 : head + 1
+      ring[count % size] = record
+      times[count % size] = clock.now()
+      count += 1
     },
     of(consumer, messageId) {
       const attempts: Attempt[] = []
-      for (const { record, atMs } of newestFirst(messageId)) {
-        if (record.consumer !== consumer) continue
+      for (const place of placesOf(messageId)) {
+        const record = ring[place]
+        if (record?.consumer !== consumer) continue
         const { attempt, outcome, durationMs, error } = record
+        const atMs = times[place] ?? 0
         attempts.push({ attempt, atMs, outcome, durationMs, ...(error !== undefined && { error }) })
       }
       return attempts.toReversed()
     },
     positionOf(messageId) {
-      for (const { record } of newestFirst(messageId)) return record.position
+      for (const place of placesOf(messageId)) return ring[place]?.position
       return undefined
     },
   }

@@ -1,23 +1,31 @@
-import { JuncturaError, type Kernel, LIMITS } from '../kernel/index.ts'
-import type { EventHub, RuntimeEvent } from './events.ts'
+import { JuncturaError, type Kernel, LIMITS, must } from '../kernel/index.ts'
+import type { EventHub, RuntimeEvent, RuntimeEventBody } from './events.ts'
 
-/** Keeps the newest LIMITS.streamEventsKept events in a ring; readers are called at once. */
+/**
+ * Keeps the newest LIMITS.streamEventsKept events in a ring; readers are called at once. The ring
+ * holds what was published and, beside it, the time; a numbered event is made for who reads it.
+ */
 export const createEventHub = (kernel: Pick<Kernel, 'clock'>): EventHub => {
-  const kept: RuntimeEvent[] = []
+  const size = LIMITS.streamEventsKept
+  const bodies: RuntimeEventBody[] = []
+  const times = new Float64Array(size)
   const listeners = new Set<(event: RuntimeEvent) => void>()
   let lastId = 0
-  let head = 0
+  const eventOf = (id: number): RuntimeEvent => {
+    const place = (id - 1) % size
+    return { id, atMs: times[place] ?? 0, ...must(bodies[place], 'a kept event is in the ring') }
+  }
   return {
     get lastId() {
       return lastId
     },
     publish(body) {
-      const event: RuntimeEvent = { id: ++lastId, atMs: kernel.clock.now(), ...body }
-      if (kept.length < LIMITS.streamEventsKept) kept.push(event)
-      else {
-        kept[head] = event
-        head = (head + 1) % LIMITS.streamEventsKept
-      }
+      const place = lastId % size
+      bodies[place] = body
+      times[place] = kernel.clock.now()
+      lastId += 1
+      if (listeners.size === 0) return
+      const event = eventOf(lastId)
       for (const listener of listeners) {
         try {
           listener(event)
@@ -35,12 +43,11 @@ export const createEventHub = (kernel: Pick<Kernel, 'clock'>): EventHub => {
       }
       let missed = 0
       if (afterId !== undefined) {
-        const ordered = [...kept.slice(head), ...kept.slice(0, head)]
-        const oldest = ordered[0]?.id ?? lastId + 1
+        const oldest = lastId - bodies.length + 1
         // A reader of an earlier process has ids that this one never gave: it starts anew.
         const from = afterId > lastId ? 0 : afterId
         missed = Math.max(0, oldest - from - 1)
-        for (const event of ordered) if (event.id > from) listener(event)
+        for (let id = Math.max(oldest, from + 1); id <= lastId; id++) listener(eventOf(id))
       }
       listeners.add(listener)
       return { missed, close: () => void listeners.delete(listener) }

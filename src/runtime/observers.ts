@@ -25,6 +25,25 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
   const series = new Map(
     integration.consumers.map(({ name }) => [name, consumerSeries(metrics, name)] as const),
   )
+  const recorded: ConsumerObserver['span'] = async (consumer, envelope, run) => {
+    const parent =
+      envelope.traceparent === undefined ? undefined : parseTraceparent(envelope.traceparent)
+    const span = tracer.startSpan(`consume ${consumer}`, {
+      kind: 'consumer',
+      parent,
+      attributes: {
+        'messaging.system': 'junctura',
+        'messaging.destination.name': envelope.type,
+        'messaging.message.id': envelope.id,
+        'messaging.consumer.group.name': consumer,
+      },
+    })
+    try {
+      return await span.run(() => run((error) => span.recordError(error)))
+    } finally {
+      span.end()
+    }
+  }
   return {
     attempt(event) {
       const own = series.get(event.consumer)
@@ -63,29 +82,10 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
       kernel.log.info({ ...fields, consumer, messageId }, message)
       events.publish({ kind: 'log', consumer, messageId, message })
     },
-    async span(consumer, envelope, run) {
-      if (!tracer.isRecording) return run(() => undefined)
-      const parent =
-        envelope.traceparent === undefined ? undefined : parseTraceparent(envelope.traceparent)
-      const span = tracer.startSpan(`consume ${consumer}`, {
-        kind: 'consumer',
-        parent,
-        attributes: {
-          'messaging.system': 'junctura',
-          'messaging.destination.name': envelope.type,
-          'messaging.message.id': envelope.id,
-          'messaging.consumer.group.name': consumer,
-        },
-      })
-      try {
-        return await span.run(() => run((error) => span.recordError(error)))
-      } finally {
-        span.end()
-      }
-    },
+    span: (consumer, envelope, run) =>
+      tracer.isRecording ? recorded(consumer, envelope, run) : run(() => undefined),
   }
 }
-
 // The series of one consumer, bound once, so that an attempt costs a few additions.
 const consumerSeries = (metrics: Metrics, consumer: string) => ({
   outcomes: {

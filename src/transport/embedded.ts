@@ -17,7 +17,7 @@ export interface EmbeddedTransport extends Transport {
   readonly head: number
 }
 
-/** Records kept per channel; a consumer further behind reads the store. */
+/** Records kept per channel at most; a consumer further behind reads the store. */
 const TAIL_RECORDS_MAX = 8_192
 const TAIL_BYTES_MAX = 33_554_432
 const READ_BYTES_MAX = 8_388_608
@@ -28,7 +28,12 @@ interface Tail {
   records: Delivered[]
   bytes: number
   waiters: Set<() => void>
+  /** Who reads the channel; what all have passed is let go. */
+  readers: Set<Pick<Subscription, 'scannedTo'>>
 }
+
+/** Passed records are let go in lots of so many, so that the cost per record stays flat. */
+const PASSED_LOT = 128
 
 /** `headPosition` is the last position in the store when the process started. */
 export const createEmbeddedTransport = (store: Store, headPosition: number): EmbeddedTransport => {
@@ -39,7 +44,7 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
   const tailOf = (channel: string): Tail => {
     let tail = tails.get(channel)
     if (!tail) {
-      tail = { after: headPosition, records: [], bytes: 0, waiters: new Set() }
+      tail = { after: headPosition, records: [], bytes: 0, waiters: new Set(), readers: new Set() }
       tails.set(channel, tail)
     }
     return tail
@@ -48,7 +53,7 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
   const subscribe = (channel: string, afterPosition: number): Subscription => {
     const tail = tailOf(channel)
     let scannedTo = afterPosition
-    return {
+    const subscription: Subscription = {
       get scannedTo() {
         return scannedTo
       },
@@ -62,6 +67,7 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
             const last = records.at(-1)
             if (last) {
               scannedTo = last.position
+              letPassedGo(tail)
               return records
             }
             scannedTo = Math.max(scannedTo, head)
@@ -80,6 +86,8 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
         return []
       },
     }
+    tail.readers.add(subscription)
+    return subscription
   }
 
   return {
@@ -134,14 +142,27 @@ function takeFromTail(tail: Tail, afterPosition: number, limit: number): readonl
   return records.slice(low, low + Math.min(limit, LIMITS.fetchWindowMax))
 }
 
+/** What everybody has read dies young, which keeps it out of the slow part of the heap. */
+function letPassedGo(tail: Tail): void {
+  if (tail.records.length <= PASSED_LOT) return
+  let passed = Infinity
+  for (const { scannedTo } of tail.readers) passed = Math.min(passed, scannedTo)
+  const kept = tail.records.findIndex(({ position }) => position > passed)
+  if (kept < 0 || kept >= PASSED_LOT) cut(tail, kept < 0 ? tail.records.length : kept)
+}
+
 /** Cuts the older half at once, so that the cost per record stays flat. */
 function trim(tail: Tail): void {
   while (tail.records.length > TAIL_RECORDS_MAX || tail.bytes > TAIL_BYTES_MAX) {
-    const cut = tail.records.splice(0, Math.max(1, tail.records.length >>> 1))
-    for (const { record } of cut) tail.bytes -= record.data.length + (record.raw?.length ?? 0)
-    tail.after = cut.at(-1)?.position ?? tail.after
-    if (tail.records.length === 0) tail.bytes = 0
+    cut(tail, Math.max(1, tail.records.length >>> 1))
   }
+}
+
+function cut(tail: Tail, count: number): void {
+  const gone = tail.records.splice(0, count)
+  for (const { record } of gone) tail.bytes -= record.data.length + (record.raw?.length ?? 0)
+  tail.after = gone.at(-1)?.position ?? tail.after
+  if (tail.records.length === 0) tail.bytes = 0
 }
 
 function wake(tail: Tail): void {
