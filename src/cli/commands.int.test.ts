@@ -92,6 +92,19 @@ describe('start', () => {
     expect(err).toContain('ORDERS_WEBHOOK_SECRET')
   })
 
+  it('takes no more from one address than --rate-per-address says: 429 with Retry-After (F95)', async () => {
+    const { server, ready } = await serve('rated', [], ['--rate-per-address', '1/h'])
+    const url = ready.webhooks[0]?.url ?? ''
+    const send = () => fetch(url, { method: 'POST', body: '{}' })
+    const first = await send()
+    const second = await send()
+    server.kill('SIGTERM')
+    await server.ended
+
+    expect([first.status, second.status]).toEqual([415, 429])
+    expect(Number(second.headers.get('retry-after'))).toBeGreaterThan(3_500)
+  })
+
   it('refuses to start with every finding and its fix, and exits with 1', async () => {
     const cwd = built.project('refused', files([["  replay: 'safe',\n", '']]))
     const text = await built.run(cwd, ['start', 'integration.ts', ...PORTS])

@@ -198,5 +198,7 @@ function serverArgs(options: StartOptions): readonly string[] {
     ['--store', options.store],
     ['--token-env', options.tokenEnv],
     ['--drain-timeout', options.drainTimeout],
+    // Read as a rate a second, so that is how it is handed on.
+    options.ratePerAddress === undefined ? [] : ['--rate-per-address', `${options.ratePerAddress}`],
   ].flat()
 }

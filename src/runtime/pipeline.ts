@@ -136,7 +136,7 @@ export const buildPipeline = async (
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
   const retention = openRetention(base, alerting, { runners, options })
-  const border = await openIngress(base, { inbox, views })
+  const border = await openIngress(base, { inbox, views, options })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
     ...base,
@@ -375,13 +375,14 @@ function openRetention(
 
 async function openIngress(
   base: Foundations,
-  parts: { readonly inbox: Inbox; readonly views: MessageViews },
+  parts: { readonly inbox: Inbox; readonly views: MessageViews; readonly options: Opened },
 ): Promise<{
   readonly ingress: Ingress
   readonly developmentSecrets: readonly DevelopmentValue[]
 }> {
   const { kernel, integration, committer, metrics, tracer, events } = base
   const { webhooks } = integration
+  const { ratePerAddress } = parts.options
   const keys = new Map<string, readonly SigningKey[]>()
   const developmentSecrets: DevelopmentValue[] = []
   for (const hook of webhooks) {
@@ -397,6 +398,7 @@ async function openIngress(
     keysOf: (hook) => keys.get(hook.name) ?? [],
     metrics,
     tracer,
+    ...(ratePerAddress && { ratePerAddress }),
     outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
     onRefused: ({ webhook, status, code, reason }) =>
       events.publish({ kind: 'refused', webhook: webhook ?? '', status, code, reason }),

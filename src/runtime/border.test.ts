@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest'
+import {
+  body,
+  type Consumer,
+  event,
+  integration,
+  jsonSchema,
+  system,
+  unsigned,
+  webhook,
+  type Webhook,
+} from '../contract/index.ts'
+import { bodyOfBytes, type IngressResponse } from '../ingress/index.ts'
+import type { RuntimeOptions } from './create-runtime.ts'
+import type { RuntimeEvent } from './events.ts'
+import type { Runtime } from './runtime-port.ts'
+import { createWorld, owners, Placed, type World } from './world.fixture.ts'
+
+interface Said {
+  readonly id: string
+  readonly n?: number
+}
+
+const Said = event('partner.said', {
+  owner: owners,
+  key: 'id',
+  versions: {
+    1: jsonSchema<Said>({
+      type: 'object',
+      required: ['id'],
+      properties: { id: { type: 'string' }, n: { type: 'integer' } },
+    }),
+  },
+})
+
+/** Makes an order of what the partner says; throws on `broken`. */
+const partnerHook = (mood: { isBroken: boolean } = { isBroken: false }): Webhook =>
+  webhook('partner', {
+    from: system('partner', { owner: owners }),
+    path: '/webhooks/partner',
+    verify: unsigned({ reason: 'a test' }),
+    accepts: Said,
+    retriesFor: '1h',
+    idempotency: { key: body('id'), retention: '7d' },
+    emit: ({ id, n }) => {
+      if (mood.isBroken) throw new RangeError('no order in it')
+      return Placed.of({ key: id, n: n ?? 0 })
+    },
+  })
+
+interface Border {
+  readonly world: World
+  readonly runtime: Runtime
+  readonly events: RuntimeEvent[]
+  send(data: unknown, address?: string): Promise<IngressResponse>
+}
+
+const openBorder = async (
+  options: Pick<RuntimeOptions, 'ratePerAddress'> & {
+    readonly hook?: Webhook
+    readonly consumers?: readonly Consumer[]
+  } = {},
+): Promise<Border> => {
+  const { hook = partnerHook(), consumers = [], ...rest } = options
+  const world = createWorld()
+  const runtime = await world.start(consumers, {
+    ...rest,
+    build: (parts) => integration('demo', { parts: [hook, ...parts] }),
+  })
+  const events: RuntimeEvent[] = []
+  runtime.events.subscribe({ listener: (one) => void events.push(one) })
+  return {
+    world,
+    runtime,
+    events,
+    send: (data, remoteAddress = '127.0.0.1') =>
+      runtime.ingress.handle({
+        method: 'POST',
+        target: hook.path,
+        rawHeaders: ['content-type', 'application/json'],
+        body: bodyOfBytes(Buffer.from(JSON.stringify(data))),
+        remoteAddress,
+      }),
+  }
+}
+
+describe('the rate per address', () => {
+  it('turns away what one address sends beyond it with 429 and Retry-After, and others not (F95)', async () => {
+    const { runtime, send } = await openBorder({ ratePerAddress: { perSecond: 0.5, burst: 1 } })
+
+    const first = await send({ id: 'a' })
+    const second = await send({ id: 'b' })
+    const other = await send({ id: 'c' }, '127.0.0.2')
+
+    expect([first.status, second.status, other.status]).toEqual([202, 429, 202])
+    expect(second.headers['retry-after']).toBe('2')
+    expect((await runtime.overview()).refused).toBe(1)
+  })
+
+  it('is none unless one is given, so that a burst of one partner is taken', async () => {
+    const { send } = await openBorder()
+    const ids = Array.from({ length: 200 }, (_, n) => ({ id: `burst-${n}` }))
+
+    const answers = await Promise.all(ids.map((one) => send(one)))
+
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([202]))
+  })
+
+  it('is refused at the start when it lets nothing through, with the field and what is allowed', async () => {
+    await expect(openBorder({ ratePerAddress: { perSecond: 0 } })).rejects.toMatchObject({
+      code: 'JUNCTURA_POLICY_RANGE',
+      details: { field: 'ratePerAddress.perSecond' },
+    })
+  })
+})
