@@ -54,11 +54,11 @@ function hasPath(root: JsonSchema, path: string): boolean {
 interface Look {
   readonly root: JsonSchema
   readonly name: string
-  /** Each schema is looked at once: references may lead back, and may double at each level (F55). */
+  /** Each schema is looked at once: references may lead back, or double at each level (F55). */
   readonly known: Map<Node, Step>
 }
 
-/** All of a schema's statements hold together: one that lists members speaks for the silent ones. */
+/** A schema's statements hold together: one that lists members speaks for the silent ones. */
 function stepInto(look: Look, node: unknown): Step {
   if (!isRecord(node)) return node === false ? NOWHERE : SILENT
   const known = look.known.get(node)
@@ -122,7 +122,7 @@ function itemStep(look: Look, node: JsonSchema): Step {
   return isIndex ? { ...through, nodes: [...items, ...through.nodes] } : through
 }
 
-/** Every path that a schema lists, as far as they are told apart by people: for suggestions only. */
+/** Every path that a schema lists, as far as people tell them apart: for suggestions only. */
 function pathsOf(root: JsonSchema): readonly string[] {
   const paths: string[] = []
   let level: readonly { readonly node: unknown; readonly path: string }[] = [
@@ -166,7 +166,7 @@ function flatten(root: JsonSchema, node: unknown): readonly JsonSchema[] {
   return [...all]
 }
 
-/** The closest in spelling; a path that ends alike, such as `customer.email` for `email`, is near. */
+/** The closest in spelling; one that ends alike, as `customer.email` does for `email`, is near. */
 function closestTo(path: string, known: readonly string[]): readonly string[] {
   const last = path.split('.').at(-1) ?? path
   const distanceOf = (other: string): number => {

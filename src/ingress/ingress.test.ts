@@ -293,8 +293,8 @@ describe('what can be seen of the border', () => {
       ],
       [{ webhook: 'acme', reason: 'schema', value: 1 }],
       [
-        { webhook: 'acme', reason: 'signature', value: 1 },
-        { webhook: 'none', reason: 'route', value: 1 },
+        { webhook: 'acme', reason: 'signature', detail: 'mismatch', value: 1 },
+        { webhook: 'none', reason: 'route', detail: 'none', value: 1 },
       ],
     ])
   })

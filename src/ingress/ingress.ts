@@ -232,11 +232,11 @@ class Border implements Ingress {
     const response = problemOfError(code, retryAfterS(this.#context, 2))
     const reason = response.status === 503 ? 'store' : 'internal'
     const place = { desk, remoteAddress: request.remoteAddress }
-    const why = messageOf(error)
-    countRefusal(this.#context, place, { code, status: response.status, reason, why })
+    const text = messageOf(error)
+    countRefusal(this.#context, place, { code, status: response.status, reason, problem: text })
     if (!isKnown) {
       const { log } = this.#context.kernel
-      log.error({ webhook: desk?.webhook.name, problem: why }, 'a request could not be handled')
+      log.error({ webhook: desk?.webhook.name, problem: text }, 'a request could not be handled')
     }
     return response
   }

@@ -52,6 +52,7 @@ import { createReplays, type Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
 import { loadConsumers } from './start-consumers.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
+import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
 import type { MessageStatus } from './views.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
@@ -400,8 +401,7 @@ async function openIngress(
     tracer,
     ...(ratePerAddress && { ratePerAddress }),
     outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
-    onRefused: ({ webhook, status, code, reason }) =>
-      events.publish({ kind: 'refused', webhook: webhook ?? '', status, code, reason }),
+    onRefused: createRefusalTeller({ events, kernel }),
   })
   return { ingress, developmentSecrets }
 }
