@@ -193,7 +193,8 @@ export const METRICS = {
     type: 'gauge',
     help: 'Dead letters that nobody has dealt with yet.',
     unit: '',
-    labels: ['consumer'],
+    /** As of `deadLetters`. */
+    labels: ['consumer', 'stage'],
   },
   lag: {
     name: 'junctura_consumer_lag',

@@ -4,6 +4,7 @@ import {
   type Consumer,
   event,
   integration,
+  type Integration,
   jsonSchema,
   system,
   unsigned,
@@ -11,10 +12,11 @@ import {
   type Webhook,
 } from '../contract/index.ts'
 import { bodyOfBytes, type IngressResponse } from '../ingress/index.ts'
+import { METRICS } from '../observe/index.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
 import type { RuntimeEvent } from './events.ts'
 import type { Runtime } from './runtime-port.ts'
-import { createWorld, owners, Placed, type World } from './world.fixture.ts'
+import { createWorld, owners, Placed, placedConsumer, type World } from './world.fixture.ts'
 
 interface Said {
   readonly id: string
@@ -113,3 +115,60 @@ describe('the rate per address', () => {
     })
   })
 })
+
+describe('dead letters of a transform', () => {
+  it('are in the gauge, the health figures and the overview until they are dealt with', async () => {
+    const mood = { isBroken: true }
+    const { world, runtime, send } = await openBorder({ hook: partnerHook(mood) })
+    const open = () => gaugePoints(runtime)
+
+    expect(open()).toEqual([{ consumer: 'partner', stage: 'transform', value: 0 }])
+    for (const id of ['a', 'b', 'c']) expect(await send({ id })).toMatchObject({ status: 202 })
+    expect(open()).toEqual([{ consumer: 'partner', stage: 'transform', value: 3 }])
+    expect(runtime.metrics.read(METRICS.deadLetterVolume)).toMatchObject({ points: [{ value: 3 }] })
+    expect(await runtime.overview()).toMatchObject({
+      status: 'degraded',
+      reasons: ['the transform of partner has 3 open dead letters'],
+      deadLettersOpen: 3,
+    })
+
+    const { items } = await runtime.deadLetters({})
+    const ids = items.map(({ id }) => id)
+    await world.operate({ kind: 'dead-letter.drop', ids: ids.slice(0, 1) })
+    expect(open()).toMatchObject([{ value: 2 }])
+    await world.operate({ kind: 'dead-letter.retry', ids: ids.slice(1) })
+    expect(open()).toMatchObject([{ value: 2 }])
+    mood.isBroken = false
+    await world.operate({ kind: 'dead-letter.retry', ids: ids.slice(1) })
+    expect(open()).toMatchObject([{ value: 0 }])
+    expect(await runtime.overview()).toMatchObject({ status: 'ok', reasons: [] })
+  })
+
+  it('are counted again after a restart, apart from those of a consumer with the same name', async () => {
+    const hook = partnerHook({ isBroken: true })
+    const fails = () => Promise.reject(new RangeError('no room'))
+    const quick = { retry: { attempts: 1, first: '1s', max: '1s' } } as const
+    const consumers = [placedConsumer('partner', quick, fails)]
+    const build = (): Integration => integration('demo', { parts: [hook, ...consumers] })
+    const { world, send } = await openBorder({ hook, consumers })
+    await send({ id: 'a' })
+    await send({ id: 'b' })
+    await world.publish({ key: 'k', n: 1 })
+    await world.runtime.idle()
+    await world.runtime.close()
+
+    await world.start(consumers, { build })
+
+    expect(gaugePoints(world.runtime)).toEqual([
+      { consumer: 'partner', stage: 'handler', value: 1 },
+      { consumer: 'partner', stage: 'transform', value: 2 },
+    ])
+  })
+})
+
+const gaugePoints = ({ metrics }: Runtime): readonly object[] => {
+  const family = metrics.read(METRICS.deadLettersOpen)
+  return family.kind === 'number'
+    ? family.points.map(({ labels, value }) => ({ ...labels, value }))
+    : []
+}

@@ -46,6 +46,7 @@ import { createInvalidRequests, type InvalidRequests } from './invalid-requests.
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import type { OverviewOptions } from './overview.ts'
+import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { createReadData } from './read-data.ts'
 import { recordStart } from './record-start.ts'
 import { createReplays, type Replays } from './replays.ts'
@@ -91,14 +92,19 @@ export const buildPipeline = async (
 ): Promise<Pipeline> => {
   const base = await layFoundations(integration, options)
   const alerting = await openAlerting(base, options)
+  const letters = new LetterBook()
   const inbox = createInbox({
     ...base,
     modelHash: integration.model.hash,
     raiseAlert: (alert) => alerting.alerts.raise(borderAlert(alert)),
     maskText: (contract, text, data) => base.masks.of(contract.name).text(text, data),
-    onEvent: tellBorderEvent(base.events),
+    onEvent: (event) => {
+      if (event.kind === 'transform-failed') {
+        letters.add({ stage: 'transform', consumer: event.webhook }, 1)
+      }
+      tellBorderEvent(base.events)(event)
+    },
   })
-  const letters = new OpenLetters()
   const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
@@ -120,16 +126,20 @@ export const buildPipeline = async (
     },
   })
   base.volatile.connect(runners)
-  await letters.load(base.store, runners)
+  await letters.load(base.store, {
+    consumers: runners.keys(),
+    webhooks: integration.webhooks.map(({ name }) => name),
+  })
   const deadLetters = createDeadLetters({
     ...base,
     ...alerting,
     runners,
     retryTransform: async (letter) => {
       const result = await inbox.retryTransform(letter.id, 'operator')
+      if (result.kind === 'done') letters.add(letter, -1)
       return { ok: result.kind === 'done' }
     },
-    onDropped: (letter) => letters.add(letter.consumer, -1),
+    onDropped: (letter) => letters.add(letter, -1),
   })
   people.deadLetters = deadLetters
   const replays = createReplays({ ...base, runners, deadLetters })
@@ -278,7 +288,7 @@ function consumerPorts(
   { alerts }: Alerting,
   parts: {
     readonly inbox: Inbox
-    readonly letters: OpenLetters
+    readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
   },
@@ -313,35 +323,16 @@ function consumerPorts(
       integration,
       history,
       onDeadLetter: (consumer, previousCause) => {
-        if (previousCause === undefined) letters.add(consumer, 1)
+        if (previousCause === undefined) letters.add({ stage: 'handler', consumer }, 1)
         else settle(previousCause)
       },
       onReplayed: parts.onReplayed,
-      onLetterResolved: ({ consumer, cause }) => {
-        letters.add(consumer, -1)
-        settle(cause)
+      onLetterResolved: (letter) => {
+        letters.add(letter, -1)
+        settle(letter.cause)
       },
     }),
     modelHash: integration.model.hash,
-  }
-}
-
-/** Open dead letters per consumer, kept in memory for the gauges. */
-class OpenLetters {
-  readonly counts: Map<string, number> = new Map<string, number>()
-
-  add(consumer: string, change: number): void {
-    this.counts.set(consumer, Math.max(0, (this.counts.get(consumer) ?? 0) + change))
-  }
-
-  async load(store: Store, runners: ReadonlyMap<string, ConsumerRunner>): Promise<void> {
-    for (const name of runners.keys()) {
-      const where = [name, 'open']
-      this.counts.set(
-        name,
-        await store.count({ collection: 'deadLetters', index: 'byConsumer', where }),
-      )
-    }
   }
 }
 
@@ -425,7 +416,7 @@ function openOverview(
   const { runners } = parts
   const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
     atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
-  const openLetters = parts.letters.counts
+  const openLetters = parts.letters
   registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters })
   const model = integration.model.hash.slice(0, 12)
   metrics.gauge(METRICS.build).with({ version: VERSION, model }).set(1)

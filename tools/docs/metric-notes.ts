@@ -28,7 +28,7 @@ export const METRIC_NOTES: Readonly<Record<string, string>> = {
   junctura_dead_letters:
     '`stage` is `handler` or `transform`; for `transform`, `consumer` is the name of the webhook.',
   junctura_dead_letters_open:
-    'Counted per consumer. Dead letters of a transform are in `junctura dlq groups` and in the overview.',
+    '`stage` is `handler` or `transform`; for `transform`, `consumer` is the name of the webhook. The sum over all series is health figure 2.',
   junctura_consumer_lag:
     'Exact while the consumer is at the head of the log. Behind it, an upper bound: positions of other channels are counted too.',
   junctura_consumer_parked_lanes:
