@@ -116,6 +116,45 @@ describe('the rate per address', () => {
   })
 })
 
+describe('the events of the border', () => {
+  it('are one for a used key with other content, which names the key, both messages and the cure', async () => {
+    const { runtime, events, send } = await openBorder()
+    await send({ id: 'a', n: 1 })
+    const [first] = (await runtime.messages({})).items
+
+    const refused = await send({ id: 'a', n: 2 })
+
+    expect(refused.status).toBe(409)
+    const [kept] = (await runtime.invalid({})).items
+    expect(events.filter(({ kind }) => kind === 'invalid')).toMatchObject([
+      {
+        webhook: 'partner',
+        invalidId: kept?.id,
+        reason: `the key a was used with other content by ${first?.id}`,
+      },
+    ])
+  })
+
+  it('are one for an invalid request', async () => {
+    const { events, send } = await openBorder()
+
+    expect((await send({ id: 'a', n: 'one' })).status).toBe(422)
+
+    expect(events.filter(({ kind }) => kind === 'invalid')).toMatchObject([{ reason: 'schema' }])
+  })
+
+  it('carry the key of what was published', async () => {
+    const { world, events } = await openBorder()
+
+    await world.publish({ key: 'k-1', n: 1 }, { key: 'k-2', n: 2 })
+
+    expect(events.filter(({ kind }) => kind === 'published')).toMatchObject([
+      { type: 'orders.placed', key: 'k-1' },
+      { type: 'orders.placed', key: 'k-2' },
+    ])
+  })
+})
+
 describe('dead letters of a transform', () => {
   it('are in the gauge, the health figures and the overview until they are dealt with', async () => {
     const mood = { isBroken: true }
