@@ -314,6 +314,7 @@ describe('the commands on a running integration', () => {
     const [{ id }] = (await json('invalid', 'list')).output.items
     const shown = await json('invalid', 'show', id)
     const plan = await json('invalid', 'readmit', '--webhook', 'orders', '--plan')
+    const planText = await command('invalid', 'readmit', '--webhook', 'orders', '--plan')
     const dropped = await json('invalid', 'drop', id, '--yes')
     const tail = await command(
       'tail',
@@ -336,6 +337,8 @@ describe('the commands on a running integration', () => {
     expect(invalid.code).toBe(1)
     expect(shown.output.item.errors.length).toBeGreaterThan(0)
     expect([plan.code, dropped.code, tail.code]).toEqual([0, 0, 0])
+    expect(plan.output.result).toMatchObject({ planned: 1, wouldAdmit: 0, wouldStayInvalid: 1 })
+    expect(planText.out).toContain(`such as ${id}`)
     expect(checkOutput(JSON.parse(tail.out)).event.kind).toBe('invalid')
     expect([refused.code, refused.output.code]).toEqual([1, 'JUNCTURA_EMIT_INVALID'])
   })
