@@ -190,6 +190,7 @@ const KEY_ACTIONS: Readonly<Record<string, KeyAction>> = {
 /** The options of the child: as given here. */
 function serverArgs(options: StartOptions): readonly string[] {
   return [
+    ['--development'],
     ['--port', options.port],
     ['--host', options.host],
     ['--management-port', options.managementPort],

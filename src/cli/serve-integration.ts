@@ -23,6 +23,8 @@ export interface ServeOptions {
   readonly token: string | undefined
   /** Requests a second and address; undefined for no limit. */
   readonly ratePerAddress: number | undefined
+  /** A developer's machine: an alert secret that is missing is a warning. */
+  readonly isDevelopment: boolean
   readonly onFatal: (error: unknown) => void
 }
 
@@ -69,6 +71,7 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
     store,
     tracer,
     onFatal,
+    alertSecrets: options.isDevelopment ? 'warn' : 'refuse',
     ...(perSecond !== undefined && { ratePerAddress: { perSecond } }),
   })
   const gauges = observeProcess(runtime.metrics)

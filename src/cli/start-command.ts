@@ -22,6 +22,7 @@ export interface StartOptions {
   /** A second. */
   readonly ratePerAddress?: number
   readonly leaveWithParent?: boolean
+  readonly development?: boolean
 }
 
 /** Adds `start FILE`: the integration as a process of its own. */
@@ -31,6 +32,7 @@ export const addStartCommand = (program: Command, { io, finish }: CommandContext
     // Accepted for evenness: what it prints is JSON in any case.
     .option('--json', 'no effect: the output is JSON already')
     .addOption(new Option('--leave-with-parent').hideHelp())
+    .addOption(new Option('--development').hideHelp())
     .action(async (file: string, options: StartOptions) => {
       finish(await start(io, file, options))
     })
@@ -78,6 +80,7 @@ const start = async (io: CliIo, file: string, options: StartOptions): Promise<Ex
       managementHost: options.managementHost,
       token,
       ratePerAddress: options.ratePerAddress,
+      isDevelopment: options.development === true,
       onFatal: (error) => stop.fail(error),
     })
     for (const { source, value } of serving.runtime.developmentSecrets) {

@@ -9,6 +9,7 @@ import type { Tracer } from '../observe/index.ts'
 import type { RateLimit } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
 import type { SendNotification } from './alert-notifier.ts'
+import { checkAlertRoutes } from './check-alert-routes.ts'
 import { checkDrift } from './check-drift.ts'
 import { openStore, type StoreChoice } from './open-store.ts'
 import { buildPipeline } from './pipeline.ts'
@@ -23,6 +24,13 @@ export interface RuntimeOptions {
   readonly store?: StoreChoice | Store
   /** Sends alert notifications. @default the routes as declared */
   readonly send?: SendNotification
+  /**
+   * What a start does about an alert route whose secret is missing or unusable: `warn` is for a
+   * developer's machine, where no pager is. Not looked at where `send` is given.
+   *
+   * @default 'refuse'
+   */
+  readonly alertSecrets?: 'refuse' | 'warn'
   /** @default a tracer that only carries contexts on */
   readonly tracer?: Tracer
   /**
@@ -56,8 +64,11 @@ export const createRuntime = async (
   integration: Integration,
   options: RuntimeOptions = {},
 ): Promise<Runtime> => {
-  refuseFindings(checkIntegration(integration))
   const kernel = options.kernel ?? createSystemKernel()
+  const routes = options.send ? [] : await checkAlertRoutes(integration, kernel)
+  const isRefused = options.alertSecrets !== 'warn'
+  refuseFindings([...checkIntegration(integration), ...(isRefused ? routes : [])])
+  if (!isRefused) for (const { problem, fix } of routes) kernel.log.warn({ fix }, problem)
   const choice = options.store ?? { engine: 'sqlite', directory: '.junctura' }
   const store = 'engine' in choice ? await openStore(choice, kernel) : choice
   try {
