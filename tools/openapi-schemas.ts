@@ -350,6 +350,16 @@ export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
     result: anything,
   }),
   Published: exactly({ ...VERSIONED, id }),
+  ErrorDescription: exactly({
+    ...VERSIONED,
+    type: { type: 'string', format: 'uri-reference' },
+    code: text,
+    title: text,
+    status: integer,
+    retryable: flag,
+    advice: text,
+    message: text,
+  }),
   Problem: exactly({
     ...VERSIONED,
     type: { type: 'string', format: 'uri-reference' },

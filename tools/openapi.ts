@@ -72,6 +72,20 @@ const probe = (summary: string, schema: string): SchemaObject => {
 const PROBES: Readonly<Record<string, SchemaObject>> = {
   '/healthz': probe('Whether the process runs.', 'Alive'),
   '/readyz': probe('Whether it takes messages.', 'Ready'),
+  '/errors/{code}': {
+    get: {
+      summary: 'What the `type` of a problem document means; HTML where `Accept` asks for it.',
+      security: [{}],
+      parameters: [{ name: 'code', in: 'path', required: true, schema: { type: 'string' } }],
+      responses: {
+        200: {
+          description: 'The code.',
+          content: { 'application/json': { schema: refTo('ErrorDescription') } },
+        },
+        404: problem('There is no such code.'),
+      },
+    },
+  },
 }
 
 function operationOf(route: Route): SchemaObject {

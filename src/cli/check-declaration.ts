@@ -1,11 +1,7 @@
-import {
-  type AlertRoute,
-  checkIntegration,
-  formatLocation,
-  type Integration,
-} from '../contract/index.ts'
+import { checkIntegration, formatLocation, type Integration } from '../contract/index.ts'
 import { type Kernel, messageOf } from '../kernel/index.ts'
-import { resolveSecrets, resolveSecretText } from '../security/index.ts'
+import { alertRoutesOf, type DeclaredRoute, readRouteSecret } from '../runtime/index.ts'
+import { resolveSecrets } from '../security/index.ts'
 import { type Check, fail, ok, warn } from './doctor-check.ts'
 import { toFailure } from './failure.ts'
 import { loadIntegration } from './load-integration.ts'
@@ -37,7 +33,7 @@ export const checkDeclaration = async (
         )
   const secrets = await Promise.all([
     ...webhooks.map(({ name: hook, verify }) => checkWebhookSecret(kernel, hook, verify)),
-    ...routesOf(integration).map((route) => checkRouteSecret(kernel, route)),
+    ...alertRoutesOf(integration).map((declared) => checkRoute(kernel, declared)),
   ])
   return { integration, checks: [...loaded, ...secrets.flat()] }
 }
@@ -65,26 +61,14 @@ async function checkWebhookSecret(
   }
 }
 
-async function checkRouteSecret(kernel: Kernel, route: AlertRoute): Promise<readonly Check[]> {
-  if (route.kind === 'log') return []
+async function checkRoute(kernel: Kernel, { route }: DeclaredRoute): Promise<Check> {
   const name = `alerts to ${new URL(route.url).host}`
   try {
-    const reference = route.kind === 'http' ? route.secret : route.routingKey
-    await resolveSecretText(kernel, reference)
-    return [ok(name, 'its secret is there')]
+    await readRouteSecret(kernel, route)
+    return ok(name, 'its secret is there')
   } catch (error) {
-    return [failed(name, error)]
+    return failed(name, error)
   }
-}
-
-/** Every route that anything declares, each once. */
-function routesOf(integration: Integration): readonly AlertRoute[] {
-  const routes = [
-    ...integration.consumers.flatMap(({ deadLetter, owner }) => [deadLetter?.alert, owner?.oncall]),
-    ...integration.webhooks.map(({ owner }) => owner?.oncall),
-    ...[...integration.contracts.values()].map(({ owner }) => owner?.oncall),
-  ].filter((route) => route !== undefined)
-  return [...new Map(routes.map((route) => [JSON.stringify(route), route])).values()]
 }
 
 function failed(name: string, error: unknown): Check {

@@ -92,6 +92,19 @@ describe('start', () => {
     expect(err).toContain('ORDERS_WEBHOOK_SECRET')
   })
 
+  it('takes no more from one address than --rate-per-address says: 429 with Retry-After (F95)', async () => {
+    const { server, ready } = await serve('rated', [], ['--rate-per-address', '1/h'])
+    const url = ready.webhooks[0]?.url ?? ''
+    const send = () => fetch(url, { method: 'POST', body: '{}' })
+    const first = await send()
+    const second = await send()
+    server.kill('SIGTERM')
+    await server.ended
+
+    expect([first.status, second.status]).toEqual([415, 429])
+    expect(Number(second.headers.get('retry-after'))).toBeGreaterThan(3_500)
+  })
+
   it('refuses to start with every finding and its fix, and exits with 1', async () => {
     const cwd = built.project('refused', files([["  replay: 'safe',\n", '']]))
     const text = await built.run(cwd, ['start', 'integration.ts', ...PORTS])
@@ -301,6 +314,7 @@ describe('the commands on a running integration', () => {
     const [{ id }] = (await json('invalid', 'list')).output.items
     const shown = await json('invalid', 'show', id)
     const plan = await json('invalid', 'readmit', '--webhook', 'orders', '--plan')
+    const planText = await command('invalid', 'readmit', '--webhook', 'orders', '--plan')
     const dropped = await json('invalid', 'drop', id, '--yes')
     const tail = await command(
       'tail',
@@ -323,6 +337,8 @@ describe('the commands on a running integration', () => {
     expect(invalid.code).toBe(1)
     expect(shown.output.item.errors.length).toBeGreaterThan(0)
     expect([plan.code, dropped.code, tail.code]).toEqual([0, 0, 0])
+    expect(plan.output.result).toMatchObject({ planned: 1, wouldAdmit: 0, wouldStayInvalid: 1 })
+    expect(planText.out).toContain(`such as ${id}`)
     expect(checkOutput(JSON.parse(tail.out)).event.kind).toBe('invalid')
     expect([refused.code, refused.output.code]).toEqual([1, 'JUNCTURA_EMIT_INVALID'])
   })

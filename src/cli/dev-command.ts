@@ -190,6 +190,7 @@ const KEY_ACTIONS: Readonly<Record<string, KeyAction>> = {
 /** The options of the child: as given here. */
 function serverArgs(options: StartOptions): readonly string[] {
   return [
+    ['--development'],
     ['--port', options.port],
     ['--host', options.host],
     ['--management-port', options.managementPort],
@@ -198,5 +199,7 @@ function serverArgs(options: StartOptions): readonly string[] {
     ['--store', options.store],
     ['--token-env', options.tokenEnv],
     ['--drain-timeout', options.drainTimeout],
+    // Read as a rate a second, so that is how it is handed on.
+    options.ratePerAddress === undefined ? [] : ['--rate-per-address', `${options.ratePerAddress}`],
   ].flat()
 }

@@ -27,7 +27,9 @@ function describe(event: RuntimeEvent): Line {
     case 'published':
       return { colour: 'cyan', who: '', text: messageText(event) }
     case 'refused': {
-      const text = `${event.status} ${event.code}: ${event.reason}`
+      const skew = event.skewSeconds === undefined ? '' : ` by ${event.skewSeconds}s`
+      const detail = event.detail === undefined ? '' : ` (${event.detail}${skew})`
+      const text = `${event.status} ${event.code}: ${event.reason}${detail}`
       return { colour: 'red', who: event.webhook, text }
     }
     case 'invalid':

@@ -72,7 +72,7 @@ export const addInvalidCommands = (program: Command, { io, finish }: CommandCont
     )
     .option('--cause <cause>', 'all of this group')
     .option('--webhook <name>', 'all of this webhook')
-    .option('--plan', 'only count what would be admitted')
+    .option('--plan', 'only say what would come of it: check each by the contract of today')
     .option('--rate <rate>', 'at most so many, for example 100/s (default)', parseRate)
     .action(async (ids: string[], options: ChangeOptions) => {
       const command = {
@@ -84,7 +84,12 @@ export const addInvalidCommands = (program: Command, { io, finish }: CommandCont
         ...(options.rate !== undefined && { ratePerSecond: wholeRate(options.rate) }),
       } as const
       finish(
-        await runOperation(openSession(io, options), { name: 'invalid readmit', command, options }),
+        await runOperation(openSession(io, options), {
+          name: 'invalid readmit',
+          command,
+          options,
+          ...(options.plan === true && { tell: tellPlan }),
+        }),
       )
     })
 
@@ -101,6 +106,22 @@ export const addInvalidCommands = (program: Command, { io, finish }: CommandCont
         await runOperation(openSession(io, options), { name: 'invalid drop', command, options }),
       )
     })
+}
+
+/** Sentences of what a plan says; the reasons of what stays, one a line. */
+const tellPlan = (result: Readonly<Record<string, unknown>>): string => {
+  const count = (name: string): number => Number(result[name] ?? 0)
+  const reasons: readonly unknown[] = Array.isArray(result['stayInvalidBecause'])
+    ? result['stayInvalidBecause']
+    : []
+  const lines = reasons.map((reason) => {
+    const { count: many, detail, sample }: Readonly<Record<string, unknown>> = { ...Object(reason) }
+    return `  ${String(many)} × ${String(detail)} (such as ${String(sample)})`
+  })
+  const planned =
+    `${count('planned')} planned: ${count('wouldAdmit')} would be admitted, ` +
+    `${count('wouldBeDuplicates')} are duplicates, ${count('wouldStayInvalid')} stay invalid`
+  return [planned, ...lines].join('\n')
 }
 
 const showGroups = async (session: Session, check: boolean): Promise<ExitCode> => {

@@ -21,6 +21,10 @@ export interface ServeOptions {
   readonly managementPort: number
   readonly managementHost: string
   readonly token: string | undefined
+  /** Requests a second and address; undefined for no limit. */
+  readonly ratePerAddress: number | undefined
+  /** A developer's machine: an alert secret that is missing is a warning. */
+  readonly isDevelopment: boolean
   readonly onFatal: (error: unknown) => void
 }
 
@@ -58,11 +62,18 @@ export interface Serving {
  * @throws what `createRuntime` throws, and the system's error when a port cannot be taken.
  */
 export const serveIntegration = async (options: ServeOptions): Promise<Serving> => {
-  const { integration, kernel, store, token } = options
+  const { integration, kernel, store, token, ratePerAddress: perSecond } = options
   // Spans go to the user's own provider when the API package is there; contexts travel anyway.
   const tracer = await loadOpenTelemetryTracer({ random: kernel.random })
   const { onFatal } = options
-  const runtime = await createRuntime(integration, { kernel, store, tracer, onFatal })
+  const runtime = await createRuntime(integration, {
+    kernel,
+    store,
+    tracer,
+    onFatal,
+    alertSecrets: options.isDevelopment ? 'warn' : 'refuse',
+    ...(perSecond !== undefined && { ratePerAddress: { perSecond } }),
+  })
   const gauges = observeProcess(runtime.metrics)
   const state = { isDraining: false }
   let management: ManagementListener | undefined

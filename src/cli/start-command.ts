@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import { JuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
 import { createJsonLogger } from '../observe/index.ts'
 import type { CliIo, StopSignal } from './cli-io.ts'
-import { type CommandContext, parsePort } from './command-context.ts'
+import { type CommandContext, parsePort, parseRate } from './command-context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { parseLength } from './human-time.ts'
 import { loadIntegration } from './load-integration.ts'
@@ -19,7 +19,10 @@ export interface StartOptions {
   readonly store: string
   readonly tokenEnv: string
   readonly drainTimeout: string
+  /** A second. */
+  readonly ratePerAddress?: number
   readonly leaveWithParent?: boolean
+  readonly development?: boolean
 }
 
 /** Adds `start FILE`: the integration as a process of its own. */
@@ -29,6 +32,7 @@ export const addStartCommand = (program: Command, { io, finish }: CommandContext
     // Accepted for evenness: what it prints is JSON in any case.
     .option('--json', 'no effect: the output is JSON already')
     .addOption(new Option('--leave-with-parent').hideHelp())
+    .addOption(new Option('--development').hideHelp())
     .action(async (file: string, options: StartOptions) => {
       finish(await start(io, file, options))
     })
@@ -45,6 +49,11 @@ export const withServer = (command: Command): Command =>
     .option('--store <store>', 'sqlite, memory, postgres or postgres://…', 'sqlite')
     .option('--token-env <name>', 'variable with the management token', 'JUNCTURA_TOKEN')
     .option('--drain-timeout <time>', 'how long work may take to finish', '10s')
+    .option(
+      '--rate-per-address <rate>',
+      'requests per connection address, such as 50/s or 30/m; 429 beyond it (default: no limit)',
+      parseRate,
+    )
 
 const SIGNAL_NUMBERS: Readonly<Record<StopSignal, number>> = { SIGINT: 2, SIGTERM: 15 }
 
@@ -70,6 +79,8 @@ const start = async (io: CliIo, file: string, options: StartOptions): Promise<Ex
       managementPort: Number(options.managementPort),
       managementHost: options.managementHost,
       token,
+      ratePerAddress: options.ratePerAddress,
+      isDevelopment: options.development === true,
       onFatal: (error) => stop.fail(error),
     })
     for (const { source, value } of serving.runtime.developmentSecrets) {

@@ -51,6 +51,31 @@ const tail = async (argv: readonly string[], options: FakeIoOptions) => {
 }
 
 describe('tail', () => {
+  it('says of a refusal which cause it was, and by how much a time was off', async () => {
+    const refused = {
+      kind: 'refused',
+      webhook: 'acme',
+      status: 401,
+      code: 'C',
+      reason: 'signature',
+    }
+    const texts = [
+      frame(1, { ...refused, detail: 'mismatch' }),
+      frame(2, { ...refused, detail: 'too-old', skewSeconds: 301 }),
+      frame(3, { ...refused, reason: 'rate' }),
+    ]
+    const routes = streams([hello(11, 3) + texts.join('')])
+    const { io, running } = await tail(['--limit', '3'], { routes })
+
+    expect(await running).toBe(0)
+    const lines = io.out().trimEnd().split('\n')
+    expect(lines.map((line) => line.replace(/.*401 /, ''))).toEqual([
+      'C: signature (mismatch)',
+      'C: signature (too-old by 301s)',
+      'C: rate',
+    ])
+  })
+
   it('goes on after the last event seen, in the same run, when the stream breaks off', async () => {
     const routes = streams([hello(11, 4) + accepted(5), hello(11, 6) + accepted(6)])
     const { io, running } = await tail(['--limit', '2'], { routes })

@@ -2,6 +2,7 @@ import { formatDuration } from '../kernel/index.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import type { Integration } from './integration.ts'
+import { unknownPersonalPaths } from './personal-paths.ts'
 import { formatLocation, type SourceLocation } from './source-location.ts'
 import type { Webhook } from './webhook.ts'
 
@@ -42,6 +43,17 @@ function checkContract(contract: AnyContract): StartFinding[] {
       `its log keeps messages for ${formatDuration(contract.retentionMs)}, but its keys are remembered for ` +
         `${formatDuration(contract.fact.retentionMs)}; a repeat could not be compared`,
       `write retention: '${formatDuration(contract.fact.retentionMs)}' or more`,
+    )
+  }
+  for (const { path, close } of unknownPersonalPaths(contract)) {
+    const versions = [...contract.versions.keys()].join(', ')
+    found.add(
+      'pii-path',
+      `pii names ${JSON.stringify(path)}, which no version (${versions}) of its schema has, so nothing would be masked`,
+      close.length > 0
+        ? `write ${close.map((one) => `'${one}'`).join(' or ')}`
+        : 'write a path that the schema has, such as customer.email or items.*.name, or add the ' +
+            'member to the schema',
     )
   }
   return found.list

@@ -144,6 +144,11 @@ export interface ContractOptions<S extends SchemaMap> {
   readonly retention?: Duration
   /** @default 'at-least-once' */
   readonly guarantee?: Guarantee
+  /**
+   * Dotted paths of personal data, masked in every output: `customer.email`, `items.*.name`. A path
+   * that no version's schema has is refused at start. An object that lists its members has no
+   * others, unless it says so itself with `additionalProperties`.
+   */
   readonly pii?: readonly string[]
   /** How data is written as bytes. @default 'json' */
   readonly codec?: 'json'

@@ -1,5 +1,5 @@
-import { checkName } from './declaration-error.ts'
-import type { SecretReference } from './secret.ts'
+import { checkName, declarationError } from './declaration-error.ts'
+import { type SecretReference, secretReferences } from './secret.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 
 /** A system on either side of an edge: ours, a partner's, or one that Junctura does not run. */
@@ -62,18 +62,47 @@ export type AlertRoute =
 export const route = {
   /** One structured log line per notification. */
   log: (): AlertRoute => ({ kind: 'log' }),
-  /** A POST signed as Standard Webhooks v1. */
-  http: (options: { readonly url: string; readonly secret: SecretReference }): AlertRoute => ({
-    kind: 'http',
-    ...options,
-  }),
-  /** @see PagerDuty Events API v2: trigger and resolve with a dedup_key. */
+  /**
+   * A POST signed as Standard Webhooks v1. A start without its secret is refused.
+   *
+   * @throws JUNCTURA_DECLARATION when the URL is not one of http or https.
+   */
+  http: (options: { readonly url: string; readonly secret: SecretReference }): AlertRoute => {
+    checkUrl(options.url, 'route.http')
+    secretReferences(options.secret, 'route.http.secret')
+    return { kind: 'http', ...options }
+  },
+  /**
+   * A start without its routing key is refused.
+   *
+   * @throws JUNCTURA_DECLARATION when the URL is not one of http or https.
+   * @see PagerDuty Events API v2: trigger and resolve with a dedup_key.
+   */
   pagerDuty: (options: {
     readonly routingKey: SecretReference
     readonly url?: string
-  }): AlertRoute => ({
-    kind: 'pagerduty',
-    url: 'https://events.pagerduty.com/v2/enqueue',
-    ...options,
-  }),
+  }): AlertRoute => {
+    const { routingKey, url = 'https://events.pagerduty.com/v2/enqueue' } = options
+    checkUrl(url, 'route.pagerDuty')
+    secretReferences(routingKey, 'route.pagerDuty.routingKey')
+    return { kind: 'pagerduty', routingKey, url }
+  },
 } as const
+
+/** The message does not repeat the URL: what is no URL may be a secret in the wrong place. */
+function checkUrl(text: string, field: string): void {
+  const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') {
+    if (url.username === '' && url.password === '') return
+    throw declarationError(
+      `${field}.url`,
+      'the URL holds a user name or a password',
+      'leave them out: what is sent is signed with the secret',
+    )
+  }
+  throw declarationError(
+    `${field}.url`,
+    'this is not a URL that can be called',
+    "write it whole: 'https://alerts.example.com/junctura'",
+  )
+}

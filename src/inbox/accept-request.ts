@@ -308,6 +308,7 @@ async function refuseOther(
     errors: [{ pointer: '', message: 'The idempotency key was used with other content.' }],
     conflictsWith: id,
   })
-  context.tell({ kind: 'conflict', webhook, id, key, atMs: context.kernel.clock.now() })
-  return { kind: 'conflict', id, invalidId: kept.id }
+  const invalidId = kept.id
+  context.tell({ kind: 'conflict', webhook, id, key, invalidId, atMs: context.kernel.clock.now() })
+  return { kind: 'conflict', id, invalidId }
 }

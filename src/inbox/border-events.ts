@@ -27,15 +27,25 @@ export type BorderEvent =
       readonly atMs: number
     }
   | {
-      readonly kind: 'duplicate' | 'conflict' | 'duplicate-fact'
+      readonly kind: 'duplicate' | 'duplicate-fact'
       readonly webhook: string
       readonly id: string | undefined
       readonly key: string
       readonly atMs: number
     }
   | {
+      readonly kind: 'conflict'
+      readonly webhook: string
+      /** Of the message that has the key. */
+      readonly id: string | undefined
+      readonly key: string
+      readonly invalidId: string | undefined
+      readonly atMs: number
+    }
+  | {
       readonly kind: 'invalid'
       readonly webhook: string
+      /** Any but `conflict`, which is an event of its own. */
       readonly reason: string
       readonly invalidId: string | undefined
       readonly atMs: number
@@ -51,5 +61,7 @@ export type BorderEvent =
       readonly kind: 'published'
       readonly id: string
       readonly type: string
+      /** Undefined where the contract keeps no order. */
+      readonly key: string | undefined
       readonly atMs: number
     }

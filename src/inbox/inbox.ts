@@ -11,6 +11,7 @@ import { createInvalidShelf, type InvalidRequest, type KeptInvalid } from './inv
 import { type MessageStatus, messageStatus } from './message-status.ts'
 import { emitAppend, type EmittedBy, publishEvents, type PublishOptions } from './publish-events.ts'
 import type { Published } from './publish-events.ts'
+import { planReadmission, type ReadmissionPlan } from './plan-readmission.ts'
 import { readmitInvalid, type ReadmitResult } from './readmit.ts'
 import { createRepeatBook, type RepeatSummary } from './repeat-book.ts'
 import { retryTransform, type RetryTransformResult } from './retry-transform.ts'
@@ -58,6 +59,8 @@ export interface Inbox {
   keepInvalid(invalid: InvalidRequest): Promise<KeptInvalid>
   /** Puts what was kept through the border again. Idempotent. */
   readmit(invalidId: string): Promise<ReadmitResult>
+  /** Says what re-admitting would come to, request by request. Stores nothing, runs nothing. */
+  planReadmission(): ReadmissionPlan
   /** Runs the transform of a dead letter of stage `transform` again. Idempotent. */
   retryTransform(deadLetterId: string, by: string): Promise<RetryTransformResult>
   /** Appends one message. @throws JUNCTURA_EMIT_INVALID when it does not fit its contract. */
@@ -89,6 +92,7 @@ export const createInbox = (options: InboxOptions): Inbox => {
     accept,
     keepInvalid: (invalid) => context.shelf.keep(invalid),
     readmit: (invalidId) => readmitInvalid(context, invalidId, accept),
+    planReadmission: () => planReadmission(context),
     retryTransform: (deadLetterId, by) => retryTransform(context, deadLetterId, by),
     publish: async (draft, publishOptions) => {
       const [published] = await publishEvents(context, [draft], publishOptions)

@@ -78,7 +78,7 @@ async function keep(
   quotas: Map<string, Quota>,
   invalid: InvalidRequest,
 ): Promise<KeptInvalid> {
-  const { request, reason } = invalid
+  const { request } = invalid
   const webhook = request.webhook.name
   const nowMs = options.clock.now()
   count(options.metrics, invalid)
@@ -87,7 +87,7 @@ async function keep(
   const alert = alertInvalid(options, invalid, nowMs)
   if (known?.state === 'open') {
     if (alert.length > 0) await options.committer.submit({ rows: alert })
-    options.tell({ kind: 'invalid', webhook, reason, invalidId: id, atMs: nowMs })
+    tell(options, invalid, { id, nowMs })
     return { id }
   }
   const quota = await readQuota(options, quotas, { webhook, nowMs })
@@ -100,8 +100,19 @@ async function keep(
   quota.bytesToday += request.raw.length
   const row = invalidRow(options, invalid, id)
   await options.committer.submit({ rows: [{ collection: 'invalid', key: id, row }, ...alert] })
-  options.tell({ kind: 'invalid', webhook, reason, invalidId: id, atMs: nowMs })
+  tell(options, invalid, { id, nowMs })
   return { id }
+}
+
+/** A conflict is told once, by who found it, with its key. */
+function tell(
+  options: InvalidShelfOptions,
+  { request, reason }: InvalidRequest,
+  { id, nowMs }: { readonly id: string | undefined; readonly nowMs: number },
+): void {
+  if (reason === 'conflict') return
+  const webhook = request.webhook.name
+  options.tell({ kind: 'invalid', webhook, reason, invalidId: id, atMs: nowMs })
 }
 
 function count(metrics: Metrics, { request, reason }: InvalidRequest): void {
@@ -154,10 +165,11 @@ const isFull = (quota: Quota, bytes: number): boolean =>
 
 async function turnAway(
   options: InvalidShelfOptions,
-  { request, reason }: InvalidRequest,
+  invalid: InvalidRequest,
   state: { readonly quota: Quota; readonly nowMs: number; readonly alert: readonly RowWrite[] },
 ): Promise<void> {
   const { quota, nowMs } = state
+  const { request } = invalid
   const webhook = request.webhook.name
   quota.lost++
   const rows = [...state.alert]
@@ -167,7 +179,7 @@ async function turnAway(
     rows.push(...raise(options, request, { kind: 'shelf-full', title, nowMs }))
   }
   if (rows.length > 0) await options.committer.submit({ rows })
-  options.tell({ kind: 'invalid', webhook, reason, invalidId: undefined, atMs: nowMs })
+  tell(options, invalid, { id: undefined, nowMs })
 }
 
 function alertInvalid(

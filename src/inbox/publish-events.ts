@@ -125,7 +125,7 @@ function originOf(
 function tellPublished(context: InboxContext, items: readonly Item[]): void {
   const atMs = context.kernel.clock.now()
   for (const { event, id } of items) {
-    context.tell({ kind: 'published', id, type: event.contract.name, atMs })
+    context.tell({ kind: 'published', id, type: event.contract.name, key: event.key, atMs })
   }
 }
 

@@ -2,7 +2,7 @@ import type { MessageStatus } from '../inbox/index.ts'
 import { verifySignature } from '../security/index.ts'
 import { refuse } from './ingress-context.ts'
 import type { IngressResponse } from './ingress-request.ts'
-import type { Crossing } from './receive-webhook.ts'
+import { type Crossing, refusalOf } from './receive-webhook.ts'
 
 const EMPTY = new Uint8Array(0)
 
@@ -22,8 +22,11 @@ export const answerStatus = async (crossing: Crossing, id: string): Promise<Ingr
     nowMs: context.kernel.clock.now(),
   })
   if (!verified.ok) {
-    const { reason: why } = verified
-    return refuse(context, place, { code: 'JUNCTURA_SIGNATURE_REFUSED', reason: 'signature', why })
+    return refuse(context, place, {
+      code: 'JUNCTURA_SIGNATURE_REFUSED',
+      reason: 'signature',
+      ...refusalOf(verified),
+    })
   }
   const status = await context.inbox.statusOf(desk.webhook, id)
   if (!status) return refuse(context, place, { code: 'JUNCTURA_MESSAGE_UNKNOWN', reason: 'route' })

@@ -1,3 +1,4 @@
+export * from './describe-error.ts'
 export * from './ingress.ts'
 export * from './ingress-context.ts'
 export * from './ingress-request.ts'

@@ -3,7 +3,7 @@ import type { Inbox, MessageStatus } from '../inbox/index.ts'
 import { type ErrorCode, type Kernel, LIMITS, randomInteger } from '../kernel/index.ts'
 import { type GaugeSeries, type HistogramSeries, type Metrics, METRICS } from '../observe/index.ts'
 import type { Tracer } from '../observe/index.ts'
-import type { SigningKey } from '../security/index.ts'
+import type { RefusalReason, SigningKey } from '../security/index.ts'
 import type { ByteBudget, IngressResponse } from './ingress-request.ts'
 import { problem, type ProblemOptions } from './problem.ts'
 
@@ -31,7 +31,11 @@ export interface Refusal {
   readonly code: ErrorCode
   /** For operators; the sender is not told more than the code. */
   readonly reason: RefusedFor
-  readonly detail?: string
+  readonly detail?: RefusalDetail
+  /** What was thrown, for reasons `store` and `internal`. Free text. */
+  readonly problem?: string
+  /** Our clock minus the signed time of a request that is genuine and refused for it. */
+  readonly skewMs?: number
   readonly remoteAddress: string
   readonly atMs: number
 }
@@ -51,6 +55,9 @@ export type RefusedFor =
   | 'in-flight'
   | 'store'
   | 'internal'
+
+/** What stands behind a reason that has several causes. Label values of the metric; permanent. */
+export type RefusalDetail = RefusalReason | 'too-slow' | 'incomplete'
 
 /** What the border needs of one webhook at every request. */
 export interface IngressDesk {
@@ -79,8 +86,9 @@ export interface RefusalPlace {
 
 export interface RefusalOptions extends ProblemOptions {
   readonly reason: RefusedFor
-  /** Told to operators only. */
-  readonly why?: string
+  /** Told to operators only, as is `skewMs`. */
+  readonly detail?: RefusalDetail
+  readonly skewMs?: number
 }
 
 /** Counts a refusal, tells who listens, and makes the answer. */
@@ -101,21 +109,31 @@ export const countRefusal = (
     readonly code: ErrorCode
     readonly status: number
     readonly reason: RefusedFor
-    readonly why?: string
+    readonly detail?: RefusalDetail
+    readonly problem?: string
+    readonly skewMs?: number
   },
 ): void => {
   const webhook = place.desk?.webhook.name
-  const { reason, status, code, why } = refusal
+  const { reason, status, code, detail, problem: text, skewMs } = refusal
   context.metrics
     .counter(METRICS.refused)
-    .with({ webhook: webhook ?? 'none', reason })
+    .with({ webhook: webhook ?? 'none', reason, detail: detail ?? 'none' })
     .add()
+  if (skewMs !== undefined) {
+    context.metrics
+      .gauge(METRICS.refusedSkew)
+      .with({ webhook: webhook ?? 'none' })
+      .set(skewMs / 1_000)
+  }
   context.onRefused?.({
     webhook,
     status,
     code,
     reason,
-    ...(why !== undefined && { detail: why }),
+    ...(detail !== undefined && { detail }),
+    ...(text !== undefined && { problem: text }),
+    ...(skewMs !== undefined && { skewMs }),
     remoteAddress: place.remoteAddress,
     atMs: context.kernel.clock.now(),
   })

@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { createSeededRandom, JuncturaError, LIMITS } from '../kernel/index.ts'
+import { createSeededRandom, ERROR_CODES, JuncturaError, LIMITS } from '../kernel/index.ts'
 import { createContextTracer, METRICS, type Tracer } from '../observe/index.ts'
 import { acmeHook, openBorder, order, problemOf } from './border.fixture.ts'
+import { SENDER_CODES } from './describe-error.ts'
 import type { BodySource } from './ingress-request.ts'
 
 /** A body that must not be read. */
@@ -181,6 +183,49 @@ describe('methods and paths (F102, F105)', () => {
   })
 })
 
+describe('the type of a problem', () => {
+  it('leads to what it means, on the listener that named it (RFC 9457)', async () => {
+    const border = await openBorder()
+    const refused = problemOf(await border.send(order(), { target: '/nowhere' }))
+    const target = String(refused['type'])
+
+    const answer = await border.send('', { method: 'GET', target })
+
+    const { advice } = ERROR_CODES.JUNCTURA_ROUTE_UNKNOWN
+    const { title, code } = refused
+    expect(answer.status).toBe(200)
+    const meaning: unknown = JSON.parse(answer.body)
+    expect(meaning).toEqual({ type: target, code, title, status: 404, retryable: false, advice })
+  })
+
+  it('leads to nothing for what no sender is answered, and for what is no question', async () => {
+    const border = await openBorder()
+    const asks = [
+      ['GET', '/errors/JUNCTURA_SECRET_MISSING'],
+      ['GET', '/errors/JUNCTURA_NOTHING'],
+      ['GET', '/errors/toString'],
+      ['GET', '/errors/../errors/JUNCTURA_INTERNAL'],
+      ['POST', '/errors/JUNCTURA_INTERNAL'],
+    ] as const
+
+    const answers = await Promise.all(
+      asks.map(([method, target]) => border.send('', { method, target })),
+    )
+
+    expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 404, 404])
+  })
+
+  it('is described for every code that the reference page of answers lists', async () => {
+    const page = readFileSync(
+      new URL('../../docs/reference/http-answers.md', import.meta.url),
+      'utf8',
+    )
+    const listed = page.matchAll(/\[(JUNCTURA_[A-Z_]+)\]\(errors\.md/g)
+    const codes = new Set(Array.from(listed, ([, code]) => code))
+    expect([...SENDER_CODES].toSorted()).toEqual([...codes].toSorted())
+  })
+})
+
 describe('load', () => {
   it('beyond the rate of one address is answered 429 and let in again', async () => {
     const border = await openBorder({ ratePerAddress: { perSecond: 1, burst: 1 } })
@@ -293,8 +338,8 @@ describe('what can be seen of the border', () => {
       ],
       [{ webhook: 'acme', reason: 'schema', value: 1 }],
       [
-        { webhook: 'acme', reason: 'signature', value: 1 },
-        { webhook: 'none', reason: 'route', value: 1 },
+        { webhook: 'acme', reason: 'signature', detail: 'mismatch', value: 1 },
+        { webhook: 'none', reason: 'route', detail: 'none', value: 1 },
       ],
     ])
   })

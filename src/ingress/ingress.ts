@@ -5,6 +5,7 @@ import { readTraceContext, type SpanContext, type Tracer } from '../observe/inde
 import { type RateLimit, resolveRateLimit } from '../policy/index.ts'
 import type { Committer } from '../store/index.ts'
 import { answerStatus } from './answer-status.ts'
+import { answerDescription } from './describe-error.ts'
 import { createRouteFinder, type Route } from './find-route.ts'
 import {
   countRefusal,
@@ -108,6 +109,8 @@ class Border implements Ingress {
       const route = this.#findRoute(request.target)
       desk = route && this.#desks.get(route.webhook.name)
       if (!route || !desk) {
+        const description = answerDescription(request)
+        if (description) return description
         return this.#refuse(request, undefined, { code: 'JUNCTURA_ROUTE_UNKNOWN', reason: 'route' })
       }
       const refused = this.#refuseMethod(request, desk, route) ?? this.#refuseLoad(request, desk)
@@ -232,11 +235,11 @@ class Border implements Ingress {
     const response = problemOfError(code, retryAfterS(this.#context, 2))
     const reason = response.status === 503 ? 'store' : 'internal'
     const place = { desk, remoteAddress: request.remoteAddress }
-    const why = messageOf(error)
-    countRefusal(this.#context, place, { code, status: response.status, reason, why })
+    const text = messageOf(error)
+    countRefusal(this.#context, place, { code, status: response.status, reason, problem: text })
     if (!isKnown) {
       const { log } = this.#context.kernel
-      log.error({ webhook: desk?.webhook.name, problem: why }, 'a request could not be handled')
+      log.error({ webhook: desk?.webhook.name, problem: text }, 'a request could not be handled')
     }
     return response
   }

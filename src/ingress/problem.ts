@@ -43,11 +43,11 @@ export const problem = (code: ErrorCode, options: ProblemOptions = {}): IngressR
   }
 }
 
-/** Stable, and relative: it leads to the page of the code wherever the docs are served. */
+/** Stable, and relative: both listeners describe the code there (`answerDescription`). */
 export const problemType = (code: ErrorCode): string => `/errors/${code}`
 
 /** `JUNCTURA_BODY_TOO_LARGE` → `Body too large`: the same for every occurrence of a type. */
-const titleOf = (code: ErrorCode): string => {
+export const titleOf = (code: ErrorCode): string => {
   const words = code.slice('JUNCTURA_'.length).toLowerCase().replaceAll('_', ' ')
   return words.charAt(0).toUpperCase() + words.slice(1)
 }

@@ -1,5 +1,6 @@
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
+import { METRICS } from '../observe/index.ts'
 import { github, secret } from '../contract/index.ts'
 import { JuncturaError } from '../kernel/index.ts'
 import { acmeHook, bytesOf, openBorder, order, problemOf } from './border.fixture.ts'
@@ -125,6 +126,39 @@ describe('signatures', () => {
 
     expect([old.body, early.body]).toEqual([wrong.body, wrong.body])
     expect(edge.status).toBe(202)
+  })
+
+  it('tell operators, and them only, which cause it was and how far off the clock is', async () => {
+    const border = await openBorder()
+
+    const answers = [
+      await border.send(order(), { headers: { 'webhook-signature': 'v1,AAAA' } }),
+      await border.send(order(), { headers: { 'webhook-signature': undefined } }),
+      await border.send(order(), { agoMs: 301_000 }),
+      await border.send(order(), { agoMs: -302_000 }),
+      // A stranger may claim any time: it is told to nobody.
+      await border.send(order(), { agoMs: 999_000, headers: { 'webhook-signature': 'v1,AAAA' } }),
+    ]
+
+    expect(border.refusals.map(({ detail, skewMs }) => [detail, skewMs])).toEqual([
+      ['mismatch', undefined],
+      ['missing-header', undefined],
+      ['too-old', 301_000],
+      ['too-new', -302_000],
+      ['mismatch', undefined],
+    ])
+    expect(new Set(answers.map(({ body }) => body)).size).toBe(1)
+    expect(border.metrics.read(METRICS.refusedSkew)).toMatchObject({
+      points: [{ labels: { webhook: 'acme' }, value: -302 }],
+    })
+    expect(border.metrics.read(METRICS.refused)).toMatchObject({
+      points: [
+        { labels: { reason: 'signature', detail: 'mismatch' }, value: 2 },
+        { labels: { reason: 'signature', detail: 'missing-header' }, value: 1 },
+        { labels: { reason: 'signature', detail: 'too-old' }, value: 1 },
+        { labels: { reason: 'signature', detail: 'too-new' }, value: 1 },
+      ],
+    })
   })
 
   it('cover the bytes: one changed byte, or a re-serialised body, is refused (F111)', async () => {

@@ -7,7 +7,7 @@ import type {
 } from '../inbox/index.ts'
 import type { ErrorCode } from '../kernel/index.ts'
 import type { SpanContext } from '../observe/index.ts'
-import { type Verified, verifySignature } from '../security/index.ts'
+import { type Refused, type Verified, verifySignature } from '../security/index.ts'
 import {
   CONTENT_ENCODINGS,
   type ContentEncoding,
@@ -17,6 +17,7 @@ import {
 import {
   type IngressContext,
   type IngressDesk,
+  type RefusalDetail,
   type RefusalOptions,
   refuse,
   retryAfterS,
@@ -96,7 +97,7 @@ function refuseBody(
   if (outcome.kind === 'too-large') return tooLarge(crossing)
   if (outcome.kind === 'no-room') return overloaded(crossing)
   const code = outcome.kind === 'too-slow' ? 'JUNCTURA_REQUEST_SLOW' : 'JUNCTURA_BODY_INCOMPLETE'
-  return turnAway(crossing, code, { reason: 'body', why: outcome.kind })
+  return turnAway(crossing, code, { reason: 'body', detail: outcome.kind })
 }
 
 const overloaded = (crossing: Crossing): IngressResponse =>
@@ -126,10 +127,9 @@ async function verifyAndAccept(
   const { context, desk } = crossing
   const verified = inSpan(crossing, 'verify signature', () => verify(crossing, raw))
   if (!verified.ok) {
-    const why = verified.reason
     return turnAway(crossing, 'JUNCTURA_SIGNATURE_REFUSED', {
       reason: 'signature',
-      why,
+      ...refusalOf(verified),
       close: false,
     })
   }
@@ -142,6 +142,14 @@ async function verifyAndAccept(
   const result = await inAsyncSpan(crossing, 'store', () => context.inbox.accept(accepted))
   return answer(crossing, result)
 }
+
+/** Why a request is not believed, for operators: its answer is the same for every reason (F110). */
+export const refusalOf = (
+  refused: Refused,
+): { readonly detail: RefusalDetail; readonly skewMs?: number } => ({
+  detail: refused.reason,
+  ...(refused.skewMs !== undefined && { skewMs: refused.skewMs }),
+})
 
 const verify = ({ context, desk, headers }: Crossing, body: Uint8Array) =>
   verifySignature({

@@ -1,4 +1,4 @@
-import { problemType } from '../ingress/index.ts'
+import { problemType, titleOf } from '../ingress/index.ts'
 import { ERROR_CODES, type ErrorCode, isJuncturaError, JuncturaError } from '../kernel/index.ts'
 import type { ManageResponse } from './manage-request.ts'
 
@@ -107,10 +107,4 @@ export const problemAnswer = (
     },
     body: `${JSON.stringify(document)}\n`,
   }
-}
-
-/** `JUNCTURA_BODY_TOO_LARGE` → `Body too large`: the same for every occurrence of a type. */
-const titleOf = (code: ErrorCode): string => {
-  const words = code.slice('JUNCTURA_'.length).toLowerCase().replaceAll('_', ' ')
-  return words.charAt(0).toUpperCase() + words.slice(1)
 }

@@ -9,7 +9,9 @@ import {
   TOKEN,
 } from '../../test/pages/ask-api.fixture.ts'
 import { showIncident } from '../../test/pages/incident.fixture.ts'
-import { JuncturaError, LIMITS } from '../kernel/index.ts'
+import { SCHEMAS } from '../../tools/openapi-schemas.ts'
+import { ERROR_CODES, JuncturaError, LIMITS } from '../kernel/index.ts'
+import { compileValidator } from '../schema/index.ts'
 import { ROUTES } from './routes.ts'
 
 const operation = (command: unknown, more: object = {}): Ask => ({
@@ -276,6 +278,28 @@ describe('what is answered', () => {
     expect(bodyOf(answer)['items']).toHaveLength(2)
     expect(answer.body).toContain('ONCALL_SECRET')
     expect(answer.body).not.toContain('never-to-be-shown')
+  })
+
+  it('says what every code means without a token: JSON, or a page for a browser', async () => {
+    const { ask } = askedApi(TOKEN)
+    const validator = compileValidator(SCHEMAS['ErrorDescription'] ?? {}, 'answer')
+    for (const code of Object.keys(ERROR_CODES)) {
+      const answer = await ask(`/errors/${code}`)
+      expect([answer.status, bodyOf(answer)]).toMatchObject([
+        200,
+        { code, type: `/errors/${code}` },
+      ])
+      const faults = validator.validate(bodyOf(answer))
+      expect(faults).toMatchObject({ ok: true })
+    }
+    const page = await ask('/errors/JUNCTURA_POLICY_RANGE', { headers: { accept: 'text/html' } })
+    expect(page.headers['content-type']).toBe('text/html; charset=utf-8')
+    expect(page.body).toContain('<h1>Policy range</h1>')
+    expect(problemOf(await ask('/errors/toString'))).toEqual([404, 'JUNCTURA_RESOURCE_UNKNOWN'])
+    expect(problemOf(await ask('/errors/JUNCTURA_INTERNAL', { method: 'POST' }))).toEqual([
+      405,
+      'JUNCTURA_METHOD_NOT_ALLOWED',
+    ])
   })
 
   it('is alive and ready, or says why not', async () => {

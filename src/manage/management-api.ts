@@ -1,5 +1,6 @@
 import { isJuncturaError, JuncturaError, LIMITS, messageOf } from '../kernel/index.ts'
 import type { Runtime } from '../runtime/index.ts'
+import { answerErrorPage, isErrorPath } from './error-page.ts'
 import { assetAnswer, jsonAnswer, problemAnswer } from './http-answer.ts'
 import type { ManageRequest, ManageResponse } from './manage-request.ts'
 import { readPageAssets } from './page-assets.ts'
@@ -11,7 +12,11 @@ import { ROUTES } from './routes.ts'
 
 export interface ManagementApiOptions {
   readonly runtime: Runtime
-  /** Asked of every call but the two probes and the page's own files. @minimum 8 characters */
+  /**
+   * Asked of every call but the two probes, the page's own files and the meanings of codes.
+   *
+   * @minimum 8 characters
+   */
   readonly token?: string
 }
 
@@ -26,7 +31,7 @@ export interface ManagementApi {
  * The management API as a function from request to response: health, metrics, views, operations,
  * the event stream, and the page that shows them. It holds no state but its token.
  *
- * Order of work: headers, host, page files and probes, token, origin, route, parameters.
+ * Order of work: headers, host, page files, probes and codes, token, origin, route, parameters.
  *
  * @throws JUNCTURA_SECRET_WEAK, JUNCTURA_SECRET_INVALID when the token is no usable one.
  * @see docs/reference/management-api.md
@@ -46,6 +51,11 @@ export const createManagementApi = (options: ManagementApiOptions): ManagementAp
     if (fields.path === '/healthz' || fields.path === '/readyz') {
       if (!isReading(request.method)) return notAllowed(['GET', 'HEAD'])
       return probe(runtime, fields, guard)
+    }
+    if (isErrorPath(fields.path)) {
+      if (!isReading(request.method)) return notAllowed(['GET', 'HEAD'])
+      readParameters(fields.query, [])
+      return answerErrorPage(fields)
     }
     if (!guard.isAuthorized(fields)) throw new JuncturaError('JUNCTURA_TOKEN_REQUIRED')
     guard.checkOrigin(fields)

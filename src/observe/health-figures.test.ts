@@ -47,8 +47,8 @@ describe('createHealth', () => {
     metrics.counter(METRICS.contractMismatches).with({ webhook: 'acme', reason: 'schema' }).add(2)
     metrics.counter(METRICS.appended).with({ channel: 'orders' }).add(8)
     metrics.counter(METRICS.correlated).with({ channel: 'orders' }).add(6)
-    metrics.gauge(METRICS.deadLettersOpen).with({ consumer: 'finance' }).set(3)
-    metrics.gauge(METRICS.deadLettersOpen).with({ consumer: 'warehouse' }).set(1)
+    metrics.gauge(METRICS.deadLettersOpen).with({ consumer: 'finance', stage: 'handler' }).set(3)
+    metrics.gauge(METRICS.deadLettersOpen).with({ consumer: 'warehouse', stage: 'handler' }).set(1)
     for (const consumer of ['finance', 'warehouse']) {
       const latency = metrics.histogram(METRICS.endToEndLatency).with({ consumer })
       for (let index = 0; index < 49; index++) latency.record(0.01)

@@ -86,7 +86,8 @@ export const METRICS = {
     type: 'counter',
     help: 'Requests answered with an error and not kept: size, route, rate, signature, overload.',
     unit: '',
-    labels: ['webhook', 'reason'],
+    /** `detail` says which cause of a reason that has several: of a signature, of a body. */
+    labels: ['webhook', 'reason', 'detail'],
   },
   contractMismatches: {
     name: 'junctura_contract_mismatches',
@@ -100,6 +101,14 @@ export const METRICS = {
     name: 'junctura_ingress_signature_skew_seconds',
     type: 'gauge',
     help: 'Our clock minus the signed timestamp of the latest verified request.',
+    unit: 'seconds',
+    labels: ['webhook'],
+  },
+
+  refusedSkew: {
+    name: 'junctura_ingress_refused_skew_seconds',
+    type: 'gauge',
+    help: 'Our clock minus the signed timestamp of the latest genuine request refused for its age.',
     unit: 'seconds',
     labels: ['webhook'],
   },
@@ -184,7 +193,8 @@ export const METRICS = {
     type: 'gauge',
     help: 'Dead letters that nobody has dealt with yet.',
     unit: '',
-    labels: ['consumer'],
+    /** As of `deadLetters`. */
+    labels: ['consumer', 'stage'],
   },
   lag: {
     name: 'junctura_consumer_lag',

@@ -194,6 +194,7 @@ describe('METRICS', () => {
     expect([...labels].sort()).toEqual([
       'channel',
       'consumer',
+      'detail',
       'kind',
       'model',
       'outcome',

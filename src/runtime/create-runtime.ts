@@ -6,8 +6,10 @@ import {
 } from '../contract/index.ts'
 import { createSystemKernel, JuncturaError, type Kernel } from '../kernel/index.ts'
 import type { Tracer } from '../observe/index.ts'
+import type { RateLimit } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
 import type { SendNotification } from './alert-notifier.ts'
+import { checkAlertRoutes } from './check-alert-routes.ts'
 import { checkDrift } from './check-drift.ts'
 import { openStore, type StoreChoice } from './open-store.ts'
 import { buildPipeline } from './pipeline.ts'
@@ -22,8 +24,27 @@ export interface RuntimeOptions {
   readonly store?: StoreChoice | Store
   /** Sends alert notifications. @default the routes as declared */
   readonly send?: SendNotification
+  /**
+   * What a start does about an alert route whose secret is missing or unusable: `warn` is for a
+   * developer's machine, where no pager is. Not looked at where `send` is given.
+   *
+   * @default 'refuse'
+   */
+  readonly alertSecrets?: 'refuse' | 'warn'
   /** @default a tracer that only carries contexts on */
   readonly tracer?: Tracer
+  /**
+   * Requests of the public listener per connection address; beyond it the answer is 429 with
+   * `Retry-After`. Decided before the body is read. Behind a proxy that is the proxy's address, so
+   * all partners share one rate: forwarded headers are not read (F102).
+   *
+   * No default would be right: many partners share one address, a burst after an outage is
+   * wanted, and overload is refused with 503 in any case.
+   *
+   * @default none
+   * @throws JUNCTURA_POLICY_RANGE when outside its bounds.
+   */
+  readonly ratePerAddress?: RateLimit
   /** Called before a partition of the log is dropped. */
   readonly archive?: ArchivePartition
   /** Called when this process can no longer trust its store and should be restarted. */
@@ -35,6 +56,7 @@ export interface RuntimeOptions {
  * Resolves when it takes messages.
  *
  * @throws JUNCTURA_REFUSED_START with every finding, its line and its fix.
+ * @throws JUNCTURA_POLICY_RANGE for a `ratePerAddress` outside its bounds.
  * @throws JUNCTURA_SECRET_MISSING and others of the secrets; JUNCTURA_STORE_LOCKED, _DAMAGED,
  *   _FORMAT of the store; JUNCTURA_MIGRATION_… of the user's tables.
  */
@@ -42,8 +64,11 @@ export const createRuntime = async (
   integration: Integration,
   options: RuntimeOptions = {},
 ): Promise<Runtime> => {
-  refuseFindings(checkIntegration(integration))
   const kernel = options.kernel ?? createSystemKernel()
+  const routes = options.send ? [] : await checkAlertRoutes(integration, kernel)
+  const isRefused = options.alertSecrets !== 'warn'
+  refuseFindings([...checkIntegration(integration), ...(isRefused ? routes : [])])
+  if (!isRefused) for (const { problem, fix } of routes) kernel.log.warn({ fix }, problem)
   const choice = options.store ?? { engine: 'sqlite', directory: '.junctura' }
   const store = 'engine' in choice ? await openStore(choice, kernel) : choice
   try {

@@ -149,7 +149,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     settled,
     async settleAll() {
       for (const alert of Array.from(alerts.all())) {
-        if (alert.kind === 'dead-letter') await settled(alert.cause)
+        if (alert.kind === 'dead-letter' || alert.kind === 'transform') await settled(alert.cause)
       }
     },
     list: (query) => {

@@ -25,6 +25,10 @@ export type RuntimeEventBody =
       readonly status: number
       readonly code: string
       readonly reason: string
+      /** Which cause of a reason that has several: `mismatch`, `too-old` … of `signature`. */
+      readonly detail?: string
+      /** Our clock minus the signed time, of a genuine request refused as too old or too new. */
+      readonly skewSeconds?: number
     }
   | {
       readonly kind: 'invalid'

@@ -3,6 +3,7 @@ import type { Kernel } from '../kernel/index.ts'
 import { METRICS, type Metrics } from '../observe/index.ts'
 import type { Committer } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
+import type { OpenLetters } from './open-letters.ts'
 
 export interface GaugeOptions {
   readonly metrics: Metrics
@@ -11,7 +12,7 @@ export interface GaugeOptions {
   readonly committer: Committer
   readonly alerts: AlertBook
   readonly lagOf: (runner: ConsumerRunner) => number
-  readonly openLetters: ReadonlyMap<string, number>
+  readonly openLetters: OpenLetters
 }
 
 /** Gauges that are read when somebody looks; all of them from memory. */
@@ -31,7 +32,9 @@ export const registerGauges = (options: GaugeOptions): void => {
   metrics.observe(METRICS.parkedLanes, () => perConsumer((runner) => runner.lanes.held()))
   metrics.observe(METRICS.inFlight, () => perConsumer((runner) => runner.inFlight))
   metrics.observe(METRICS.deadLettersOpen, () =>
-    [...openLetters].map(([consumer, value]) => ({ labels: { consumer }, value })),
+    (['handler', 'transform'] as const).flatMap((stage) =>
+      [...openLetters[stage]].map(([consumer, value]) => ({ labels: { consumer, stage }, value })),
+    ),
   )
   metrics.observe(METRICS.commitWaiting, () => [{ labels: {}, value: committer.waiting }])
   metrics.observe(METRICS.alertsOpen, () => {

@@ -1,4 +1,5 @@
 export * from './alert-notifier.ts'
+export * from './check-alert-routes.ts'
 export * from './commands.ts'
 export * from './create-runtime.ts'
 export * from './events.ts'

@@ -1,6 +1,6 @@
-import type { Inbox } from '../inbox/index.ts'
+import type { Inbox, ReadmissionPlan, StillInvalidFor } from '../inbox/index.ts'
 import type { Integration } from '../contract/index.ts'
-import { JuncturaError, type Kernel, sleep } from '../kernel/index.ts'
+import { type Clock, JuncturaError, type Kernel, sleep } from '../kernel/index.ts'
 import { createMasker } from '../security/index.ts'
 import type { Committer, InvalidRow, Store } from '../store/index.ts'
 import type { OperationCommand } from './commands.ts'
@@ -11,7 +11,7 @@ export interface InvalidRequestsOptions {
   readonly store: Store
   readonly committer: Committer
   readonly kernel: Kernel
-  readonly inbox: Pick<Inbox, 'readmit'>
+  readonly inbox: Pick<Inbox, 'readmit' | 'planReadmission'>
   readonly integration: Integration
 }
 
@@ -20,7 +20,9 @@ export interface InvalidRequests {
   list(query: InvalidQuery): Promise<Page<InvalidView>>
   groups(): Promise<readonly InvalidGroup[]>
   one(id: string): Promise<InvalidView | undefined>
-  readmit(command: Extract<OperationCommand, { kind: 'invalid.readmit' }>): Promise<ReadmitReport>
+  readmit(
+    command: Extract<OperationCommand, { kind: 'invalid.readmit' }>,
+  ): Promise<ReadmitReport | ReadmitForecast>
   drop(
     command: Extract<OperationCommand, { kind: 'invalid.drop' }>,
   ): Promise<{ readonly dropped: number }>
@@ -31,7 +33,25 @@ export interface ReadmitReport {
   readonly admitted: number
   readonly stillInvalid: number
   readonly duplicates: number
-  readonly planOnly: boolean
+  readonly planOnly: false
+}
+
+/** What re-admitting would come to today, by today's contract and dedupe record. */
+export interface ReadmitForecast {
+  /** Open requests that were looked at. */
+  readonly planned: number
+  readonly wouldAdmit: number
+  readonly wouldBeDuplicates: number
+  readonly wouldStayInvalid: number
+  /** Why, most frequent first; at most 20 of them. */
+  readonly stayInvalidBecause: readonly {
+    readonly reason: StillInvalidFor
+    readonly detail: string
+    readonly count: number
+    /** Id of one of them. */
+    readonly sample: string
+  }[]
+  readonly planOnly: true
 }
 
 const GROUPED_MAX = 20_000
@@ -99,10 +119,12 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
       return row && view(row)
     },
     async readmit(command) {
+      if (command.planOnly === true) {
+        return forecast(selected(command), inbox.planReadmission(), kernel.clock)
+      }
       const rows: string[] = []
       for await (const row of selected(command)) if (row.state === 'open') rows.push(row.id)
       const report = { planned: rows.length, admitted: 0, stillInvalid: 0, duplicates: 0 }
-      if (command.planOnly === true) return { ...report, planOnly: true }
       const delayMs = 1_000 / Math.max(0.1, command.ratePerSecond ?? RATE_DEFAULT)
       for (const id of rows) {
         const result = await inbox.readmit(id)
@@ -125,6 +147,40 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
     },
   }
 }
+
+const REASONS_SHOWN = 20
+/** Checking one body may take a millisecond; who sends messages meanwhile must not wait for all. */
+const CHECKED_AT_ONCE = 20
+
+async function forecast(
+  rows: AsyncIterable<InvalidRow>,
+  plan: ReadmissionPlan,
+  clock: Clock,
+): Promise<ReadmitForecast> {
+  const counts = { planned: 0, wouldAdmit: 0, wouldBeDuplicates: 0, wouldStayInvalid: 0 }
+  const because = new Map<string, { -readonly [K in keyof Because]: Because[K] }>()
+  for await (const row of rows) {
+    if (row.state !== 'open') continue
+    counts.planned += 1
+    if (counts.planned % CHECKED_AT_ONCE === 0) await clock.yield()
+    const outcome = await plan.next(row)
+    if (outcome.kind === 'accept') counts.wouldAdmit += 1
+    else if (outcome.kind === 'duplicate') counts.wouldBeDuplicates += 1
+    else {
+      counts.wouldStayInvalid += 1
+      const { reason, detail } = outcome
+      const known = because.get(`${reason}\n${detail}`)
+      if (known) known.count += 1
+      else because.set(`${reason}\n${detail}`, { reason, detail, count: 1, sample: row.id })
+    }
+  }
+  const stayInvalidBecause = [...because.values()]
+    .toSorted((a, b) => b.count - a.count)
+    .slice(0, REASONS_SHOWN)
+  return { ...counts, stayInvalidBecause, planOnly: true }
+}
+
+type Because = ReadmitForecast['stayInvalidBecause'][number]
 
 async function groupInvalid(store: Store): Promise<readonly InvalidGroup[]> {
   const groups = new Map<

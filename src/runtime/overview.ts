@@ -12,6 +12,7 @@ import {
 } from '../observe/index.ts'
 import type { Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
+import type { OpenLetters } from './open-letters.ts'
 import type { ConsumerStatus, Overview, WebhookStatus } from './views.ts'
 
 export interface OverviewOptions {
@@ -23,7 +24,7 @@ export interface OverviewOptions {
   readonly inbox: Pick<Inbox, 'repeatsOf'>
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly alerts: AlertBook
-  readonly openLetters: ReadonlyMap<string, number>
+  readonly openLetters: OpenLetters
   readonly lagOf: (runner: ConsumerRunner) => number
   readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] }
   readonly startedAtMs: number
@@ -46,6 +47,9 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
     ...consumers
       .filter((one) => one.deadLettersOpen > 0)
       .map((one) => `${one.name} has ${one.deadLettersOpen} open dead letters`),
+    ...[...options.openLetters.transform]
+      .filter(([, count]) => count > 0)
+      .map(([name, count]) => `the transform of ${name} has ${count} open dead letters`),
   ]
   const ingress = histogramOf(metrics, METRICS.ingressLatency)
   const invalidOpen = await store.count({
@@ -121,7 +125,7 @@ export const consumerStatuses = async (
       inFlight: runner.inFlight,
       retrying: retrying ?? 0,
       parked: parked ?? 0,
-      deadLettersOpen: options.openLetters.get(name) ?? 0,
+      deadLettersOpen: options.openLetters.handler.get(name) ?? 0,
       done: counterOf(metrics, METRICS.attempts.name, { consumer: name, outcome: 'done' }),
       latencyMsP50: quantileMs(latency, 0.5),
       latencyMsP99: quantileMs(latency, 0.99),

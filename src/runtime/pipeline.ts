@@ -46,12 +46,14 @@ import { createInvalidRequests, type InvalidRequests } from './invalid-requests.
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import type { OverviewOptions } from './overview.ts'
+import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { createReadData } from './read-data.ts'
 import { recordStart } from './record-start.ts'
 import { createReplays, type Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
 import { loadConsumers } from './start-consumers.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
+import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
 import type { MessageStatus } from './views.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
@@ -90,14 +92,19 @@ export const buildPipeline = async (
 ): Promise<Pipeline> => {
   const base = await layFoundations(integration, options)
   const alerting = await openAlerting(base, options)
+  const letters = new LetterBook()
   const inbox = createInbox({
     ...base,
     modelHash: integration.model.hash,
     raiseAlert: (alert) => alerting.alerts.raise(borderAlert(alert)),
     maskText: (contract, text, data) => base.masks.of(contract.name).text(text, data),
-    onEvent: tellBorderEvent(base.events),
+    onEvent: (event) => {
+      if (event.kind === 'transform-failed') {
+        letters.add({ stage: 'transform', consumer: event.webhook }, 1)
+      }
+      tellBorderEvent(base.events)(event)
+    },
   })
-  const letters = new OpenLetters()
   const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
@@ -119,16 +126,20 @@ export const buildPipeline = async (
     },
   })
   base.volatile.connect(runners)
-  await letters.load(base.store, runners)
+  await letters.load(base.store, {
+    consumers: runners.keys(),
+    webhooks: integration.webhooks.map(({ name }) => name),
+  })
   const deadLetters = createDeadLetters({
     ...base,
     ...alerting,
     runners,
     retryTransform: async (letter) => {
       const result = await inbox.retryTransform(letter.id, 'operator')
+      if (result.kind === 'done') letters.add(letter, -1)
       return { ok: result.kind === 'done' }
     },
-    onDropped: (letter) => letters.add(letter.consumer, -1),
+    onDropped: (letter) => letters.add(letter, -1),
   })
   people.deadLetters = deadLetters
   const replays = createReplays({ ...base, runners, deadLetters })
@@ -136,7 +147,7 @@ export const buildPipeline = async (
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
   const retention = openRetention(base, alerting, { runners, options })
-  const border = await openIngress(base, { inbox, views })
+  const border = await openIngress(base, { inbox, views, options })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
     ...base,
@@ -277,7 +288,7 @@ function consumerPorts(
   { alerts }: Alerting,
   parts: {
     readonly inbox: Inbox
-    readonly letters: OpenLetters
+    readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
   },
@@ -312,35 +323,16 @@ function consumerPorts(
       integration,
       history,
       onDeadLetter: (consumer, previousCause) => {
-        if (previousCause === undefined) letters.add(consumer, 1)
+        if (previousCause === undefined) letters.add({ stage: 'handler', consumer }, 1)
         else settle(previousCause)
       },
       onReplayed: parts.onReplayed,
-      onLetterResolved: ({ consumer, cause }) => {
-        letters.add(consumer, -1)
-        settle(cause)
+      onLetterResolved: (letter) => {
+        letters.add(letter, -1)
+        settle(letter.cause)
       },
     }),
     modelHash: integration.model.hash,
-  }
-}
-
-/** Open dead letters per consumer, kept in memory for the gauges. */
-class OpenLetters {
-  readonly counts: Map<string, number> = new Map<string, number>()
-
-  add(consumer: string, change: number): void {
-    this.counts.set(consumer, Math.max(0, (this.counts.get(consumer) ?? 0) + change))
-  }
-
-  async load(store: Store, runners: ReadonlyMap<string, ConsumerRunner>): Promise<void> {
-    for (const name of runners.keys()) {
-      const where = [name, 'open']
-      this.counts.set(
-        name,
-        await store.count({ collection: 'deadLetters', index: 'byConsumer', where }),
-      )
-    }
   }
 }
 
@@ -375,13 +367,14 @@ function openRetention(
 
 async function openIngress(
   base: Foundations,
-  parts: { readonly inbox: Inbox; readonly views: MessageViews },
+  parts: { readonly inbox: Inbox; readonly views: MessageViews; readonly options: Opened },
 ): Promise<{
   readonly ingress: Ingress
   readonly developmentSecrets: readonly DevelopmentValue[]
 }> {
   const { kernel, integration, committer, metrics, tracer, events } = base
   const { webhooks } = integration
+  const { ratePerAddress } = parts.options
   const keys = new Map<string, readonly SigningKey[]>()
   const developmentSecrets: DevelopmentValue[] = []
   for (const hook of webhooks) {
@@ -397,9 +390,9 @@ async function openIngress(
     keysOf: (hook) => keys.get(hook.name) ?? [],
     metrics,
     tracer,
+    ...(ratePerAddress && { ratePerAddress }),
     outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
-    onRefused: ({ webhook, status, code, reason }) =>
-      events.publish({ kind: 'refused', webhook: webhook ?? '', status, code, reason }),
+    onRefused: createRefusalTeller({ events, kernel }),
   })
   return { ingress, developmentSecrets }
 }
@@ -423,7 +416,7 @@ function openOverview(
   const { runners } = parts
   const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
     atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
-  const openLetters = parts.letters.counts
+  const openLetters = parts.letters
   registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters })
   const model = integration.model.hash.slice(0, 12)
   metrics.gauge(METRICS.build).with({ version: VERSION, model }).set(1)

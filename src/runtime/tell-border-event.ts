@@ -16,9 +16,9 @@ export const tellBorderEvent =
         return events.publish({ kind: 'duplicate', webhook, messageId: id ?? '', type: '', key })
       }
       case 'conflict': {
-        const { webhook, id, key } = event
+        const { webhook, id, key, invalidId = '' } = event
         const reason = `the key ${key} was used with other content by ${id ?? 'an older message'}`
-        return events.publish({ kind: 'invalid', webhook, invalidId: '', reason })
+        return events.publish({ kind: 'invalid', webhook, invalidId, reason })
       }
       case 'invalid': {
         const { webhook, invalidId, reason } = event
@@ -36,8 +36,8 @@ export const tellBorderEvent =
         })
       }
       case 'published': {
-        const { id, type } = event
-        return events.publish({ kind: 'published', messageId: id, type, key: '' })
+        const { id, type, key = '' } = event
+        return events.publish({ kind: 'published', messageId: id, type, key })
       }
     }
   }

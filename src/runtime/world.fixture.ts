@@ -107,7 +107,10 @@ export interface World {
   pass(ms: number): Promise<void>
 }
 
-export interface StartOptions extends Pick<RuntimeOptions, 'send' | 'archive' | 'onFatal'> {
+export interface StartOptions extends Pick<
+  RuntimeOptions,
+  'send' | 'archive' | 'onFatal' | 'ratePerAddress'
+> {
   readonly fault?: Fault
   readonly log?: Logger
   readonly partitionMs?: number

@@ -71,7 +71,8 @@ stands in only for a variable that is unset, and never when \`NODE_ENV\` is \`pr
 error everywhere.`,
   JUNCTURA_SIGNATURE_REFUSED: `
 Every reason gets this same answer, so that nobody can learn from it. Nothing is stored. Usual causes, most frequent first: the secret of another environment; a
-proxy that changed the body; a clock that is more than the tolerance off; a wrong scheme. The metric
+proxy that changed the body; a clock that is more than the tolerance off; a wrong scheme. Operators see which one it was: \`detail\` in \`junctura tail\`,
+in the log and in the metric [junctura_ingress_refused](metrics.md#junctura_ingress_refused); see [when requests are refused](../how-to/verify-a-signature.md#when-requests-are-refused). The metric
 [junctura_ingress_signature_skew_seconds](metrics.md#junctura_ingress_signature_skew_seconds) shows clocks that drift.`,
   JUNCTURA_BODY_SYNTAX: `
 The request was verified, so its bytes are kept as *invalid*. JSON is read strictly: a key given twice, a byte order

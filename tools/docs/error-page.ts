@@ -37,7 +37,7 @@ const INTRODUCTION = [
   '- In a message, `{name}` stands for a detail of that name.',
   '',
   'A problem document (RFC 9457) carries the code twice: as `code`, and in `type` as `/errors/CODE`.',
-  'No server serves that address; it is a name, and this page is what it names.',
+  'The public one answers it for the codes that a sender can get, the management one for all. This page says more.',
 ]
 
 function renderEntry(code: string, entry: ErrorCodeEntry): readonly string[] {

@@ -15,7 +15,9 @@ export const METRIC_NOTES: Readonly<Record<string, string>> = {
   junctura_ingress_invalid:
     '`reason` is `schema`, `version`, `syntax` or `conflict`. Counted also when the shelf was full and the bytes were not kept.',
   junctura_ingress_refused:
-    '`webhook` is `none` where no webhook was named. `reason` is `size`, `route`, `method`, `rate`, `overload`, `content-type`, `encoding`, `body`, `signature`, `key`, `in-flight`, `store` or `internal`.',
+    '`webhook` is `none` where no webhook was named. `reason` is `size`, `route`, `method`, `rate`, `overload`, `content-type`, `encoding`, `body`, `signature`, `key`, `in-flight`, `store` or `internal`. `detail` is, of `signature`: `mismatch`, `too-old`, `too-new`, `missing-header`, `repeated-header`, `conflicting-headers`, `malformed`, `bad-message-id`, `too-many-signatures` or `no-secret`; of `body`: `too-slow` or `incomplete`; otherwise `none`.',
+  junctura_ingress_refused_skew_seconds:
+    "Only of requests whose signature fits, so a stranger cannot set it; an old request sent again by somebody else can. Positive: too old. Small and steady: somebody's clock is off. Large: a replay, or a queue at the partner.",
   junctura_contract_mismatches: '`reason` is `version` or `schema`.',
   junctura_ingress_signature_skew_seconds:
     "Positive: the sender's clock is behind ours, or the request was long on its way. Only schemes with a signed timestamp have it.",
@@ -26,7 +28,7 @@ export const METRIC_NOTES: Readonly<Record<string, string>> = {
   junctura_dead_letters:
     '`stage` is `handler` or `transform`; for `transform`, `consumer` is the name of the webhook.',
   junctura_dead_letters_open:
-    'Counted per consumer. Dead letters of a transform are in `junctura dlq groups` and in the overview.',
+    '`stage` is `handler` or `transform`; for `transform`, `consumer` is the name of the webhook. The sum over all series is health figure 2.',
   junctura_consumer_lag:
     'Exact while the consumer is at the head of the log. Behind it, an upper bound: positions of other channels are counted too.',
   junctura_consumer_parked_lanes:

@@ -19,7 +19,11 @@ const LINES = {
     [`${e.webhook}: ${e.type} ${e.key} `, message(e.messageId)],
   ],
   published: (e) => ['published', 'good', [`${e.type} ${e.key} `, message(e.messageId)]],
-  refused: (e) => ['refused', 'warn', [`${e.webhook}: ${e.status} ${e.reason}`]],
+  refused: (e) => {
+    const skew = e.skewSeconds === undefined ? '' : ` by ${e.skewSeconds} s`
+    const detail = e.detail === undefined ? '' : ` (${e.detail}${skew})`
+    return ['refused', 'warn', [`${e.webhook}: ${e.status} ${e.reason}${detail}`]]
+  },
   invalid: (e) => [
     'invalid',
     'warn',
