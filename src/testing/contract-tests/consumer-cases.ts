@@ -4,7 +4,7 @@ import { CRASH_CASES } from './crash-cases.ts'
 import { isDone, InjectedFailure, type HandlerRun, runsOf } from './observed-consumer.ts'
 import { POISON_CASE } from './poison-case.ts'
 import { REPLAY_CASE } from './replay-case.ts'
-import { RETRY_CASE } from './retry-cases.ts'
+import { attemptsOf, RETRY_CASE } from './retry-cases.ts'
 
 /** One thing that is tried with every consumer. */
 export interface ConsumerCase {
@@ -59,8 +59,7 @@ const ORDER_CASE: ConsumerCase = {
     const { consumer } = subject
     if (consumer.ordering === 'none') return told('It declares no order.')
     if (consumer.on.key.length === 0) return told(`${consumer.on.name} has no key, so no order.`)
-    const volatile = consumer.on.guarantee === 'at-most-once'
-    const fails = (consumer.retry?.attempts ?? 1) > 1 && !volatile
+    const fails = attemptsOf(consumer) > 1
     const seen = new Set<string>()
     const world = await subject.open({
       before: ({ messages }) => {
@@ -107,8 +106,7 @@ const ONCE_CASE: ConsumerCase = {
   needsHandler: true,
   async run(subject, data) {
     const { consumer } = subject
-    if ((consumer.retry?.attempts ?? 1) < 2) return told('It has one attempt only.')
-    if (consumer.on.guarantee === 'at-most-once') return told('Its messages have one attempt only.')
+    if (attemptsOf(consumer) < 2) return told('A failure has no second attempt.')
     let failed = false
     const world = await subject.open({
       after: ({ messages }) => {

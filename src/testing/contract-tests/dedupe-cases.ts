@@ -125,12 +125,10 @@ const CHANGED_CASE: WebhookCase = {
   label: 'changed body',
   async run(subject) {
     const { idempotency } = subject.webhook
+    if (!idempotency.key) return told('It has no key of its own: another body is another message.')
     const world = await openWithFirst(subject)
     const body = otherBody(subject, world.body, true)
     if (body === undefined) return told('No other valid body can be made under the same key.')
-    if (!idempotency.key) {
-      return told('It has no key of its own: another body is another message.')
-    }
     const answer = await world.ask({ body, id: world.request.id })
     await RULES[idempotency.mismatch](subject, { ...world, answer })
     const equal = await repeatOfEqualFields(subject)

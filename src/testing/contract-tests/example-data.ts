@@ -127,52 +127,61 @@ export const makeKeyedData = (
   maker: DataMaker,
   wanted: { readonly from: unknown; readonly keys: number; readonly perKey: number },
 ): readonly KeyedData[] => {
-  const lists = otherKeys(contract, maker, wanted).map((first) =>
-    sameKey(contract, maker, first, wanted.perKey),
-  )
-  return Array.from({ length: wanted.perKey }, (_, turn) => turn).flatMap((turn) =>
-    lists.flatMap((list, key) => (turn < list.length ? [{ data: list[turn], key }] : [])),
-  )
+  const firsts = otherKeys(contract, maker, wanted)
+  // Without a key each message is for itself.
+  const perKey = contract.key.length === 0 ? 1 : wanted.perKey
+  const facts = new Set<string>()
+  const made: KeyedData[] = []
+  for (let turn = 0; turn < perKey; turn++) {
+    for (const [key, first] of firsts.entries()) {
+      const data = withNewFact(contract, maker, { data: first, facts })
+      if (data !== undefined) made.push({ data, key })
+    }
+  }
+  return made
 }
 
+/** The data, and more of it with other keys. */
 function otherKeys(
-  contract: AnyContract,
+  { key }: AnyContract,
   maker: DataMaker,
-  { from, keys }: { readonly from: unknown; readonly keys: number },
+  wanted: { readonly from: unknown; readonly keys: number },
 ): readonly unknown[] {
-  const paths = contract.key.length > 0 ? contract.key : (contract.fact?.paths ?? [])
-  // Without a key each message is for itself, and the same data may come again.
-  if (paths.length === 0) return Array.from({ length: keys }, () => from)
-  return differing(maker, { from, paths, count: keys })
-}
-
-/** Messages of one key that are different facts. */
-function sameKey(
-  contract: AnyContract,
-  maker: DataMaker,
-  from: unknown,
-  count: number,
-): readonly unknown[] {
-  const fact = contract.fact?.paths
-  if (!fact) return Array.from({ length: count }, () => from)
-  const paths = fact.filter((path) => !contract.key.includes(path))
-  return contract.key.length === 0 ? [from] : differing(maker, { from, paths, count })
-}
-
-/** The data, and as many more that differ at one of the paths from all before. */
-function differing(
-  maker: DataMaker,
-  wanted: { readonly from: unknown; readonly paths: readonly string[]; readonly count: number },
-): readonly unknown[] {
-  const made = [wanted.from]
-  for (const path of wanted.paths) {
-    const used = new Set([JSON.stringify(valueAt(wanted.from, path))])
-    while (made.length < wanted.count) {
-      const next = maker.vary(wanted.from, path, used)
+  const { from, keys } = wanted
+  if (key.length === 0) return Array.from({ length: keys }, () => from)
+  const made = [from]
+  for (const path of key) {
+    const used = new Set([JSON.stringify(valueAt(from, path))])
+    while (made.length < keys) {
+      const next = maker.vary(from, path, used)
       if (next === undefined) break
       used.add(JSON.stringify(valueAt(next, path)))
       made.push(next)
     }
   }
   return made
+}
+
+/** The data as a fact that was not told yet; undefined where its key leaves no other. */
+function withNewFact(
+  { key, fact }: AnyContract,
+  maker: DataMaker,
+  { data, facts }: { readonly data: unknown; readonly facts: Set<string> },
+): unknown {
+  if (!fact) return data
+  const isNew = (one: unknown): boolean => {
+    const text = valuesAt(one, fact.paths)
+    return !facts.has(text) && facts.add(text).has(text)
+  }
+  if (isNew(data)) return data
+  for (const path of fact.paths.filter((one) => !key.includes(one))) {
+    const tried = new Set<string>()
+    for (;;) {
+      const other = maker.vary(data, path, tried)
+      if (other === undefined) break
+      if (isNew(other)) return other
+      tried.add(JSON.stringify(valueAt(other, path)))
+    }
+  }
+  return undefined
 }

@@ -63,6 +63,8 @@ export const withConsumer = (integration: Integration, consumer: Consumer): Inte
   ...integration,
   webhooks: [],
   consumers: [consumer],
+  // Others are compiled when they are emitted: a world costs what it needs.
+  contracts: new Map([[consumer.on.name, consumer.on]]),
   tables: [...integration.tables, EFFECT_LEDGER],
 })
 

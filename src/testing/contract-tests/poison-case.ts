@@ -2,8 +2,9 @@ import type { Consumer } from '../../contract/index.ts'
 import { type ContractCaseReport, expectKept, holds, told } from './contract-case.ts'
 import type { ConsumerCase } from './consumer-cases.ts'
 import { type ConsumerBench, publishKeyed } from './consumer-subject.ts'
-import { InjectedFailure, isDone, runsOf } from './observed-consumer.ts'
-import { lettersOf, retryHorizonOf } from './retry-cases.ts'
+import { InjectedFailure, isDone } from './observed-consumer.ts'
+import { attempt } from './replay-case.ts'
+import { holdsKey, lettersOf, retryHorizonOf } from './retry-cases.ts'
 
 const NEIGHBOURS = 2
 const FLOWS_WITHIN_MS = 1_000
@@ -51,10 +52,6 @@ function expectDone(world: ConsumerBench, ids: readonly string[], when: string):
   expectKept(open === 0, `${open} of ${ids.length} messages were not handled ${when}.`)
 }
 
-/** Whether the key of a poison is held after the dead letter. */
-const holdsKey = ({ afterDeadLetter, ordering, on }: Consumer): boolean =>
-  afterDeadLetter === 'park' && ordering === 'key' && on.key.length > 0
-
 async function expectSuccessor(
   world: ConsumerBench,
   consumer: Consumer,
@@ -67,8 +64,10 @@ async function expectSuccessor(
   )
   if (successor === undefined) return
   if (holdsKey(consumer)) {
-    const ran = runsOf(world.runs, successor).length
-    expectKept(ran === 0, 'It declares park, and a message behind the dead letter was handled.')
+    expectKept(
+      !isDone(world.runs, successor),
+      'It declares park, and a message behind the dead letter was handled.',
+    )
     return
   }
   expectDone(world, [successor], 'behind the dead letter, though its key goes on')
@@ -85,9 +84,21 @@ async function mend(
 ): Promise<ContractCaseReport> {
   const { poison, successor, flows } = seen
   const ids = (await lettersOf(world, consumer)).map(({ id }) => id)
-  await world.bench.operate({ kind: 'dead-letter.retry', ids })
-  await world.bench.pass(FLOWS_WITHIN_MS + (consumer.batch?.maxAgeMs ?? 0))
   const waiting = holdsKey(consumer) && successor !== undefined ? [successor] : []
+  // One after the other: a batch collects for each.
+  const settle = (): Promise<void> =>
+    world.bench.pass(FLOWS_WITHIN_MS + 2 * (consumer.batch?.maxAgeMs ?? 0))
+  if (consumer.replay === 'never') {
+    // Nobody may run it again; what is behind it goes on once somebody has dropped it.
+    const answer = await attempt(world, { kind: 'dead-letter.retry', ids })
+    expectKept(answer === 'refused', 'It declares replay: never, and a dead letter was run again.')
+    await world.bench.operate({ kind: 'dead-letter.drop', ids })
+    await settle()
+    expectDone(world, waiting, 'after the dead letter was dropped')
+    return holds(`A message that fails for good: ${flows}; it can be dropped, and never run again.`)
+  }
+  await world.bench.operate({ kind: 'dead-letter.retry', ids })
+  await settle()
   expectDone(world, [poison, ...waiting], 'after the dead letter was mended and tried again')
   const order = world.runs
     .filter(({ outcome }) => outcome === 'done')

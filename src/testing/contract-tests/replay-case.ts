@@ -74,7 +74,8 @@ async function refused(
 const plan = (subject: ConsumerSubject, world: ConsumerBench): Promise<unknown> =>
   world.bench.operate(planOf(subject))
 
-async function attempt(
+/** Asks for an operation that may be refused. */
+export async function attempt(
   { bench }: ConsumerBench,
   command: OperationCommand,
 ): Promise<'done' | 'refused'> {

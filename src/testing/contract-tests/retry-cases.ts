@@ -34,7 +34,8 @@ const curveMs = (
 
 /** How long a failing message may take to its dead letter. */
 export const retryHorizonOf = ({ retry = NO_RETRY, batch }: Consumer): number => {
-  let sum = batch?.maxAgeMs ?? 0
+  // A batch collects again before each attempt.
+  let sum = (batch?.maxAgeMs ?? 0) * (retry.attempts + 1)
   for (let number = 1; number < retry.attempts; number++) sum += curveMs(retry, number)
   return sum + 60_000
 }
@@ -54,10 +55,10 @@ export const RETRY_CASE: ConsumerCase = {
     const messages = await publishKeyed(subject, world, wanted)
     await world.bench.pass(retryHorizonOf(consumer))
     if (consumer.on.guarantee === 'at-most-once') return oneAttempt(subject, world, messages)
-    const policy = consumer.retry ?? NO_RETRY
-    const attemptsMax = isPermanent(consumer) ? 1 : policy.attempts
+    const attemptsMax = attemptsOf(consumer)
     const delays = messages.map(({ id }) => checkAttempts(runsOf(world.runs, id), attemptsMax))
-    for (const list of delays) list.forEach((delay, index) => checkDelay(policy, index + 1, delay))
+    for (const list of delays)
+      list.forEach((delay, index) => checkDelay(consumer, index + 1, delay))
     const letters = await lettersOf(world, consumer)
     expectKept(
       letters.length === messages.length,
@@ -69,13 +70,22 @@ export const RETRY_CASE: ConsumerCase = {
   },
 }
 
-/** An injected failure is an Error; a consumer may have declared that none is worth a retry. */
-const isPermanent = ({ permanent }: Consumer): boolean => {
+/**
+ * Attempts that an injected failure has. It is an ordinary Error, and a consumer may have declared
+ * that none of those is worth a retry.
+ */
+export const attemptsOf = ({ permanent, retry = NO_RETRY, on }: Consumer): number => {
+  if (on.guarantee === 'at-most-once') return 1
   const failure = new InjectedFailure('')
-  return permanent.some((one) =>
+  const isPermanent = permanent.some((one) =>
     typeof one === 'string' ? one === failure.name : failure instanceof one,
   )
+  return isPermanent ? 1 : retry.attempts
 }
+
+/** Whether a key is held after a dead letter. */
+export const holdsKey = ({ afterDeadLetter, ordering, on }: Consumer): boolean =>
+  afterDeadLetter === 'park' && ordering === 'key' && on.key.length > 0
 
 /** Delays between the attempts of one message. */
 function checkAttempts(runs: readonly HandlerRun[], attemptsMax: number): readonly number[] {
@@ -92,11 +102,16 @@ function checkAttempts(runs: readonly HandlerRun[], attemptsMax: number): readon
     .map(({ startedMs }, index) => startedMs - (attempts[index]?.endedMs ?? 0))
 }
 
-function checkDelay(policy: ResolvedRetryPolicy, retry: number, delayMs: number): void {
+function checkDelay(
+  { retry: policy = NO_RETRY, batch }: Consumer,
+  retry: number,
+  delayMs: number,
+): void {
   const longest = Math.round(curveMs(policy, retry))
   const shortest = policy.jitter === 'none' ? longest : Math.min(longest, JITTER_FLOOR_MS)
-  // A delay that is drawn again is a whole number of milliseconds.
-  const kept = delayMs >= shortest - 1 && delayMs <= longest + SLACK_MS
+  // Delays are whole milliseconds; a batch collects before it runs.
+  const latest = longest + (batch?.maxAgeMs ?? 0) + SLACK_MS
+  const kept = delayMs >= shortest - 1 && delayMs <= latest
   const bounds =
     shortest === longest
       ? formatDuration(longest)
@@ -114,10 +129,10 @@ function checkLetter(consumer: Consumer, letter: DeadLetterRow, attempts: number
     letter.attempts === attempts,
     `Its dead letter says ${letter.attempts} attempts, and there were ${attempts}.`,
   )
-  const parks = consumer.afterDeadLetter === 'park'
+  const parks = consumer.afterDeadLetter === 'park' && consumer.ordering === 'key'
   expectKept(
     letter.parked === parks,
-    `Its dead letter ${letter.parked ? 'holds' : 'does not hold'} its key; declared is ${parks ? 'park' : 'skip'}.`,
+    `Its dead letter ${letter.parked ? 'holds' : 'does not hold'} its key; declared is ${consumer.afterDeadLetter ?? ''}.`,
   )
 }
 

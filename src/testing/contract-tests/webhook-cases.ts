@@ -41,8 +41,8 @@ const VALID_CASE: WebhookCase = {
       await expectAccepted(subject, world, { answer, when })
     }
     const { accepted } = webhook.verify.answer
-    const which = versions.length === 1 ? 'request' : `requests of versions ${versions.join(', ')}`
-    return holds(`A genuine, valid ${which} is answered ${accepted} and is in the log.`)
+    const which = versions.length === 1 ? '' : ` of each version (${versions.join(', ')})`
+    return holds(`A genuine, valid request${which} is answered ${accepted} and is in the log.`)
   },
 }
 
