@@ -449,6 +449,13 @@ export const ERROR_CODES = {
     message: 'There is no {kind} with this id.',
     advice: 'List them for the ids there are; retention removes what is old.',
   },
+  // Tests of an integration.
+  JUNCTURA_CONTRACT_TEST: {
+    status: 500,
+    retryable: false,
+    message: '{problem}',
+    advice: 'The sentence says what was tried and what came; docs/how-to/run-contract-tests.md.',
+  },
 } as const
 
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -1,4 +1,5 @@
 export * from './store-conformance.ts'
+export * from './contract-tests/index.ts'
 export * from './virtual-clock.ts'
 export * from './virtual-kernel.ts'
 export * from './simulator/fates.ts'
