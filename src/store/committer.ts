@@ -207,6 +207,7 @@ class GroupCommitter implements Committer {
       if (outcome?.status !== 'committed' || outcome.positions.length === 0) return
       const appends = [...(waiting.unit.appends ?? []), ...(waiting.returned ?? [])]
       appends.forEach((append, place) => {
+        if (outcome.leftOut?.includes(place) === true) return
         appended.push({ append, position: outcome.positions[place] ?? 0 })
       })
     })
