@@ -7,11 +7,11 @@ import type {
   EmittedMessage,
 } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, LIMITS, sleep } from '../kernel/index.ts'
-import type { Append, CommitUnit, RowWrite } from '../store/index.ts'
+import { type Append, type CommitUnit, positionText, type RowWrite } from '../store/index.ts'
 import { findTwin, type PendingEmit, pendingEmit, settleEmits, twinOf } from './emitted.ts'
 import { describeFailure } from './failure.ts'
 import type { ConsumerPorts } from './ports.ts'
-import { laneKey, positionText, type WorkItem } from './work-item.ts'
+import { laneKey, type WorkItem } from './work-item.ts'
 
 /** What became of one run of a handler. */
 export type AttemptResult =

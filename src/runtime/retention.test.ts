@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest'
-import { consumer, type Consumer, event, integration, jsonSchema } from '../contract/index.ts'
+import {
+  consumer,
+  type Consumer,
+  event,
+  integration,
+  jsonSchema,
+  system,
+  unsigned,
+  webhook,
+} from '../contract/index.ts'
+import { bodyOfBytes } from '../ingress/index.ts'
 import type { StoredRecord } from '../store/index.ts'
 import {
   createWorld,
@@ -32,6 +42,9 @@ const Quiet = event('rare.happened', {
   retention: '2h',
   versions: { 1: schema },
 })
+
+/** A partner's own, kept as long as its keys are. */
+const Told = event('partner.told', { owner: owners, retention: '7d', versions: { 1: schema } })
 
 const mover = (
   isBad: (order: Order) => boolean,
@@ -132,6 +145,48 @@ describe('retention', () => {
       state: 'resolved',
       payload: null,
     })
+  })
+
+  it('keeps the raw message whose transform failed, so that it can be tried again', async () => {
+    const world = createWorld()
+    let isMended = false
+    const hook = webhook('partner', {
+      from: system('partner', { owner: owners }),
+      path: '/webhooks/partner',
+      verify: unsigned({ reason: 'a test' }),
+      accepts: Told,
+      retriesFor: '1h',
+      idempotency: { retention: '7d' },
+      emit: (order) => {
+        if (!isMended) throw new Error('not yet')
+        return Moved.of(order)
+      },
+    })
+    await start(world, [mover(() => false)], {
+      partitionMs: 24 * HOUR_MS,
+      build: (all) => integration('stock', { parts: [hook, ...all], tables: [EFFECTS] }),
+    })
+    const answer = await world.runtime.ingress.handle({
+      method: 'POST',
+      target: '/webhooks/partner',
+      rawHeaders: ['content-type', 'application/json'],
+      body: bodyOfBytes(Buffer.from(JSON.stringify({ key: 'a', n: 1 }))),
+      remoteAddress: '127.0.0.1',
+    })
+    expect(answer).toMatchObject({ status: 202 })
+    for (let day = 0; day < 10; day++) {
+      await world.pass(24 * HOUR_MS)
+      await publish(world, { key: 'tick', n: day })
+    }
+    expect(await kept(world)).not.toContain(1)
+
+    isMended = true
+    const { items } = await world.runtime.deadLetters({})
+    await world.operate({ kind: 'dead-letter.retry', ids: items.map(({ id }) => id) })
+    await world.pass(1_000)
+
+    expect(await world.effects()).toContain('a:1')
+    expect((await world.runtime.deadLetters({})).items).toEqual([])
   })
 
   it('keeps what waits for a retry of tomorrow', async () => {
