@@ -4,6 +4,7 @@ import {
   type Consumer,
   event,
   integration,
+  type Integration,
   jsonSchema,
   system,
   unsigned,
@@ -43,12 +44,22 @@ const Quiet = event('rare.happened', {
   versions: { 1: schema },
 })
 
+const Lasting = event('rare.stayed', {
+  owner: owners,
+  key: 'key',
+  retention: '6h',
+  versions: { 1: schema },
+})
+
 /** A partner's own, kept as long as its keys are. */
 const Told = event('partner.told', { owner: owners, retention: '7d', versions: { 1: schema } })
 
 const mover = (
   isBad: (order: Order) => boolean,
-  options: { readonly retry?: { attempts: number; first: '24h'; max: '24h' } } = {},
+  options: {
+    readonly retry?: { attempts: number; first: '24h'; max: '24h' }
+    readonly replay?: 'guarded'
+  } = {},
 ): Consumer =>
   consumer('mover', {
     ...policy,
@@ -105,6 +116,29 @@ describe('retention', () => {
     await start(world, [mover(() => false), quiet])
     await world.pass(1_000)
     expect(await world.effects()).toHaveLength(7)
+  })
+
+  it('keeps a contract of shorter retention as long as the longest: to be read and replayed', async () => {
+    const world = createWorld()
+    const parts = [
+      mover(() => false, { replay: 'guarded' }),
+      consumer('quiet', { ...policy, on: Lasting, handle: () => Promise.resolve() }),
+    ]
+    const build = (all: readonly Consumer[]): Integration =>
+      integration('stock', { parts: all, tables: [EFFECTS] })
+    await start(world, parts, { build })
+    await publish(world, { key: 'a', n: 1 })
+    await passHours(world, 4)
+    expect(await kept(world)).toContain(1)
+
+    const filter = { from: 'messages', consumer: 'mover', key: 'a' } as const
+    const planned = await world.operate({ kind: 'replay.plan', filter, ratePerSecond: 100 })
+    const row = planned.result as { readonly id: string; readonly token: string }
+    await world.operate({ kind: 'replay.run', id: row.id, token: row.token })
+    await passHours(world, 4)
+
+    expect((await world.effects()).filter((one) => one.startsWith('a:'))).toEqual(['a:1', 'a:1'])
+    expect(await kept(world)).not.toContain(1)
   })
 
   it('keeps everything while a consumer has not passed it', async () => {
