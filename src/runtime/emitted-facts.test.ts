@@ -9,6 +9,7 @@ import {
 } from '../contract/index.ts'
 import { must } from '../kernel/index.ts'
 import type { RuntimeEvent } from './events.ts'
+import { replay } from './replays.fixture.ts'
 import {
   createWorld,
   effect,
@@ -203,9 +204,7 @@ describe('the fact of what a handler emits (M5)', () => {
     await world.pass(1_000)
 
     const filter = { from: 'messages', consumer: 'emitter' } as const
-    const planned = await world.operate({ kind: 'replay.plan', filter, ratePerSecond: 100 })
-    const row = planned.result as { readonly id: string; readonly token: string }
-    await world.operate({ kind: 'replay.run', id: row.id, token: row.token })
+    await replay(world, filter)
     await world.pass(5_000)
 
     expect(await world.effects('emitter')).toEqual(['a:1', 'a:1'])

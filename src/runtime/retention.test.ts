@@ -12,6 +12,7 @@ import {
 } from '../contract/index.ts'
 import { bodyOfBytes } from '../ingress/index.ts'
 import type { StoredRecord } from '../store/index.ts'
+import { replay } from './replays.fixture.ts'
 import {
   createWorld,
   effect,
@@ -132,9 +133,7 @@ describe('retention', () => {
     expect(await kept(world)).toContain(1)
 
     const filter = { from: 'messages', consumer: 'mover', key: 'a' } as const
-    const planned = await world.operate({ kind: 'replay.plan', filter, ratePerSecond: 100 })
-    const row = planned.result as { readonly id: string; readonly token: string }
-    await world.operate({ kind: 'replay.run', id: row.id, token: row.token })
+    await replay(world, filter)
     await passHours(world, 4)
 
     expect((await world.effects()).filter((one) => one.startsWith('a:'))).toEqual(['a:1', 'a:1'])
