@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { LIMITS } from '../kernel/index.ts'
-import { createMemoryDisk } from '../store/memory/index.ts'
 import {
   only,
   openInbox,
@@ -190,7 +189,9 @@ describe('retrying a transform after a mend', () => {
     const letters = await bench.rows('deadLetters')
     expect(commits).toBe(1)
     const placed = letters.map(({ messageId, position }) => `${messageId} at ${position}`)
-    const accepted = sent.map((one) => one.kind === 'accepted' && `${one.id} at ${one.position}`)
+    const accepted = sent.flatMap((one) =>
+      one.kind === 'accepted' ? `${one.id} at ${one.position}` : [],
+    )
     expect([...placed].sort()).toEqual([...accepted].sort())
     state.isMended = true
     for (const { id } of letters) {

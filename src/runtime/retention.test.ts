@@ -103,7 +103,7 @@ const kept = async (world: World): Promise<readonly number[]> =>
   (await world.runtime.messages({ limit: 500 })).items.map(({ position }) => position)
 
 describe('retention', () => {
-  it('drops whole partitions that every consumer has passed, also one on a quiet channel', async () => {
+  it('drops whole partitions that every consumer has passed, also one on a quiet channel (M35)', async () => {
     const world = createWorld()
     await start(world, [mover(() => false), quiet])
     await publish(world, { key: 'a', n: 1 }, { key: 'b', n: 2 })
