@@ -37,6 +37,7 @@ export type {
   Database,
   Draft,
   Emitted,
+  EmittedMessage,
   Envelope,
   ErrorClass,
   Guarantee,

@@ -12,6 +12,8 @@ import { runCommand } from './run-command.ts'
 
 const ROOT = dirname(import.meta.dirname)
 const PAGES = globSync('docs/**/*.md', { cwd: ROOT }).map((path) => path.replaceAll('\\', '/'))
+/** The tests, and the cases that every driver is held to. */
+const TESTS = globSync('{src,test,examples}/**/{*.test,*-cases}.ts', { cwd: ROOT })
 /** Held together with the code by others. */
 const MADE_ELSEWHERE = /^docs\/(reference\/(cli|management-api)|explanation\/chaos-results)\.md$/
 
@@ -88,6 +90,22 @@ describe('the pages', () => {
 
     expect(missing.map(([line]) => line)).toEqual([])
     expect(cited.length).toBeGreaterThan(40)
+  })
+
+  it('promise nothing by a number that no title of a test names (M44)', () => {
+    const [promised = ''] = readPage(ROOT, 'docs/explanation/guarantees.md').split(
+      '## Not promised',
+    )
+    const numbers = new Set(promised.match(/\bM\d+\b/g))
+    const titles = TESTS.flatMap((path) =>
+      [...readPage(ROOT, path).matchAll(/(?:title:|it\(|\]\)\()\s*(['"`])(.*)\1/g)].map(
+        ([, , title = '']) => title,
+      ),
+    )
+    const named = new Set(titles.flatMap((title) => title.match(/\bM\d+\b/g) ?? []))
+
+    expect([...numbers].filter((number) => !named.has(number))).toEqual([])
+    expect(numbers.size).toBeGreaterThan(25)
   })
 
   it('have examples that compile', { timeout: 60_000 }, async () => {

@@ -4,13 +4,15 @@ import type {
   ConsumerContext,
   Database,
   Draft,
+  EmittedMessage,
 } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, LIMITS, sleep } from '../kernel/index.ts'
-import type { Append, CommitUnit, RowWrite } from '../store/index.ts'
+import { type Append, type CommitUnit, positionText, type RowWrite } from '../store/index.ts'
 import type { AttemptCut, AttemptWatch } from './attempt-watch.ts'
+import { findTwin, type PendingEmit, pendingEmit, settleEmits, twinOf } from './emitted.ts'
 import { describeFailure } from './failure.ts'
 import type { ConsumerPorts } from './ports.ts'
-import { laneKey, positionText, type WorkItem } from './work-item.ts'
+import { laneKey, type WorkItem } from './work-item.ts'
 
 /** What became of one run of a handler. */
 export type AttemptResult =
@@ -29,8 +31,8 @@ export interface AttemptOptions {
   readonly items: readonly [WorkItem, ...WorkItem[]]
   readonly data: readonly unknown[]
   readonly attempt: number
-  /** What success writes besides the handler's own. */
-  readonly success: CommitUnit
+  /** What success writes besides the handler's own; only the handler appends. */
+  readonly success: Omit<CommitUnit, 'appends'>
   /** Results of `ctx.once` that earlier attempts kept; they go when the message is done. */
   readonly onceKeys: readonly string[]
   /** Replaces personal data of the message in a text. */
@@ -56,6 +58,8 @@ class Attempt {
   #abort: AbortController | undefined
   #abortError: JuncturaError | undefined
   readonly #emits: Append[] = []
+  /** What the handler holds of each of `#emits`. */
+  readonly #pending: PendingEmit[] = []
   /** Of at-most-once contracts: told when the attempt is done, never written. */
   readonly #volatile: Append[] = []
   readonly #onceKeys = new Set<string>()
@@ -175,7 +179,7 @@ class Attempt {
     }))
     return {
       ...success,
-      appends: [...(success.appends ?? []), ...this.#emits],
+      appends: [...this.#emits],
       rows: [...(success.rows ?? []), ...forgotten],
       volatile: this.#volatile,
     }
@@ -211,7 +215,7 @@ class Attempt {
   }
 
   async #runTx<T>(callback: (db: Database) => Promise<T>): Promise<T> {
-    const { consumer, ports, success } = this.#options
+    const { consumer, ports, success, items } = this.#options
     if (this.#txCalled) {
       throw new JuncturaError('JUNCTURA_TX_TWICE', { details: { consumer: consumer.name } })
     }
@@ -220,6 +224,7 @@ class Attempt {
     const before = { emits: this.#emits.length, volatile: this.#volatile.length }
     const forget = (): void => {
       this.#emits.length = before.emits
+      this.#pending.length = before.emits
       this.#volatile.length = before.volatile
     }
     let result: { readonly value: T } | undefined
@@ -247,6 +252,12 @@ class Attempt {
       })
     if (outcome.status === 'committed' && result) {
       this.#afterTx('completed', 'ctx.tx has completed the message')
+      if (this.#emits.length > 0) {
+        const { id: messageId } = items[0].record.head.envelope
+        const pending = this.#pending
+        const emits = { consumer: consumer.name, messageId, appends: this.#emits, pending, outcome }
+        await settleEmits(ports, emits)
+      }
       return result.value
     }
     forget()
@@ -298,7 +309,7 @@ class Attempt {
     }
   }
 
-  #emit(draft: Draft): void {
+  #emit(draft: Draft): EmittedMessage {
     const { consumer, items, ports } = this.#options
     this.#refuseWhenOver()
     const index = this.#emits.length + this.#volatile.length
@@ -314,8 +325,15 @@ class Attempt {
       index,
       atMs: ports.kernel.clock.now(),
     })
-    const isVolatile = draft.contract.guarantee === 'at-most-once'
-    ;(isVolatile ? this.#volatile : this.#emits).push(append)
+    const twin = this.#pending[findTwin(this.#emits, append)]
+    if (twin) return twinOf(twin)
+    const emitted = pendingEmit(append)
+    if (draft.contract.guarantee === 'at-most-once') this.#volatile.push(append)
+    else {
+      this.#emits.push(append)
+      this.#pending.push(emitted)
+    }
+    return emitted
   }
 
   #log(message: string, fields: Readonly<Record<string, unknown>>): void {

@@ -2,6 +2,7 @@ import { assert, isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/ind
 import {
   clearTimerRow,
   type LaneRow,
+  positionText,
   type RowWrite,
   setTimerRow,
   type SuccessorRow,
@@ -11,7 +12,7 @@ import type { ConsumerRunner } from './consumer-runner.ts'
 import { ItemReader } from './item-reader.ts'
 import { drainingRow, laneWrite, marksOf, successorWrite } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
-import { laneKey, positionText, type WorkItem } from './work-item.ts'
+import { laneKey, type WorkItem } from './work-item.ts'
 
 /** Successors read back, and claimed, at once when a lane drains. */
 const REFILL_MAX = 32

@@ -1,8 +1,13 @@
 import { type Consumer, decodeRecord } from '../contract/index.ts'
-import type { DeadLetterRow, LaneRow, SuccessorRow } from '../store/index.ts'
+import {
+  type DeadLetterRow,
+  type LaneRow,
+  positionText,
+  type SuccessorRow,
+} from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { ConsumerPorts } from './ports.ts'
-import { itemOf, positionText, type ReplayMark, type WorkItem } from './work-item.ts'
+import { itemOf, type ReplayMark, type WorkItem } from './work-item.ts'
 
 /** Replays whose start is remembered. */
 const REPLAYS_KNOWN_MAX = 64

@@ -15,6 +15,8 @@ export interface ConsumerPorts {
   readonly readData: (consumer: Consumer, envelope: Envelope, data: Uint8Array) => unknown
   /** Turns what a handler emitted into appends, validated against its contract. */
   readonly prepareEmit: (draft: Draft, cause: EmitCause) => Append
+  /** Id of the message whose record stands there; undefined when retention has dropped it. */
+  readonly messageIdAt: (position: number) => Promise<string | undefined>
   /** Rows that make an alert durable; they commit with what raised it. */
   readonly raiseAlert: (alert: ConsumerAlert) => readonly RowWrite[]
   /** Replaces personal data of the message in a text. */

@@ -2,6 +2,7 @@ import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit } from '../store/index.ts'
 import { runAttempt, STORE_RETRY_MS } from './attempt.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
+import { settleEmits } from './emitted.ts'
 import { describeFailure } from './failure.ts'
 import { failItem } from './give-up.ts'
 import { drainingRow, marksOf, successUnit } from './lane-rows.ts'
@@ -50,7 +51,8 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
       continue
     }
     if (result.kind === 'failed') return failed(runner, run, { ...result, data: read.data })
-    const refusal = result.kind === 'returned' ? await complete(runner, result.unit) : undefined
+    const refusal =
+      result.kind === 'returned' ? await complete(runner, item, result.unit) : undefined
     if (refusal === 'stopped') return
     if (refusal) {
       return failed(runner, run, { error: refusal.error, timedOut: false, data: read.data })
@@ -109,7 +111,8 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
       await sleep(ports.kernel.clock, STORE_RETRY_MS, runner.stopSignal)
       return false
     }
-    const refusal = result.kind === 'returned' ? await complete(runner, result.unit) : undefined
+    const refusal =
+      result.kind === 'returned' ? await complete(runner, first.one.item, result.unit) : undefined
     if (refusal) return refusal === 'stopped'
   }
   for (const { one } of readable) {
@@ -123,6 +126,7 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
 /** Commits what a handler that returned has to write. */
 async function complete(
   runner: ConsumerRunner,
+  item: WorkItem,
   unit: CommitUnit,
 ): Promise<undefined | 'stopped' | { readonly error: unknown }> {
   const isEmpty = [unit.rows, unit.appends, unit.marks, unit.volatile].every(
@@ -130,7 +134,19 @@ async function complete(
   )
   if (isEmpty) return undefined
   try {
-    return (await runner.commit(unit)) ? undefined : 'stopped'
+    const outcome = await runner.commit(unit)
+    if (!outcome) return 'stopped'
+    if (unit.appends && unit.appends.length > 0) {
+      const messageId = item.record.head.envelope.id
+      const { appends } = unit
+      await settleEmits(runner.ports, {
+        consumer: runner.consumer.name,
+        messageId,
+        appends,
+        outcome,
+      })
+    }
+    return undefined
   } catch (error) {
     // Only this unit was refused: what the handler asked for cannot be written.
     return { error }

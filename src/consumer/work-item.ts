@@ -1,5 +1,5 @@
 import type { Consumer, LogRecord } from '../contract/index.ts'
-import type { DeadLetterRow } from '../store/index.ts'
+import { type DeadLetterRow, positionText } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 
 /** One message on its way through one consumer. */
@@ -78,6 +78,3 @@ export const suspectKey = (consumer: string, position: number): string =>
 
 export const replayedKey = (runId: string, consumer: string, position: number): string =>
   `${runId}\n${consumer}\n${positionText(position)}`
-
-/** Sorts as text the way positions sort as numbers. */
-export const positionText = (position: number): string => String(position).padStart(16, '0')

@@ -41,6 +41,17 @@ export interface ConsumedMessage {
   readonly envelope: Envelope
 }
 
+/** A message that a handler emits. What it says is final once `ctx.tx` has resolved. */
+export interface EmittedMessage {
+  /** Of the message, or of the one that told its fact first. */
+  readonly id: string
+  /**
+   * True when its fact was told already, so that nothing is appended; undefined until the commit
+   * has decided. Without an identity of its own a message is never a duplicate.
+   */
+  readonly isDuplicate: boolean | undefined
+}
+
 /** What a handler may do. */
 export interface ConsumerContext {
   readonly message: ConsumedMessage
@@ -66,8 +77,11 @@ export interface ConsumerContext {
    * At-least-once: a crash between the effect and the keeping runs it again. The result is JSON.
    */
   once<T>(name: string, effect: () => Promise<T>): Promise<T>
-  /** Emits a message when this one completes, in the same commit. */
-  emit(draft: Draft): void
+  /**
+   * Emits a message when this one completes, in the same commit. Where its contract names a fact,
+   * the fact is claimed in that commit too, and one that the log has already is left out, alone.
+   */
+  emit(draft: Draft): EmittedMessage
   /** A line in the log, joined to the message; also shown in its trace. */
   log(message: string, fields?: Readonly<Record<string, unknown>>): void
 }

@@ -140,7 +140,12 @@ export interface ContractOptions<S extends SchemaMap> {
     readonly key: KeyPath<S> | readonly KeyPath<S>[]
     readonly retention: Duration
   }
-  /** How long messages stay in the log. @default '30d' */
+  /**
+   * How long messages stay in the log, at least: it is dropped by the longest retention of all
+   * contracts and webhooks of the integration.
+   *
+   * @default '30d'
+   */
   readonly retention?: Duration
   /** @default 'at-least-once' */
   readonly guarantee?: Guarantee

@@ -59,7 +59,7 @@ describe('accepting', () => {
     expect(runs).toBe(1)
   })
 
-  it('accepts one of fifty identical requests at once (W20, F60)', async () => {
+  it('accepts one of fifty identical requests at once (M11, W20, F60)', async () => {
     const bench = openInbox()
 
     const results = await Promise.all(

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Receipt, Webhook } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, messageOf } from '../kernel/index.ts'
-import type { Claim, DeadLetterRow } from '../store/index.ts'
+import type { Claim } from '../store/index.ts'
 import { commitMessage, type MessageCommit } from './commit-message.ts'
 import type { InboxContext } from './inbox-context.ts'
 import { type Made, makeEvents } from './make-events.ts'
@@ -185,29 +185,16 @@ async function commitFailure(
   const alert = alertTransformFailure(context, request, row)
   const result = await commitMessage(context, {
     ...parts,
-    rows: [...(parts.rows ?? []), deadLetterWrite(row), ...alert],
+    rows: [...(parts.rows ?? []), ...alert],
+    rowsAt: ([position = 0]) => [deadLetterWrite({ ...row, position })],
   })
   if (result.kind === 'taken') return result
-  placeDeadLetter(context, row, result.positions[0])
   desk.accepted.add()
   desk.failedTransforms.add()
   const webhook = request.webhook.name
   const atMs = row.diedAtMs
   context.tell({ kind: 'transform-failed', webhook, id: intake.id, deadLetter: row.id, atMs })
   return { kind: 'accepted', id: intake.id, events: 0, position: result.positions[0] ?? 0 }
-}
-
-/**
- * Writes the record's position into the row. Only a short cut: without it, after a crash here, the
- * record is found through its claimed key.
- */
-function placeDeadLetter(context: InboxContext, row: DeadLetterRow, position?: number): void {
-  if (position === undefined) return
-  context.committer
-    .submit({ rows: [deadLetterWrite({ ...row, position })] })
-    .catch((error: unknown) =>
-      context.kernel.log.warn({ deadLetter: row.id, problem: messageOf(error) }, 'not placed'),
-    )
 }
 
 function commitParts(

@@ -22,6 +22,8 @@ export interface MessageCommit {
   /** Claimed for the message itself; its first record stands for them. */
   readonly claims: readonly Omit<Claim, 'append'>[]
   readonly rows?: readonly RowWrite[]
+  /** Rows that name where the message's records stand. */
+  readonly rowsAt?: CommitUnit['rowsAt']
 }
 
 export type CommitResult =
@@ -75,7 +77,10 @@ function buildUnit(
   duplicateOf: string | undefined,
 ): CommitUnit {
   const appends = buildAppends(commit, duplicateOf)
-  const rows = commit.rows && { rows: commit.rows }
+  const rows = {
+    ...(commit.rows && { rows: commit.rows }),
+    ...(commit.rowsAt && { rowsAt: commit.rowsAt }),
+  }
   const volatile = commit.events.flatMap((event, index) =>
     isVolatile(event) ? [eventAppend(commit.origin, event, { index })] : [],
   )

@@ -12,8 +12,10 @@ import { type MessageStatus, messageStatus } from './message-status.ts'
 import { emitAppend, type EmittedBy, publishEvents, type PublishOptions } from './publish-events.ts'
 import type { Published } from './publish-events.ts'
 import { planReadmission, type ReadmissionPlan } from './plan-readmission.ts'
+import { readRecordAt } from './read-record-at.ts'
 import { readmitInvalid, type ReadmitResult } from './readmit.ts'
 import { createRepeatBook, type RepeatSummary } from './repeat-book.ts'
+import { messageIdOf } from './repeat-verdict.ts'
 import { retryTransform, type RetryTransformResult } from './retry-transform.ts'
 import { createTransformRunner } from './transform-runner.ts'
 import type { AcceptResult, BorderRequest, VerifiedRequest } from './verified-request.ts'
@@ -71,8 +73,10 @@ export interface Inbox {
    * @throws JUNCTURA_EMIT_INVALID when one does not fit its contract.
    */
   publishMany(drafts: readonly Draft[], options?: PublishOptions): Promise<readonly Published[]>
-  /** What a handler emitted, ready to commit with its completion. */
+  /** What a handler emitted, ready to commit with its completion; it claims its own fact. */
   emitAppend(draft: Draft, by: EmittedBy): Append
+  /** Id of the message that a record belongs to; undefined when retention has dropped it. */
+  messageIdAt(position: number): Promise<string | undefined>
   /** What became of a message, by its id or by its sender's key. */
   statusOf(webhook: Webhook, idOrKey: string): Promise<MessageStatus | undefined>
   /** What a sender keeps repeating. */
@@ -100,6 +104,10 @@ export const createInbox = (options: InboxOptions): Inbox => {
     },
     publishMany: (drafts, publishOptions) => publishEvents(context, drafts, publishOptions),
     emitAppend: (draft, by) => emitAppend(context, draft, by),
+    messageIdAt: async (position) => {
+      const record = await readRecordAt(context.store, position)
+      return record && messageIdOf(record)
+    },
     statusOf: (webhook, idOrKey) => messageStatus(context, context.deskOf(webhook), idOrKey),
     repeatsOf: (webhook) => context.repeats.summary(webhook),
     lostInvalid: (webhook) => context.shelf.lostCount(webhook),

@@ -50,5 +50,20 @@ describe('publishing in process', () => {
       source: '/consumers/warehouse',
     })
     expect(again.bytes).toEqual(append.bytes)
+    expect(append.claim).toBeUndefined()
+  })
+
+  it('gives what a handler emits the same claim as publish, where its contract names a fact (M5)', async () => {
+    const bench = openInbox()
+    const { id } = await bench.inbox.publish(OrderChanged.of(order('A')))
+    const { envelope } = only(await bench.log()).head
+    const by = { envelope, consumer: 'warehouse', index: 0, atMs: bench.kernel.clock.now() }
+
+    const { claim } = bench.inbox.emitAppend(OrderChanged.of(order('A')), by)
+    const position = claim && (await bench.store.claimedPosition(claim.scope, claim.key))
+
+    expect(position).toBe(1)
+    expect(await bench.inbox.messageIdAt(position ?? 0)).toBe(id)
+    expect(claim?.expiresAtMs).toBe(by.atMs + 7 * 86_400_000)
   })
 })

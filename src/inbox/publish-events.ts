@@ -140,7 +140,8 @@ export interface EmittedBy {
 
 /**
  * What a handler emitted, as an append that commits with the handler's completion. The id follows
- * from the message, the consumer and the index.
+ * from the message, the consumer and the index. Its fact is claimed with it: the first one told
+ * stays, whoever told it (M5).
  *
  * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
  */
@@ -158,5 +159,7 @@ export const emitAppend = (context: InboxContext, draft: Draft, by: EmittedBy): 
     idempotencyKey: undefined,
     trace: traceOf(envelope),
   }
-  return eventAppend(origin, event, { index: 0 })
+  const append = eventAppend(origin, event, { index: 0 })
+  const claim = factClaim(context, event, atMs)
+  return claim ? { ...append, claim } : append
 }

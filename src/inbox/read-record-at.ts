@@ -1,6 +1,6 @@
 import { decodeRecord, type LogRecord } from '../contract/index.ts'
 import { fromBase64 } from '../kernel/index.ts'
-import type { Store } from '../store/index.ts'
+import { positionText, type Store } from '../store/index.ts'
 
 /**
  * The record at a position, also where its partition was dropped and an exception still holds it.
@@ -13,6 +13,6 @@ export const readRecordAt = async (
 ): Promise<LogRecord | undefined> => {
   const stored = await store.recordAt(position)
   if (stored) return decodeRecord(stored.bytes, position)
-  const held = await store.row('held', String(position))
+  const held = await store.row('held', positionText(position))
   return held && decodeRecord(fromBase64(held.record), position)
 }

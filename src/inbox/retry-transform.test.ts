@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { LIMITS } from '../kernel/index.ts'
-import { createMemoryDisk } from '../store/memory/index.ts'
 import {
   only,
   openInbox,
@@ -178,18 +177,26 @@ describe('retrying a transform after a mend', () => {
     expect(changed).toHaveLength(1)
   })
 
-  it('finds the record also when the crash came before its position was written', async () => {
-    const disk = createMemoryDisk()
+  it('finds its record: each dead letter names its own from the commit on that made it', async () => {
     const { state, hook } = brokenHook(() => raise(new TypeError('broken')))
-    const bench = openInbox(hook, { disk })
-    await bench.send('k1', order('A'))
-    const dead = only(await bench.rows('deadLetters'))
-    await bench.store.commit([
-      { rows: [{ collection: 'deadLetters', key: dead.id, row: { ...dead, position: 0 } }] },
-    ])
-    state.isMended = true
+    let commits = 0
+    const bench = openInbox(hook, {
+      fault: async (point) => void (commits += point === 'after-commit' ? 1 : 0),
+    })
 
-    expect(await bench.inbox.retryTransform(dead.id, 'someone')).toMatchObject({ kind: 'done' })
+    const sent = await Promise.all(['k1', 'k2'].map((key) => bench.send(key, order(key))))
+
+    const letters = await bench.rows('deadLetters')
+    expect(commits).toBe(1)
+    const placed = letters.map(({ messageId, position }) => `${messageId} at ${position}`)
+    const accepted = sent.flatMap((one) =>
+      one.kind === 'accepted' ? `${one.id} at ${one.position}` : [],
+    )
+    expect([...placed].sort()).toEqual([...accepted].sort())
+    state.isMended = true
+    for (const { id } of letters) {
+      expect(await bench.inbox.retryTransform(id, 'someone')).toMatchObject({ kind: 'done' })
+    }
   })
 })
 

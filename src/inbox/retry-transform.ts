@@ -4,9 +4,7 @@ import type { DeadLetterRow } from '../store/index.ts'
 import { type BodyCheck, checkBody } from './check-body.ts'
 import { commitMessage, type MessageCommit } from './commit-message.ts'
 import type { InboxContext } from './inbox-context.ts'
-import { locateMessage } from './locate-message.ts'
 import { makeEvents } from './make-events.ts'
-import { webhookScope } from './message-keys.ts'
 import { traceOf } from './message-record.ts'
 import { readRecordAt } from './read-record-at.ts'
 import { deadLetterWrite, describeTransformFailure } from './transform-dead-letter.ts'
@@ -58,13 +56,7 @@ async function findRecord(
   context: InboxContext,
   row: DeadLetterRow,
 ): Promise<LogRecord | undefined> {
-  const { store, tenant } = context
-  const position =
-    row.position > 0
-      ? row.position
-      : ((await store.claimedPosition(webhookScope(tenant, row.consumer), row.key)) ??
-        (await locateMessage(store, row.messageId)))
-  const record = position === undefined ? undefined : await readRecordAt(store, position)
+  const record = await readRecordAt(context.store, row.position)
   return record?.head.envelope.id === row.messageId ? record : undefined
 }
 

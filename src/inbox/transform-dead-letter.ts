@@ -46,8 +46,8 @@ const nameOf = (error: unknown): string => {
 
 /**
  * The dead letter of a message whose transform made no event. Its `key` is the idempotency key,
- * because a partition key is what the transform would have made. `position` is 0 until the commit
- * has given the record its place.
+ * because a partition key is what the transform would have made. `position` is 0; the commit
+ * gives it its place.
  */
 export const transformDeadLetter = (
   context: InboxContext,

@@ -12,7 +12,7 @@ const untouched: BodySource = {
 }
 
 describe('an accepted request', () => {
-  it('is answered 202 with its message id once it is stored', async () => {
+  it('is answered 202 with its message id once it is stored (M14)', async () => {
     const border = await openBorder()
 
     const response = await border.send(order())

@@ -194,7 +194,7 @@ describe('signatures', () => {
 })
 
 describe('content', () => {
-  it('that breaks its schema is answered 422 naming every field, kept, and its key released', async () => {
+  it('that breaks its schema is answered 422 naming every field, kept, and its key released (M17)', async () => {
     const border = await openBorder()
     const broken = { version: 2, status: 'lost', total: { amount: 5 } }
 

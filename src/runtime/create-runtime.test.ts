@@ -16,7 +16,7 @@ import { createRuntime } from './create-runtime.ts'
 import { createWorld, effect, owners, Placed, placedConsumer, policy } from './world.fixture.ts'
 
 describe('createRuntime', () => {
-  it('refuses an integration that does not say what it must, with every finding, and touches no store', async () => {
+  it('refuses an integration that does not say what it must, with every finding, and touches no store (M40)', async () => {
     const kernel = createVirtualKernel()
     const disk = createMemoryDisk()
     const store = createMemoryStore({ clock: kernel.clock, disk })

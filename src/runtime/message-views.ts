@@ -1,10 +1,4 @@
-import {
-  type ConsumerRunner,
-  laneKey,
-  laneOf,
-  positionText,
-  successorKey,
-} from '../consumer/index.ts'
+import { type ConsumerRunner, laneKey, laneOf, successorKey } from '../consumer/index.ts'
 import {
   type AnyContract,
   decodeRecord,
@@ -13,7 +7,7 @@ import {
 } from '../contract/index.ts'
 import { type Kernel, LIMITS } from '../kernel/index.ts'
 import { createMasker, type Masker } from '../security/index.ts'
-import type { DeadLetterRow, Store, StoredRecord } from '../store/index.ts'
+import { type DeadLetterRow, positionText, type Store, type StoredRecord } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { AttemptHistory } from './attempt-history.ts'
 import type {

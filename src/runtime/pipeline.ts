@@ -304,6 +304,7 @@ function consumerPorts(
     ...base,
     readData: createReadData(integration),
     prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
+    messageIdAt: (position) => inbox.messageIdAt(position),
     raiseAlert: ({ kind, cause, title, consumer, atMs }) =>
       alerts.raise({
         kind,

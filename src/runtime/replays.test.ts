@@ -1,42 +1,19 @@
 import { describe, expect, it } from 'vitest'
-import type { ReplayRow } from '../store/index.ts'
-import { createWorld, effect, type Order, placedConsumer, type World } from './world.fixture.ts'
-import type { ReplayFilter, ReplayPlan } from './commands.ts'
-
-const quick = { retry: { attempts: 1, first: 0, max: '1s' } } as const
-const guarded = { ...quick, replay: 'guarded' } as const
-
-const numbers = (count: number, key = (n: number): string => `k${n % 7}`): readonly Order[] =>
-  Array.from({ length: count }, (_, n) => ({ key: key(n), n }))
-
-const plan = async (
-  world: World,
-  filter: ReplayFilter,
-  ratePerSecond = 10_000,
-): Promise<ReplayRow & { readonly plan: ReplayPlan }> => {
-  const { result } = await world.operate({ kind: 'replay.plan', filter, ratePerSecond })
-  // What a plan operation gives is the replay's row.
-  return result as ReplayRow & { readonly plan: ReplayPlan }
-}
-
-const run = async (world: World, row: ReplayRow, withToken = true): Promise<void> => {
-  const token = withToken ? { token: row.token } : {}
-  await world.operate({ kind: 'replay.run', id: row.id, ...token })
-}
-
-const stateOf = async (world: World, row: ReplayRow): Promise<ReplayRow | undefined> =>
-  world.runtime.replay(row.id)
-
-const publishAll = async (world: World, orders: readonly Order[]): Promise<void> => {
-  for (let from = 0; from < orders.length; from += 1_000) {
-    await world.publish(...orders.slice(from, from + 1_000))
-  }
-  await world.runtime.idle()
-}
+import {
+  effector,
+  guarded,
+  numbers,
+  plan,
+  quick,
+  replay,
+  run,
+  stateOf,
+  worldAfter,
+} from './replays.fixture.ts'
+import { effect, placedConsumer } from './world.fixture.ts'
 
 describe('a replay of dead letters', () => {
   it('plans what it will touch, then runs that with the ids they had (M15)', async () => {
-    const world = createWorld()
     let isMended = false
     const ids: string[] = []
     const one = placedConsumer('one', quick, async (order, ctx) => {
@@ -47,11 +24,7 @@ describe('a replay of dead letters', () => {
     const two = placedConsumer('two', quick, (order) =>
       Promise.reject(new Error(`two ${order.key}`)),
     )
-    await world.start([one, two])
-    await publishAll(
-      world,
-      numbers(40, (n) => `k${n}`),
-    )
+    const world = await worldAfter([one, two], numbers(40))
     const row = await plan(world, { consumer: 'one' })
     expect(row.plan).toMatchObject({ total: 20, keys: 20, alreadyDone: 0 })
     expect(row.plan.byCause).toMatchObject([{ count: 20 }])
@@ -72,7 +45,6 @@ describe('a replay of dead letters', () => {
   })
 
   it('comes past any number of dead letters that it does not want, all of one moment', async () => {
-    const world = createWorld()
     let isMended = false
     const many = placedConsumer('a-many', { ...quick, afterDeadLetter: 'skip' }, () =>
       Promise.reject(new Error('always')),
@@ -81,11 +53,7 @@ describe('a replay of dead letters', () => {
       if (!isMended && order.n === 1_100) throw new Error('last')
       await effect('one', order, ctx)
     })
-    await world.start([many, one])
-    await publishAll(
-      world,
-      numbers(1_101, (n) => `k${n}`),
-    )
+    const world = await worldAfter([many, one], numbers(1_101))
     isMended = true
     const row = await plan(world, { consumer: 'one' })
     expect(row.plan.total).toBe(1)
@@ -97,18 +65,12 @@ describe('a replay of dead letters', () => {
   })
 
   it('counts what dies again and still comes to its end', async () => {
-    const world = createWorld()
     const one = placedConsumer('one', { ...quick, afterDeadLetter: 'skip' }, async (order, ctx) => {
       if (order.n < 100) throw new Error('for ever')
       await effect('one', order, ctx)
     })
-    await world.start([one])
-    await publishAll(
-      world,
-      numbers(150, (n) => `k${n}`),
-    )
-    const row = await plan(world, {})
-    await run(world, row)
+    const world = await worldAfter([one], numbers(150))
+    const row = await replay(world, {})
     await world.pass(60_000)
 
     expect(await stateOf(world, row)).toMatchObject({ state: 'done', released: 100, failed: 100 })
@@ -116,17 +78,12 @@ describe('a replay of dead letters', () => {
   })
 
   it('goes on after a crash in the middle, and does nothing twice (F11)', async () => {
-    const world = createWorld()
     let isMended = false
     const one = placedConsumer('one', { ...quick, afterDeadLetter: 'skip' }, async (order, ctx) => {
       if (!isMended) throw new Error('down')
       await effect('one', order, ctx)
     })
-    await world.start([one])
-    await publishAll(
-      world,
-      numbers(300, (n) => `k${n}`),
-    )
+    const world = await worldAfter([one], numbers(300))
     const row = await plan(world, {}, 20)
     isMended = true
     await run(world, row)
@@ -146,18 +103,14 @@ describe('a replay of dead letters', () => {
 
 describe('a replay of messages', () => {
   it('of a safe consumer, twice over ten thousand done messages, changes no effect', async () => {
-    const world = createWorld()
-    const one = placedConsumer('one', quick, (order, ctx) =>
-      effect('one', order, ctx).then(() => undefined),
-    )
-    await world.start([one])
-    await publishAll(world, numbers(10_000))
+    const one = effector('one', quick)
+    const world = await worldAfter([one], numbers(10_000, 7))
     const before = await world.effects()
 
     for (let round = 0; round < 2; round++) {
       const row = await plan(world, { from: 'messages', consumer: 'one' })
       expect(row.plan).toMatchObject({ total: 10_000, alreadyDone: 10_000 })
-      await run(world, row, false)
+      await run(world, { id: row.id })
       await world.pass(10_000)
       expect(await stateOf(world, row)).toMatchObject({
         state: 'done',
@@ -170,7 +123,6 @@ describe('a replay of messages', () => {
   })
 
   it('of a guarded consumer needs the token of its plan, and runs again with the same ids, in order', async () => {
-    const world = createWorld()
     const ids: string[] = []
     const runIds = new Set<string | undefined>()
     const one = placedConsumer('one', guarded, async (order, ctx) => {
@@ -178,11 +130,10 @@ describe('a replay of messages', () => {
       runIds.add(ctx.replay?.runId)
       await effect('one', order, ctx)
     })
-    await world.start([one])
-    await publishAll(world, numbers(70))
+    const world = await worldAfter([one], numbers(70, 7))
     const row = await plan(world, { from: 'messages', consumer: 'one' })
     expect(row.plan.warnings.join()).toContain('guarded')
-    await expect(run(world, row, false)).rejects.toThrow('token')
+    await expect(run(world, { id: row.id })).rejects.toThrow('token')
     expect(ids).toHaveLength(70)
 
     await run(world, row)
@@ -199,14 +150,9 @@ describe('a replay of messages', () => {
   })
 
   it('of a guarded consumer is not run twice by a restart, wherever the crash falls (F11)', async () => {
-    const world = createWorld()
-    const one = placedConsumer('one', guarded, (order, ctx) =>
-      effect('one', order, ctx).then(() => undefined),
-    )
-    await world.start([one])
-    await publishAll(world, numbers(200))
-    const row = await plan(world, { from: 'messages', consumer: 'one' }, 100)
-    await run(world, row)
+    const one = effector('one', guarded)
+    const world = await worldAfter([one], numbers(200, 7))
+    const row = await replay(world, { from: 'messages', consumer: 'one' }, 100)
     for (let crash = 0; crash < 8; crash++) {
       await world.pass(130 + crash * 7)
       for (let turn = 0; turn < crash; turn++) await world.clock.yield()
@@ -224,14 +170,9 @@ describe('a replay of messages', () => {
   })
 
   it('resumes with the consumer that it was at: none of the others is left out', async () => {
-    const world = createWorld()
-    const parts = ['one', 'two'].map((name) =>
-      placedConsumer(name, guarded, (order, ctx) => effect(name, order, ctx).then(() => undefined)),
-    )
-    await world.start(parts)
-    await publishAll(world, numbers(150))
-    const row = await plan(world, { from: 'messages' }, 100)
-    await run(world, row)
+    const parts = ['one', 'two'].map((name) => effector(name, guarded))
+    const world = await worldAfter(parts, numbers(150, 7))
+    const row = await replay(world, { from: 'messages' }, 100)
     await world.pass(1_200)
     world.crash()
     await world.start(parts)
@@ -243,74 +184,52 @@ describe('a replay of messages', () => {
   })
 
   it('holds what is live of a key until its part is done, then goes on in order', async () => {
-    const world = createWorld()
-    const one = placedConsumer('one', guarded, (order, ctx) =>
-      effect('one', order, ctx).then(() => undefined),
-    )
-    await world.start([one])
-    await publishAll(
-      world,
-      numbers(30, () => 'a'),
-    )
-    const row = await plan(world, { from: 'messages', consumer: 'one' }, 10)
-    await run(world, row)
+    const one = effector('one', guarded)
+    const world = await worldAfter([one], numbers(30, 1))
+    await replay(world, { from: 'messages', consumer: 'one' }, 10)
     await world.pass(1_000)
 
-    await world.publish({ key: 'a', n: 100 }, { key: 'b', n: 101 }, { key: 'a', n: 102 })
+    await world.publish({ key: 'k0', n: 100 }, { key: 'b', n: 101 }, { key: 'k0', n: 102 })
     await world.pass(500)
     expect(await world.effects()).toContain('b:101')
-    expect(await world.effects()).not.toContain('a:100')
+    expect(await world.effects()).not.toContain('k0:100')
     // Also a process that dies and comes back lets nothing overtake.
     world.crash()
     await world.start([one])
     await world.pass(10_000)
 
-    const effects = (await world.effects()).filter((one) => one.startsWith('a:')).slice(30)
-    expect(effects).toEqual([...numbers(30, () => 'a').map(({ n }) => `a:${n}`), 'a:100', 'a:102'])
+    const effects = (await world.effects()).filter((one) => one.startsWith('k0:')).slice(30)
+    expect(effects).toEqual([...numbers(30, 1).map(({ n }) => `k0:${n}`), 'k0:100', 'k0:102'])
     expect((await world.runtime.consumers())[0]).toMatchObject({ lag: 0 })
   })
 
   it('does not run what waits parked: it was never done, and comes in its turn', async () => {
-    const world = createWorld()
     let isMended = false
     const one = placedConsumer('one', guarded, async (order, ctx) => {
       if (!isMended && order.n === 2) throw new Error('bad')
       await effect('one', order, ctx)
     })
-    await world.start([one])
-    await publishAll(
-      world,
-      numbers(5, () => 'a'),
-    )
+    const world = await worldAfter([one], numbers(5, 1))
     isMended = true
-    const row = await plan(world, { from: 'messages', consumer: 'one', fromPosition: 3 })
-    await run(world, row)
+    const row = await replay(world, { from: 'messages', consumer: 'one', fromPosition: 3 })
     await world.pass(20_000)
 
-    expect(await world.effects()).toEqual(['a:0', 'a:1', 'a:2', 'a:3', 'a:4'])
+    expect(await world.effects()).toEqual(['k0:0', 'k0:1', 'k0:2', 'k0:3', 'k0:4'])
     expect(await stateOf(world, row)).toMatchObject({ state: 'done', released: 1, skipped: 2 })
   })
 
   it('pauses, resumes and aborts, and lets live messages of its keys go on meanwhile', async () => {
-    const world = createWorld()
-    const one = placedConsumer('one', guarded, (order, ctx) =>
-      effect('one', order, ctx).then(() => undefined),
-    )
-    await world.start([one])
-    await publishAll(
-      world,
-      numbers(50, () => 'a'),
-    )
-    const row = await plan(world, { from: 'messages', consumer: 'one' }, 10)
-    await run(world, row)
+    const one = effector('one', guarded)
+    const world = await worldAfter([one], numbers(50, 1))
+    const row = await replay(world, { from: 'messages', consumer: 'one' }, 10)
     await world.pass(1_000)
 
     await world.operate({ kind: 'replay.pause', id: row.id })
     await world.pass(1_000)
     const paused = await world.effects()
-    await world.publish({ key: 'a', n: 100 })
+    await world.publish({ key: 'k0', n: 100 })
     await world.pass(60_000)
-    expect(await world.effects()).toEqual([...paused, 'a:100'])
+    expect(await world.effects()).toEqual([...paused, 'k0:100'])
     expect(await stateOf(world, row)).toMatchObject({ state: 'paused' })
     await expect(world.operate({ kind: 'replay.pause', id: row.id })).rejects.toThrow('paused')
 
@@ -325,20 +244,15 @@ describe('a replay of messages', () => {
     expect((await world.effects()).length).toBeLessThan(resumed.length + 3)
     expect(await stateOf(world, row)).toMatchObject({ state: 'aborted' })
     await expect(run(world, row)).rejects.toThrow('aborted')
-    await world.publish({ key: 'a', n: 200 })
+    await world.publish({ key: 'k0', n: 200 })
     await world.runtime.idle()
-    expect(await world.effects()).toContain('a:200')
+    expect(await world.effects()).toContain('k0:200')
   })
 
   it('keeps to its rate', async () => {
-    const world = createWorld()
-    const one = placedConsumer('one', guarded, (order, ctx) =>
-      effect('one', order, ctx).then(() => undefined),
-    )
-    await world.start([one])
-    await publishAll(world, numbers(100))
-    const row = await plan(world, { from: 'messages', consumer: 'one' }, 5)
-    await run(world, row)
+    const one = effector('one', guarded)
+    const world = await worldAfter([one], numbers(100, 7))
+    await replay(world, { from: 'messages', consumer: 'one' }, 5)
     await world.pass(10_000)
 
     const replayed = (await world.effects()).length - 100
@@ -347,7 +261,6 @@ describe('a replay of messages', () => {
   })
 
   it('retries what fails under it in its order, and parks as the policy says', async () => {
-    const world = createWorld()
     const failing = new Set<number>()
     const one = placedConsumer(
       'one',
@@ -361,35 +274,33 @@ describe('a replay of messages', () => {
         await effect('one', order, ctx)
       },
     )
-    await world.start([one])
-    await publishAll(
-      world,
-      numbers(10, () => 'a'),
-    )
-    const row = await plan(world, { from: 'messages', consumer: 'one' })
-    await run(world, row)
+    const world = await worldAfter([one], numbers(10, 1))
+    const row = await replay(world, { from: 'messages', consumer: 'one' })
     await world.pass(2_000)
-    await world.publish({ key: 'a', n: 50 })
+    await world.publish({ key: 'k0', n: 50 })
     await world.pass(30_000)
 
-    expect((await world.effects()).slice(10)).toEqual(['a:0', 'a:1', 'a:2', 'a:3', 'a:4', 'a:5'])
+    expect((await world.effects()).slice(10)).toEqual([
+      'k0:0',
+      'k0:1',
+      'k0:2',
+      'k0:3',
+      'k0:4',
+      'k0:5',
+    ])
     const { items } = await world.runtime.deadLetters({})
     expect(items).toMatchObject([{ position: 7, attempts: 2 }])
     expect(await world.runtime.deadLetter(items[0]?.id ?? '')).toMatchObject({ successors: 4 })
     await world.operate({ kind: 'dead-letter.drop', ids: [items[0]?.id ?? ''] })
     await world.pass(10_000)
 
-    expect((await world.effects()).slice(16)).toEqual(['a:7', 'a:8', 'a:9', 'a:50'])
+    expect((await world.effects()).slice(16)).toEqual(['k0:7', 'k0:8', 'k0:9', 'k0:50'])
     expect(await stateOf(world, row)).toMatchObject({ state: 'done' })
   })
 
   it('is started once, though two people start it at the same moment', async () => {
-    const world = createWorld()
-    const one = placedConsumer('one', guarded, (order, ctx) =>
-      effect('one', order, ctx).then(() => undefined),
-    )
-    await world.start([one])
-    await publishAll(world, numbers(10))
+    const one = effector('one', guarded)
+    const world = await worldAfter([one], numbers(10, 7))
     const row = await plan(world, { from: 'messages', consumer: 'one' })
 
     const results = await Promise.allSettled([run(world, row), run(world, row)])

@@ -1,6 +1,18 @@
 import { describe, expect, it } from 'vitest'
-import { consumer, type Consumer, event, integration, jsonSchema } from '../contract/index.ts'
+import {
+  consumer,
+  type Consumer,
+  event,
+  integration,
+  type Integration,
+  jsonSchema,
+  system,
+  unsigned,
+  webhook,
+} from '../contract/index.ts'
+import { bodyOfBytes } from '../ingress/index.ts'
 import type { StoredRecord } from '../store/index.ts'
+import { replay } from './replays.fixture.ts'
 import {
   createWorld,
   effect,
@@ -33,9 +45,22 @@ const Quiet = event('rare.happened', {
   versions: { 1: schema },
 })
 
+const Lasting = event('rare.stayed', {
+  owner: owners,
+  key: 'key',
+  retention: '6h',
+  versions: { 1: schema },
+})
+
+/** A partner's own, kept as long as its keys are. */
+const Told = event('partner.told', { owner: owners, retention: '7d', versions: { 1: schema } })
+
 const mover = (
   isBad: (order: Order) => boolean,
-  options: { readonly retry?: { attempts: number; first: '24h'; max: '24h' } } = {},
+  options: {
+    readonly retry?: { attempts: number; first: '24h'; max: '24h' }
+    readonly replay?: 'guarded'
+  } = {},
 ): Consumer =>
   consumer('mover', {
     ...policy,
@@ -78,7 +103,7 @@ const kept = async (world: World): Promise<readonly number[]> =>
   (await world.runtime.messages({ limit: 500 })).items.map(({ position }) => position)
 
 describe('retention', () => {
-  it('drops whole partitions that every consumer has passed, also one on a quiet channel', async () => {
+  it('drops whole partitions that every consumer has passed, also one on a quiet channel (M35)', async () => {
     const world = createWorld()
     await start(world, [mover(() => false), quiet])
     await publish(world, { key: 'a', n: 1 }, { key: 'b', n: 2 })
@@ -92,6 +117,27 @@ describe('retention', () => {
     await start(world, [mover(() => false), quiet])
     await world.pass(1_000)
     expect(await world.effects()).toHaveLength(7)
+  })
+
+  it('keeps a contract of shorter retention as long as the longest: to be read and replayed', async () => {
+    const world = createWorld()
+    const parts = [
+      mover(() => false, { replay: 'guarded' }),
+      consumer('quiet', { ...policy, on: Lasting, handle: () => Promise.resolve() }),
+    ]
+    const build = (all: readonly Consumer[]): Integration =>
+      integration('stock', { parts: all, tables: [EFFECTS] })
+    await start(world, parts, { build })
+    await publish(world, { key: 'a', n: 1 })
+    await passHours(world, 4)
+    expect(await kept(world)).toContain(1)
+
+    const filter = { from: 'messages', consumer: 'mover', key: 'a' } as const
+    await replay(world, filter)
+    await passHours(world, 4)
+
+    expect((await world.effects()).filter((one) => one.startsWith('a:'))).toEqual(['a:1', 'a:1'])
+    expect(await kept(world)).not.toContain(1)
   })
 
   it('keeps everything while a consumer has not passed it', async () => {
@@ -132,6 +178,48 @@ describe('retention', () => {
       state: 'resolved',
       payload: null,
     })
+  })
+
+  it('keeps the raw message whose transform failed, so that it can be tried again', async () => {
+    const world = createWorld()
+    let isMended = false
+    const hook = webhook('partner', {
+      from: system('partner', { owner: owners }),
+      path: '/webhooks/partner',
+      verify: unsigned({ reason: 'a test' }),
+      accepts: Told,
+      retriesFor: '1h',
+      idempotency: { retention: '7d' },
+      emit: (order) => {
+        if (!isMended) throw new Error('not yet')
+        return Moved.of(order)
+      },
+    })
+    await start(world, [mover(() => false)], {
+      partitionMs: 24 * HOUR_MS,
+      build: (all) => integration('stock', { parts: [hook, ...all], tables: [EFFECTS] }),
+    })
+    const answer = await world.runtime.ingress.handle({
+      method: 'POST',
+      target: '/webhooks/partner',
+      rawHeaders: ['content-type', 'application/json'],
+      body: bodyOfBytes(Buffer.from(JSON.stringify({ key: 'a', n: 1 }))),
+      remoteAddress: '127.0.0.1',
+    })
+    expect(answer).toMatchObject({ status: 202 })
+    for (let day = 0; day < 10; day++) {
+      await world.pass(24 * HOUR_MS)
+      await publish(world, { key: 'tick', n: day })
+    }
+    expect(await kept(world)).not.toContain(1)
+
+    isMended = true
+    const { items } = await world.runtime.deadLetters({})
+    await world.operate({ kind: 'dead-letter.retry', ids: items.map(({ id }) => id) })
+    await world.pass(1_000)
+
+    expect(await world.effects()).toContain('a:1')
+    expect((await world.runtime.deadLetters({})).items).toEqual([])
   })
 
   it('keeps what waits for a retry of tomorrow', async () => {

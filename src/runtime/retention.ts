@@ -1,14 +1,14 @@
 import type { ConsumerRunner } from '../consumer/index.ts'
-import { positionText } from '../consumer/index.ts'
 import type { Integration } from '../contract/index.ts'
 import { type Kernel, messageOf, sleep } from '../kernel/index.ts'
-import type {
-  CollectionName,
-  Committer,
-  LogPartition,
-  RowWrite,
-  Store,
-  StoredRecord,
+import {
+  type CollectionName,
+  type Committer,
+  type LogPartition,
+  positionText,
+  type RowWrite,
+  type Store,
+  type StoredRecord,
 } from '../store/index.ts'
 import { eachRow } from './paging.ts'
 

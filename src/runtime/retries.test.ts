@@ -82,7 +82,7 @@ describe('retries', () => {
   it.each([
     ['back an hour', -3_600_000],
     ['forward a day', DAY_MS],
-  ])('keeps its schedule when the wall clock jumps %s (F35)', async (_name, jumpMs) => {
+  ])('keeps its schedule when the wall clock jumps %s (M43, F35)', async (_name, jumpMs) => {
     const world = createWorld()
     const attempts: number[] = []
     const retry = { attempts: 3, first: '1h', factor: 1, max: '1h', jitter: 'none' } as const

@@ -13,6 +13,7 @@ import {
   type SqlMigration,
   type SqlValue,
   type Team,
+  type TypedJsonSchema,
   team,
 } from '../contract/index.ts'
 import { createIds, type Kernel, type Logger, silentLogger } from '../kernel/index.ts'
@@ -32,7 +33,7 @@ export interface Order {
 
 export const owners: Team = team('owners')
 
-const orderSchema = jsonSchema<Order>({
+export const orderSchema: TypedJsonSchema<Order> = jsonSchema<Order>({
   type: 'object',
   required: ['key', 'n'],
   properties: { key: { type: 'string' }, n: { type: 'number' } },

@@ -40,7 +40,8 @@ export const COLLECTIONS = {
   /** Durable timers of every feature. */
   timers: { byDue: ['dueAtMs'] },
   /**
-   * Records that an exception still needs after their partition was dropped: key is the position.
+   * Records that an exception still needs after their partition was dropped: key is its
+   * `positionText`.
    */
   held: {},
   /** Each model that was started: key is its hash. */

@@ -72,6 +72,38 @@ describe('group commit', () => {
     expect((await store.row('meta', 'marks'))?.value).toBe(1)
   })
 
+  it('tells nobody of a record that was left out because its key is taken (M5)', async () => {
+    const { committer, appended } = open()
+    const claim = { scope: 'fact', key: 'k', expiresAtMs: 9e12 }
+    const once = { ...append('once'), claim }
+    const outcomes = await Promise.all([
+      committer.submit({ appends: [once, append('beside')] }),
+      committer.submit({ appends: [append('before'), once, append('after')] }),
+    ])
+    expect(outcomes).toEqual([
+      { status: 'committed', positions: [1, 2] },
+      { status: 'committed', positions: [3, 1, 4], leftOut: [1] },
+    ])
+    expect(appended).toEqual([1, 2, 3, 4])
+  })
+
+  it('writes rows that name the position of a record in the commit of the record', async () => {
+    const { committer, store, commits } = open()
+    const at = (key: string) => (positions: readonly number[]) => [meta(key, positions)]
+    await Promise.all([
+      committer.submit({ appends: [append('a')] }),
+      committer.submit({ appends: [append('b'), append('c')], rowsAt: at('there') }),
+      committer.submit({
+        guards: [{ collection: 'meta', key: 'none', is: 'present' }],
+        appends: [append('refused')],
+        rowsAt: at('refused'),
+      }),
+    ])
+    expect(commits).toEqual([3])
+    expect((await store.row('meta', 'there'))?.value).toEqual([2, 3])
+    expect(await store.row('meta', 'refused')).toBeUndefined()
+  })
+
   it('goes on after a failed commit of which nothing was written (F20)', async () => {
     let fails = true
     const { committer, failures, applied } = open({

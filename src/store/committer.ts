@@ -47,6 +47,12 @@ export interface CommitUnit extends Unit {
    * the queue is full, so that a flood at the border does not stop the consumers.
    */
   readonly isInternal?: boolean
+  /**
+   * Rows that name where the unit's records stand: called inside the transaction with the positions
+   * of its outcome, if it is committed; they commit with it. It must not throw, or the whole commit
+   * fails.
+   */
+  readonly rowsAt?: (positions: readonly number[]) => readonly RowWrite[]
   /** Called inside the transaction if this unit is committed; its rows commit with it. */
   readonly marks?: readonly ProgressMark[]
 }
@@ -181,7 +187,8 @@ class GroupCommitter implements Committer {
         batch.map((waiting) => waiting.unit),
         (results) => {
           marks = committedMarks(batch, results)
-          return progress?.preview(marks) ?? []
+          const rows = progress?.preview(marks) ?? []
+          return batch.some(({ unit }) => unit.rowsAt) ? [...rowsOf(batch, results), ...rows] : rows
         },
       )
       this.#lastError = undefined
@@ -208,6 +215,7 @@ class GroupCommitter implements Committer {
       if (outcome?.status !== 'committed' || outcome.positions.length === 0) return
       const appends = [...(waiting.unit.appends ?? []), ...(waiting.returned ?? [])]
       appends.forEach((append, place) => {
+        if (outcome.leftOut?.includes(place) === true) return
         appended.push({ append, position: outcome.positions[place] ?? 0 })
       })
     })
@@ -256,9 +264,17 @@ function catchReturned(waiting: Waiting): Waiting {
 const isVolatileOnly = (unit: CommitUnit): boolean =>
   (unit.volatile?.length ?? 0) > 0 &&
   !unit.tx &&
+  !unit.rowsAt &&
   [unit.claims, unit.guards, unit.appends, unit.rows, unit.marks].every(
     (part) => (part?.length ?? 0) === 0,
   )
+
+function rowsOf(batch: readonly Waiting[], outcomes: readonly UnitOutcome[]): readonly RowWrite[] {
+  return batch.flatMap(({ unit }, index) => {
+    const outcome = outcomes[index]
+    return outcome?.status === 'committed' ? (unit.rowsAt?.(outcome.positions) ?? []) : []
+  })
+}
 
 function committedMarks(
   batch: readonly Waiting[],

@@ -105,12 +105,15 @@ export interface Unit {
   readonly tx?: (db: Database) => Promise<Pick<Unit, 'appends' | 'rows'>>
 }
 
-export interface Claim {
+export interface ClaimedKey {
   /** Tenant and edge; a key means something only within it (F62). */
   readonly scope: string
   readonly key: string
   /** Held while the clock is below it. */
   readonly expiresAtMs: number
+}
+
+export interface Claim extends ClaimedKey {
   /** Index in `appends` of the record that the key stands for. */
   readonly append: number
 }
@@ -123,6 +126,11 @@ export interface Append {
   readonly bytes: Uint8Array
   /** The same record, for readers in this process; drivers ignore it. */
   readonly record?: LogRecord
+  /**
+   * Claimed together with this record. Where the key is taken, also by a record before it in the
+   * same unit, this record alone is left out and the unit goes on.
+   */
+  readonly claim?: ClaimedKey
 }
 
 export type RowWrite = {
@@ -143,8 +151,13 @@ export interface Guard {
 export type UnitOutcome =
   | {
       readonly status: 'committed'
-      /** Of the unit's appends, then of those its statements returned. */
+      /**
+       * Of the unit's appends, then of those its statements returned. One that was left out has the
+       * position of the record that took its key.
+       */
       readonly positions: readonly number[]
+      /** Which of `positions` belong to records that were left out; absent when none was. */
+      readonly leftOut?: readonly number[]
     }
   | { readonly status: 'duplicate'; readonly claim: number; readonly position: number }
   | { readonly status: 'guarded'; readonly guard: number }

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { assert, isJuncturaError, JuncturaError, LIMITS, messageOf } from '../kernel/index.ts'
 import { type CollectionName, indexesOf } from './catalogue.ts'
-import type { Append, RowWrite, Unit } from './store.ts'
+import type { Append, ClaimedKey, RowWrite, Unit, UnitOutcome } from './store.ts'
 
 /** A row as drivers keep it. */
 export interface EncodedRow {
@@ -35,9 +35,21 @@ export const checkWork = (work: Pick<Unit, 'appends' | 'rows'>): CheckedWork => 
 export const checkClaims = (unit: Unit, appendCount: number): void => {
   for (const claim of unit.claims ?? NOTHING) {
     assert(claim.append >= 0 && claim.append < appendCount, 'a claim names a record of its unit')
-    assert(Number.isSafeInteger(claim.expiresAtMs), 'a claim expires at a whole millisecond')
+    checkExpiry(claim)
   }
 }
+
+const checkExpiry = ({ expiresAtMs }: ClaimedKey): void =>
+  assert(Number.isSafeInteger(expiresAtMs), 'a claim expires at a whole millisecond')
+
+/** What a unit is told: where its records stand, and which of them were left out. */
+export const committedOutcome = (
+  positions: readonly number[],
+  leftOut: readonly number[],
+): Extract<UnitOutcome, { status: 'committed' }> =>
+  leftOut.length === 0
+    ? { status: 'committed', positions }
+    : { status: 'committed', positions, leftOut }
 
 /** Fields of all indexes of a collection, each once: what a driver keeps beside the JSON. */
 export const indexedFieldsOf = (collection: CollectionName): readonly string[] => {
@@ -82,6 +94,7 @@ function checkAppend(append: Append): void {
   assert(Number.isSafeInteger(append.slot) && append.slot >= 0, 'a slot is a whole number')
   assert(Number.isSafeInteger(append.atMs), 'a record has a time in whole milliseconds')
   assert(append.bytes instanceof Uint8Array, 'a record is bytes')
+  if (append.claim) checkExpiry(append.claim)
   if (append.bytes.length > LIMITS.recordBytesMax) {
     throw new JuncturaError('JUNCTURA_RECORD_TOO_LARGE', {
       details: {

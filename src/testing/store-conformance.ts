@@ -7,6 +7,7 @@ import { COMMIT_CASES } from './store-conformance/commit-cases.ts'
 import type { Bench, ConformanceCase } from './store-conformance/conformance-case.ts'
 import { LIFECYCLE_CASES } from './store-conformance/lifecycle-cases.ts'
 import { LOG_CASES } from './store-conformance/log-cases.ts'
+import { RECORD_KEY_CASES } from './store-conformance/record-key-cases.ts'
 import { ROW_CASES } from './store-conformance/row-cases.ts'
 import { TX_CASES } from './store-conformance/tx-cases.ts'
 import { createVirtualClock, type VirtualClock } from './virtual-clock.ts'
@@ -77,6 +78,7 @@ export const testStore = (options: StoreConformanceOptions): number => {
 const GROUPS: readonly { readonly title: string; readonly cases: readonly ConformanceCase[] }[] = [
   { title: 'commits', cases: COMMIT_CASES },
   { title: 'keys and guards', cases: CLAIM_CASES },
+  { title: 'keys of records', cases: RECORD_KEY_CASES },
   { title: 'rows', cases: ROW_CASES },
   { title: 'log', cases: LOG_CASES },
   { title: 'statements', cases: TX_CASES },

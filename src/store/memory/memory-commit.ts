@@ -2,11 +2,12 @@ import type { Database } from '../../contract/index.ts'
 import { type Clock, JuncturaError } from '../../kernel/index.ts'
 import type { CollectionName } from '../catalogue.ts'
 import { runTx } from '../run-tx.ts'
-import type { Claim, Guard, RowWrite, StoredRecord, Unit, UnitOutcome } from '../store.ts'
+import type { ClaimedKey, Guard, RowWrite, StoredRecord, Unit, UnitOutcome } from '../store.ts'
 import {
   type CheckedWork,
   checkClaims,
   checkWork,
+  committedOutcome,
   type EncodedRow,
   encodeRow,
 } from '../unit-check.ts'
@@ -107,13 +108,16 @@ export class MemoryCommit {
     for (let index = 0; index < claims.length; index++) {
       const key = claims[index] && claimKey(claims[index] ?? { scope: '', key: '' })
       if (key === undefined) continue
-      const taken = this.#claims.get(key) ?? this.#options.disk.claims.get(key)
-      if (taken && taken.expiresAtMs > nowMs) {
-        return { status: 'duplicate', claim: index, position: taken.position }
-      }
+      const position = this.#takenAt(key, nowMs)
+      if (position !== undefined) return { status: 'duplicate', claim: index, position }
     }
     const guard = unit.guards?.findIndex((candidate) => !this.#holds(candidate)) ?? -1
     return guard < 0 ? undefined : { status: 'guarded', guard }
+  }
+
+  #takenAt(key: string, nowMs: number): number | undefined {
+    const taken = this.#claims.get(key) ?? this.#options.disk.claims.get(key)
+    return taken && taken.expiresAtMs > nowMs ? taken.position : undefined
   }
 
   #holds({ collection, key, is }: Guard): boolean {
@@ -124,9 +128,20 @@ export class MemoryCommit {
 
   #write(unit: Unit, work: CheckedWork): UnitOutcome {
     const positions: number[] = []
-    for (const { channel, slot, atMs, bytes } of work.appends) {
+    const leftOut: number[] = []
+    const nowMs = this.#options.clock.now()
+    for (const { channel, slot, atMs, bytes, claim } of work.appends) {
+      const key = claim && claimKey(claim)
+      const taken = key === undefined ? undefined : this.#takenAt(key, nowMs)
+      if (taken !== undefined) {
+        leftOut.push(positions.push(taken) - 1)
+        continue
+      }
       const position = this.#options.disk.head + this.#records.length + 1
       positions.push(position)
+      if (key !== undefined) {
+        this.#claims.set(key, { position, expiresAtMs: claim?.expiresAtMs ?? 0 })
+      }
       // A copy: a disk keeps what was written, whatever becomes of the buffer.
       this.#records.push({ position, channel, slot, atMs, bytes: new Uint8Array(bytes) })
     }
@@ -137,7 +152,7 @@ export class MemoryCommit {
       if (position === undefined || this.#claims.has(key)) continue
       this.#claims.set(key, { position, expiresAtMs: claim.expiresAtMs })
     }
-    return { status: 'committed', positions }
+    return committedOutcome(positions, leftOut)
   }
 
   #put(row: EncodedRow): void {
@@ -156,5 +171,5 @@ export class MemoryCommit {
   }
 }
 
-export const claimKey = ({ scope, key }: Pick<Claim, 'scope' | 'key'>): string =>
+export const claimKey = ({ scope, key }: Pick<ClaimedKey, 'scope' | 'key'>): string =>
   `${scope.length}:${scope}${key}`

@@ -122,7 +122,7 @@ class MemoryStore implements Store {
       let bytes = 0
       for (const record of limit > 0 ? this.#disk.recordsAfter(afterPosition) : []) {
         if (record.channel !== channel) continue
-        records.push(record)
+        records.push(ownCopy(record))
         bytes += record.bytes.length
         const full = records.length >= limit || bytes >= bytesMax
         if (full) return { records, scannedTo: record.position }
@@ -138,14 +138,15 @@ class MemoryStore implements Store {
         .filter((record) => record.position < beforePosition)
         .filter((record) => channel === undefined || record.channel === channel)
         .reverse()
-        .slice(0, limit),
+        .slice(0, limit)
+        .map(ownCopy),
     )
   }
 
   recordAt(position: number): Promise<StoredRecord | undefined> {
     return this.#read('recordAt', () => {
       for (const record of this.#disk.recordsAfter(position - 1)) {
-        return record.position === position ? record : undefined
+        return record.position === position ? ownCopy(record) : undefined
       }
       return undefined
     })
@@ -285,6 +286,12 @@ class MemoryStore implements Store {
 
 const unknownOutcome = (cause: unknown): JuncturaError =>
   new JuncturaError('JUNCTURA_STORE_UNKNOWN', { cause, details: { problem: messageOf(cause) } })
+
+/** What is read is the reader's own: a disk keeps what was written, whatever becomes of that. */
+const ownCopy = (record: StoredRecord): StoredRecord => ({
+  ...record,
+  bytes: new Uint8Array(record.bytes),
+})
 
 const closedError = (): JuncturaError =>
   new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })

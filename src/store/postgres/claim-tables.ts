@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { assert, LIMITS } from '../../kernel/index.ts'
 import { claimBucketEndsAtMs, claimBucketOf } from '../dedupe-index.ts'
-import type { Claim } from '../store.ts'
+import type { ClaimedKey } from '../store.ts'
 import { integerAt, type Session } from './session.ts'
 import { claimId, type PlacedClaim } from './unit-group.ts'
 
@@ -15,7 +15,7 @@ export interface ClaimTables {
   /** Positions of those of the keys that are held, by `claimId`. */
   taken(
     session: Session,
-    claims: readonly Pick<Claim, 'scope' | 'key'>[],
+    claims: readonly Pick<ClaimedKey, 'scope' | 'key'>[],
     nowMs: number,
   ): Promise<ReadonlyMap<string, number>>
   /** Writes in the open transaction; the result is called once it has committed. */

@@ -5,6 +5,7 @@ import type { CollectionName, Row } from '../catalogue.ts'
 import { runTx } from '../run-tx.ts'
 import type {
   BackwardsQuery,
+  ClaimedKey,
   KeyedRow,
   LogPage,
   LogPartition,
@@ -273,11 +274,7 @@ class PostgresStore implements Store {
       if (head !== log.head) throw writer.distrust(`the last position is ${head} there`)
       const group = createUnitGroup({
         head,
-        taken: await claims.taken(
-          session,
-          units.flatMap((unit) => unit.claims ?? []),
-          nowMs,
-        ),
+        taken: await claims.taken(session, units.flatMap(keysOf), nowMs),
         present: await state.present(
           session,
           units.flatMap((unit) => unit.guards ?? []),
@@ -286,7 +283,7 @@ class PostgresStore implements Store {
       const outcomes: UnitOutcome[] = []
       for (const unit of units) {
         if (unit.tx) called.callbacks += 1
-        outcomes.push(await this.#runUnit(transaction, group, unit))
+        outcomes.push(await this.#runUnit({ transaction, group, nowMs }, unit))
       }
       for (const write of finish?.(outcomes) ?? []) group.put(write)
       const settleLog = await log.append(session, group.appends, nowMs)
@@ -299,11 +296,7 @@ class PostgresStore implements Store {
     return outcomes
   }
 
-  async #runUnit(
-    transaction: WriterTransaction,
-    group: UnitGroup,
-    unit: Unit,
-  ): Promise<UnitOutcome> {
+  async #runUnit({ transaction, group, nowMs }: OpenGroup, unit: Unit): Promise<UnitOutcome> {
     let work: CheckedWork
     try {
       work = checkWork(unit)
@@ -316,12 +309,14 @@ class PostgresStore implements Store {
     if (unit.tx) {
       const returned = await this.#runStatements(transaction, unit.tx)
       if ('status' in returned) return returned
+      const keys = keysOf({ appends: returned.appends })
+      group.learn(await this.#parts.claims.taken(transaction.session, keys, nowMs))
       work = {
         appends: [...work.appends, ...returned.appends],
         rows: [...work.rows, ...returned.rows],
       }
     }
-    return { status: 'committed', positions: group.add(unit.claims ?? [], work) }
+    return group.add(unit.claims ?? [], work)
   }
 
   /** Runs a unit's callback under a savepoint; a failure of it leaves the transaction usable. */
@@ -372,6 +367,20 @@ class PostgresStore implements Store {
     }
   }
 }
+
+/** The units of one commit, while its transaction is open. */
+interface OpenGroup {
+  readonly transaction: WriterTransaction
+  readonly group: UnitGroup
+  /** One time for the whole commit: what is looked up and what is written must agree. */
+  readonly nowMs: number
+}
+
+/** Every key that a unit may claim. */
+const keysOf = ({ claims = [], appends = [] }: Unit): readonly ClaimedKey[] => [
+  ...claims,
+  ...appends.flatMap(({ claim }) => claim ?? []),
+]
 
 /** A user's statement that waits, for a lock or for itself, holds up the whole group. */
 const BEGIN_UNIT = `

@@ -1,13 +1,15 @@
 import { must } from '../../kernel/index.ts'
-import type { Append, Claim, Guard, RowWrite, Unit, UnitOutcome } from '../store.ts'
-import { type CheckedWork, type EncodedRow, encodeRow } from '../unit-check.ts'
+import type { Append, Claim, ClaimedKey, Guard, RowWrite, Unit, UnitOutcome } from '../store.ts'
+import { type CheckedWork, committedOutcome, type EncodedRow, encodeRow } from '../unit-check.ts'
 
 /** What the units of one commit write, gathered so that each table is written once, at the end. */
 export interface UnitGroup {
   /** Why a unit is refused, seen after the units before it; undefined when it may go on. */
   refusalOf(unit: Unit): UnitOutcome | undefined
-  /** Takes a unit's work; gives the positions of its records. */
-  add(claims: readonly Claim[], work: CheckedWork): readonly number[]
+  /** Keys that were found taken after the start, by `claimId`. */
+  learn(taken: ReadonlyMap<string, number>): void
+  /** Takes a unit's work; a record whose own key is taken is left out. */
+  add(claims: readonly Claim[], work: CheckedWork): UnitOutcome
   put(write: RowWrite): void
   readonly head: number
   readonly appends: readonly PlacedAppend[]
@@ -20,7 +22,7 @@ export interface PlacedAppend extends Append {
   readonly position: number
 }
 
-export interface PlacedClaim extends Claim {
+export interface PlacedClaim extends ClaimedKey {
   readonly position: number
 }
 
@@ -32,7 +34,7 @@ export interface UnitGroupStart {
   readonly present: ReadonlySet<string>
 }
 
-export const claimId = ({ scope, key }: Pick<Claim, 'scope' | 'key'>): string =>
+export const claimId = ({ scope, key }: Pick<ClaimedKey, 'scope' | 'key'>): string =>
   `${scope.length}:${scope}${key}`
 
 export const rowId = ({ collection, key }: Pick<Guard, 'collection' | 'key'>): string =>
@@ -50,8 +52,9 @@ export const createUnitGroup = (start: UnitGroupStart): UnitGroup => {
     const present = written ? written.value !== undefined : start.present.has(id)
     return present === (guard.is === 'present')
   }
-  const takenAt = (claim: Claim): number | undefined =>
-    claims.get(claimId(claim))?.position ?? start.taken.get(claimId(claim))
+  const taken = new Map(start.taken)
+  const takenAt = (claim: ClaimedKey): number | undefined =>
+    claims.get(claimId(claim))?.position ?? taken.get(claimId(claim))
 
   return {
     refusalOf(unit) {
@@ -62,10 +65,21 @@ export const createUnitGroup = (start: UnitGroupStart): UnitGroup => {
       const guard = (unit.guards ?? []).findIndex((candidate) => !holds(candidate))
       return guard < 0 ? undefined : { status: 'guarded', guard }
     },
+    learn(found) {
+      for (const [id, position] of found) taken.set(id, position)
+    },
     add(unitClaims, work) {
-      const positions = work.appends.map((append) => {
+      const leftOut: number[] = []
+      const positions = work.appends.map((append, place) => {
+        const { claim } = append
+        const position = claim && takenAt(claim)
+        if (position !== undefined) {
+          leftOut.push(place)
+          return position
+        }
         head += 1
         appends.push({ ...append, position: head })
+        if (claim) claims.set(claimId(claim), { ...claim, position: head })
         return head
       })
       for (const claim of unitClaims) {
@@ -75,7 +89,7 @@ export const createUnitGroup = (start: UnitGroupStart): UnitGroup => {
         if (!claims.has(id)) claims.set(id, { ...claim, position })
       }
       for (const row of work.rows) rows.set(rowId(row), row)
-      return positions
+      return committedOutcome(positions, leftOut)
     },
     put(write) {
       rows.set(rowId(write), encodeRow(write))

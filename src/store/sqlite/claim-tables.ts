@@ -9,7 +9,7 @@ import {
   type Fingerprint,
   type IndexedClaim,
 } from '../dedupe-index.ts'
-import type { Claim } from '../store.ts'
+import type { Claim, ClaimedKey } from '../store.ts'
 import { bytesAt, type Connection, integerAt, textAt } from './connection.ts'
 import { transaction } from './log-writer.ts'
 
@@ -52,6 +52,24 @@ export class ClaimTables {
       fingerprints.push(fingerprint)
     }
     return undefined
+  }
+
+  /** Whether one key is taken, also earlier in the same transaction. */
+  look(claim: ClaimedKey, nowMs: number): KeyLook {
+    const fingerprint = this.#fingerprintOf(claim.scope, claim.key)
+    const pending = this.#pending.get(pendingKey(claim))
+    return {
+      claim,
+      fingerprint,
+      position: pending?.position ?? this.#index.find(fingerprint, nowMs),
+    }
+  }
+
+  /** Claims a key that was free when it was looked at, for the record at `position`. */
+  take({ claim, fingerprint }: KeyLook, position: number, nowMs: number): void {
+    const { expiresAtMs } = claim
+    const bucket = claimBucketOf(expiresAtMs, nowMs)
+    this.#pending.set(pendingKey(claim), { fingerprint, position, expiresAtMs, bucket })
   }
 
   /** Claims for a unit that had no conflict and whose records stand at `positions`. */
@@ -154,6 +172,13 @@ export class ClaimTables {
   }
 }
 
+export interface KeyLook {
+  readonly claim: ClaimedKey
+  readonly fingerprint: Fingerprint
+  /** Of the record that has the key. */
+  readonly position: number | undefined
+}
+
 export interface ClaimConflict {
   readonly claim: number
   readonly position: number
@@ -216,7 +241,7 @@ export const decodeClaims = (
   }
 }
 
-const pendingKey = ({ scope, key }: Claim): string => `${scope.length}:${scope}${key}`
+const pendingKey = ({ scope, key }: ClaimedKey): string => `${scope.length}:${scope}${key}`
 
 const damagedClaims = (file: string, table: string, row: number): JuncturaError =>
   new JuncturaError('JUNCTURA_STORE_DAMAGED', {

@@ -1,7 +1,7 @@
 import { type Clock, JuncturaError } from '../../kernel/index.ts'
 import { runTx } from '../run-tx.ts'
 import type { Unit, UnitOutcome } from '../store.ts'
-import { type CheckedWork, checkClaims, checkWork } from '../unit-check.ts'
+import { type CheckedWork, checkClaims, checkWork, committedOutcome } from '../unit-check.ts'
 import type { ClaimTables } from './claim-tables.ts'
 import type { Connection } from './connection.ts'
 import type { LogWriter } from './log-writer.ts'
@@ -94,14 +94,24 @@ export class UnitWriter {
   #apply(unit: Unit, work: CheckedWork): UnitOutcome {
     const { logWriter, stateWriter, claims, clock } = this.#options
     const positions: number[] = []
+    const leftOut: number[] = []
     try {
-      for (const append of work.appends) positions.push(logWriter.append(append))
+      for (const append of work.appends) {
+        const key = append.claim && claims.look(append.claim, clock.now())
+        if (key?.position !== undefined) {
+          leftOut.push(positions.push(key.position) - 1)
+          continue
+        }
+        const position = logWriter.append(append)
+        positions.push(position)
+        if (key) claims.take(key, position, clock.now())
+      }
       for (const row of work.rows) stateWriter.put(row)
     } catch (error) {
       throw new LostCommit(error)
     }
     if (unit.claims) claims.hold(unit.claims, positions, clock.now())
-    return { status: 'committed', positions }
+    return committedOutcome(positions, leftOut)
   }
 }
 

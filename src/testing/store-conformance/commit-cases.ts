@@ -223,13 +223,17 @@ export const COMMIT_CASES: readonly ConformanceCase[] = [
         appends: [appendOf('one')],
         rows: [timerWrite('row', 1)],
       })
-      const record = await store.recordAt(position)
+      const backwards = { beforePosition: position + 1, limit: 1 }
+      const readers = [
+        () => store.recordAt(position),
+        async () => (await readAll(store, 'orders'))[0],
+        async () => (await store.readLogBackwards(backwards))[0],
+      ]
+      for (const read of readers) (await read())?.bytes.fill(0)
       const row = await store.row('timers', 'row')
-
-      record?.bytes.fill(0)
       Object.assign(row ?? {}, { dueAtMs: 2 })
 
-      ok(reads(await store.recordAt(position), 'one'))
+      for (const read of readers) ok(reads(await read(), 'one'))
       equal((await store.row('timers', 'row'))?.dueAtMs, 1)
     },
   },
