@@ -198,5 +198,7 @@ function serverArgs(options: StartOptions): readonly string[] {
     ['--store', options.store],
     ['--token-env', options.tokenEnv],
     ['--drain-timeout', options.drainTimeout],
+    // Whoever saves a file waits for the next start; no load balancer looks at this one.
+    ['--lame-duck', '0ms'],
   ].flat()
 }

@@ -21,6 +21,8 @@ export interface ServeOptions {
   readonly managementPort: number
   readonly managementHost: string
   readonly token: string | undefined
+  /** How long requests are still taken when a drain begins. */
+  readonly lameDuckMs: number
   readonly onFatal: (error: unknown) => void
 }
 
@@ -75,8 +77,10 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
       port: options.managementPort,
       host: options.managementHost,
     })
-    const { port, host } = options
-    const listener = await openListener({ kernel, ingress: runtime.ingress, port, host })
+    const { port, host, lameDuckMs } = options
+    const { ingress } = runtime
+    const timeouts = { lameDuckMs }
+    const listener = await openListener({ kernel, ingress, port, host, timeouts })
     const open = { runtime, listener, management, state, gauges }
     let draining: Promise<void> | undefined
     return {

@@ -10,6 +10,7 @@ import { loadIntegration } from './load-integration.ts'
 import { createOutput } from './output.ts'
 import { readStoreChoice } from './store-choice.ts'
 
+/** Of `start` and of `dev`. */
 export interface StartOptions {
   readonly port: string
   readonly managementPort: string
@@ -19,6 +20,10 @@ export interface StartOptions {
   readonly store: string
   readonly tokenEnv: string
   readonly drainTimeout: string
+}
+
+interface StartOnlyOptions extends StartOptions {
+  readonly lameDuck: string
   readonly leaveWithParent?: boolean
 }
 
@@ -28,8 +33,9 @@ export const addStartCommand = (program: Command, { io, finish }: CommandContext
     .description('Runs an integration: one line of JSON when ready, logs as JSON on stderr.')
     // Accepted for evenness: what it prints is JSON in any case.
     .option('--json', 'no effect: the output is JSON already')
+    .option('--lame-duck <time>', LAME_DUCK_HELP, '500ms')
     .addOption(new Option('--leave-with-parent').hideHelp())
-    .action(async (file: string, options: StartOptions) => {
+    .action(async (file: string, options: StartOnlyOptions) => {
       finish(await start(io, file, options))
     })
 }
@@ -46,15 +52,18 @@ export const withServer = (command: Command): Command =>
     .option('--token-env <name>', 'variable with the management token', 'JUNCTURA_TOKEN')
     .option('--drain-timeout <time>', 'how long work may take to finish', '10s')
 
+const LAME_DUCK_HELP = 'requests still taken after SIGTERM, while /readyz says not ready'
+
 const SIGNAL_NUMBERS: Readonly<Record<StopSignal, number>> = { SIGINT: 2, SIGTERM: 15 }
 
-const start = async (io: CliIo, file: string, options: StartOptions): Promise<ExitCode> => {
+const start = async (io: CliIo, file: string, options: StartOnlyOptions): Promise<ExitCode> => {
   const log = createJsonLogger({
     clock: io.kernel.clock,
     write: (line) => io.stderr.write(`${line}\n`),
   })
   const kernel: Kernel = { ...io.kernel, log }
   const drainMs = parseLength(options.drainTimeout, '--drain-timeout')
+  const lameDuckMs = parseLength(options.lameDuck, '--lame-duck')
   const stop = listenForStop(io, kernel)
   if (options.leaveWithParent === true) io.onParentGone(() => io.exitNow(EXIT.software))
   try {
@@ -70,6 +79,7 @@ const start = async (io: CliIo, file: string, options: StartOptions): Promise<Ex
       managementPort: Number(options.managementPort),
       managementHost: options.managementHost,
       token,
+      lameDuckMs,
       onFatal: (error) => stop.fail(error),
     })
     for (const { source, value } of serving.runtime.developmentSecrets) {

@@ -48,8 +48,8 @@ describe('real processes', () => {
     expect(result.partner.complaints).toEqual([])
   })
 
-  it('drain on SIGTERM under load: exit 0, nothing lost, no 5xx but 503 (F14, M39)', async () => {
-    const { verdict, partner, end, broken } = await runDrain({
+  it('drain on SIGTERM under load: exit 0, nothing lost, no answer cut off, no 5xx (F14, M39)', async () => {
+    const { verdict, partner, end, broken, unavailable } = await runDrain({
       dataDir: newFolder(),
       seed: 7,
       loadMs: 1_200,
@@ -57,6 +57,8 @@ describe('real processes', () => {
     })
     console.log(`drained in ${Math.round(end.drainMs)} ms, ${broken} connections broken`)
     expect(end.code).toBe(0)
+    expect(broken).toBe(0)
+    expect(unavailable).toBe(0)
     expectWhole(verdict)
     expect(partner.complaints).toEqual([])
   })
