@@ -121,6 +121,7 @@ export type {
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
+  DrainOptions,
   InvalidGroup,
   InvalidQuery,
   InvalidView,

@@ -3,7 +3,6 @@ import { type Listener, openListener } from '../ingress/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import {
   createManagementApi,
-  type ManagementApi,
   type ManagementListener,
   startManagementListener,
 } from '../manage/index.ts'
@@ -66,12 +65,11 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
   const { onFatal } = options
   const runtime = await createRuntime(integration, { kernel, store, tracer, onFatal })
   const gauges = observeProcess(runtime.metrics)
-  const state = { isDraining: false }
   let management: ManagementListener | undefined
   try {
     const api = createManagementApi({ runtime, ...(token !== undefined && { token }) })
     management = await startManagementListener({
-      api: withReadiness(api, () => !state.isDraining),
+      api,
       clock: kernel.clock,
       log: kernel.log,
       port: options.managementPort,
@@ -81,7 +79,7 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
     const { ingress } = runtime
     const timeouts = { lameDuckMs }
     const listener = await openListener({ kernel, ingress, port, host, timeouts })
-    const open = { runtime, listener, management, state, gauges }
+    const open = { runtime, listener, management, gauges }
     let draining: Promise<void> | undefined
     return {
       runtime,
@@ -104,32 +102,17 @@ interface Open {
   readonly runtime: Runtime
   readonly listener: Listener
   readonly management: ManagementListener
-  readonly state: { isDraining: boolean }
   readonly gauges: { close(): void }
 }
 
 /** The management listener goes last: it tells a load balancer that this process is not ready. */
 async function drain(open: Open, graceMs: number): Promise<void> {
-  const { runtime, listener, management, state, gauges } = open
-  state.isDraining = true
-  await listener.close(graceMs)
+  const { runtime, listener, management, gauges } = open
+  await runtime.drain({ closeIntake: () => listener.close(graceMs), graceMs })
   await runtime.close(graceMs)
   await management.close(graceMs)
   gauges.close()
 }
-
-/** Not ready from the first moment of a drain on, while the runtime still answers what comes. */
-const withReadiness = (api: ManagementApi, isReady: () => boolean): ManagementApi => ({
-  requiresToken: api.requiresToken,
-  handle(request) {
-    if (isReady() || !/^\/readyz(\?|$)/.test(request.target)) return api.handle(request)
-    return Promise.resolve({
-      status: 503,
-      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
-      body: '{"schemaVersion":1,"status":"not-ready"}\n',
-    })
-  },
-})
 
 async function describeReady(
   runtime: Runtime,

@@ -43,6 +43,7 @@ export type RefusedFor =
   | 'method'
   | 'rate'
   | 'overload'
+  | 'draining'
   | 'content-type'
   | 'encoding'
   | 'body'

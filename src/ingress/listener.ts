@@ -91,8 +91,8 @@ export const openListener = async (options: ListenerOptions): Promise<Listener> 
 }
 
 /**
- * Modes: `open`, also for the first moment of a close; `draining`, where nobody can connect and each
- * answer closes its connection; `closed`.
+ * Modes: `open`, also for the first moment of a close; `draining`, where nobody can connect and
+ * each answer closes its connection; `closed`.
  */
 class HttpListener implements Listener {
   readonly #options: ListenerOptions
@@ -282,7 +282,7 @@ class HttpListener implements Listener {
     this.#watch?.cancel()
     // What was answered in the last moment still has to leave.
     await clock.yield()
-    // The listening has ended; this closes idle connections and stops the timer that looks at them.
+    // Nobody listens any more: it closes what is idle and ends the timer that looks after it.
     this.#server.close()
     const cut = clock.setTimer(CUT_MS, () => this.#server.closeAllConnections())
     await closed

@@ -15,7 +15,7 @@ export const METRIC_NOTES: Readonly<Record<string, string>> = {
   junctura_ingress_invalid:
     '`reason` is `schema`, `version`, `syntax` or `conflict`. Counted also when the shelf was full and the bytes were not kept.',
   junctura_ingress_refused:
-    '`webhook` is `none` where no webhook was named. `reason` is `size`, `route`, `method`, `rate`, `overload`, `content-type`, `encoding`, `body`, `signature`, `key`, `in-flight`, `store` or `internal`.',
+    '`webhook` is `none` where no webhook was named. `reason` is `size`, `route`, `method`, `rate`, `overload`, `draining`, `content-type`, `encoding`, `body`, `signature`, `key`, `in-flight`, `store` or `internal`.',
   junctura_contract_mismatches: '`reason` is `version` or `schema`.',
   junctura_ingress_signature_skew_seconds:
     "Positive: the sender's clock is behind ours, or the request was long on its way. Only schemes with a signed timestamp have it.",
