@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { JuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
 import { createJsonLogger } from '../observe/index.ts'
+import type { StoreChoice } from '../runtime/index.ts'
 import type { CliIo, StopSignal } from './cli-io.ts'
 import { type CommandContext, parsePort } from './command-context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -24,6 +25,7 @@ export interface StartOptions {
 
 interface StartOnlyOptions extends StartOptions {
   readonly lameDuck: string
+  readonly acceptRollback?: boolean
   readonly leaveWithParent?: boolean
 }
 
@@ -34,6 +36,7 @@ export const addStartCommand = (program: Command, { io, finish }: CommandContext
     // Accepted for evenness: what it prints is JSON in any case.
     .option('--json', 'no effect: the output is JSON already')
     .option('--lame-duck <time>', LAME_DUCK_HELP, '500ms')
+    .option('--accept-rollback', 'once, after a restore: go on with a store that is older')
     .addOption(new Option('--leave-with-parent').hideHelp())
     .action(async (file: string, options: StartOnlyOptions) => {
       finish(await start(io, file, options))
@@ -73,7 +76,7 @@ const start = async (io: CliIo, file: string, options: StartOnlyOptions): Promis
     const serving = await serve.serveIntegration({
       integration: await loadIntegration(file, io.cwd),
       kernel,
-      store: readStoreChoice(options.store, resolve(io.cwd, options.data), io.kernel.env),
+      store: readStore(io, options),
       port: Number(options.port),
       host: options.host,
       managementPort: Number(options.managementPort),
@@ -144,6 +147,18 @@ function listenForStop(io: CliIo, kernel: Kernel) {
       stopUncaught()
     },
   }
+}
+
+function readStore(io: CliIo, options: StartOnlyOptions): StoreChoice {
+  const choice = readStoreChoice(options.store, resolve(io.cwd, options.data), io.kernel.env)
+  if (options.acceptRollback !== true) return choice
+  if (choice.engine === 'sqlite') return { ...choice, acceptRollback: true }
+  throw new JuncturaError('JUNCTURA_USAGE', {
+    details: {
+      problem: `--accept-rollback: ${choice.engine} cannot tell that it has gone back in time`,
+      fix: 'leave the option out; see docs/how-to/run-in-production.md, "Restore"',
+    },
+  })
 }
 
 function readToken(io: CliIo, { tokenEnv }: StartOptions): string | undefined {

@@ -47,6 +47,7 @@ import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import type { OverviewOptions } from './overview.ts'
 import { createReadData } from './read-data.ts'
+import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createReplays, type Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
@@ -90,6 +91,7 @@ export const buildPipeline = async (
 ): Promise<Pipeline> => {
   const base = await layFoundations(integration, options)
   const alerting = await openAlerting(base, options)
+  await recordRollback({ ...base, ...alerting })
   const inbox = createInbox({
     ...base,
     modelHash: integration.model.hash,
