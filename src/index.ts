@@ -95,7 +95,12 @@ export type {
 // Policies: times and retries.
 export type { Duration } from './kernel/index.ts'
 export { retryPresets } from './policy/index.ts'
-export type { ResolvedRetryPolicy, RetryPolicy } from './policy/index.ts'
+export type {
+  OutagePolicy,
+  ResolvedOutagePolicy,
+  ResolvedRetryPolicy,
+  RetryPolicy,
+} from './policy/index.ts'
 
 // The Model, and what keeps an integration from starting.
 export { checkIntegration, formatFinding, MODEL_VERSION } from './contract/index.ts'

@@ -305,6 +305,8 @@ function consumerPorts(
         severity: 'critical',
         atMs,
       }),
+    resolveAlert: (cause) => alerts.resolve(cause),
+    openAlerts: (cause) => alerts.countOf(cause),
     maskText: (consumer, text, data) => base.masks.of(consumer.on.name).text(text, data),
     observer: createConsumerObserver({
       kernel,

@@ -1,4 +1,4 @@
-import type { ConsumerRunner } from '../consumer/index.ts'
+import { type ConsumerRunner, outageCause } from '../consumer/index.ts'
 import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
@@ -80,7 +80,11 @@ export class RunningIntegration implements Runtime {
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
     // A consumer that had stopped runs again; should it stop again, that is a new alert.
-    const rows = [...runners.keys()].flatMap((name) => alerts.resolve(`stopped/${name}`))
+    const rows = [...runners].flatMap(([name, { consumer }]) => [
+      ...alerts.resolve(`stopped/${name}`),
+      // One that no longer looks for outages could never say that it is over.
+      ...(consumer.outage ? [] : alerts.resolve(outageCause(name))),
+    ])
     if (rows.length > 0) await committer.submit({ rows, isInternal: true })
     for (const runner of runners.values()) runner.start()
     await timers.start()
@@ -275,7 +279,8 @@ export class RunningIntegration implements Runtime {
       throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
     }
     for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
-    const rows = this.#pipeline.alerts.resolve(`stopped/${name}`)
+    const causes = [`stopped/${name}`, outageCause(name)]
+    const rows = causes.flatMap((cause) => this.#pipeline.alerts.resolve(cause))
     if (rows.length > 0) await committer.submit({ rows, isInternal: true })
     return { removed: retired.removed }
   }
