@@ -96,7 +96,13 @@ export type {
 // Policies: times and retries.
 export type { Duration } from './kernel/index.ts'
 export { retryPresets } from './policy/index.ts'
-export type { RateLimit, ResolvedRetryPolicy, RetryPolicy } from './policy/index.ts'
+export type {
+  OutagePolicy,
+  RateLimit,
+  ResolvedOutagePolicy,
+  ResolvedRetryPolicy,
+  RetryPolicy,
+} from './policy/index.ts'
 
 // The Model, and what keeps an integration from starting.
 export { checkIntegration, formatFinding, MODEL_VERSION } from './contract/index.ts'
@@ -122,6 +128,7 @@ export type {
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
+  DrainOptions,
   InvalidGroup,
   InvalidQuery,
   InvalidView,

@@ -3,7 +3,6 @@ import { type Listener, openListener } from '../ingress/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import {
   createManagementApi,
-  type ManagementApi,
   type ManagementListener,
   startManagementListener,
 } from '../manage/index.ts'
@@ -25,6 +24,8 @@ export interface ServeOptions {
   readonly ratePerAddress: number | undefined
   /** A developer's machine: an alert secret that is missing is a warning. */
   readonly isDevelopment: boolean
+  /** How long requests are still taken when a drain begins. */
+  readonly lameDuckMs: number
   readonly onFatal: (error: unknown) => void
 }
 
@@ -75,20 +76,21 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
     ...(perSecond !== undefined && { ratePerAddress: { perSecond } }),
   })
   const gauges = observeProcess(runtime.metrics)
-  const state = { isDraining: false }
   let management: ManagementListener | undefined
   try {
     const api = createManagementApi({ runtime, ...(token !== undefined && { token }) })
     management = await startManagementListener({
-      api: withReadiness(api, () => !state.isDraining),
+      api,
       clock: kernel.clock,
       log: kernel.log,
       port: options.managementPort,
       host: options.managementHost,
     })
-    const { port, host } = options
-    const listener = await openListener({ kernel, ingress: runtime.ingress, port, host })
-    const open = { runtime, listener, management, state, gauges }
+    const { port, host, lameDuckMs } = options
+    const { ingress } = runtime
+    const timeouts = { lameDuckMs }
+    const listener = await openListener({ kernel, ingress, port, host, timeouts })
+    const open = { runtime, listener, management, gauges }
     let draining: Promise<void> | undefined
     return {
       runtime,
@@ -111,32 +113,17 @@ interface Open {
   readonly runtime: Runtime
   readonly listener: Listener
   readonly management: ManagementListener
-  readonly state: { isDraining: boolean }
   readonly gauges: { close(): void }
 }
 
 /** The management listener goes last: it tells a load balancer that this process is not ready. */
 async function drain(open: Open, graceMs: number): Promise<void> {
-  const { runtime, listener, management, state, gauges } = open
-  state.isDraining = true
-  await listener.close(graceMs)
+  const { runtime, listener, management, gauges } = open
+  await runtime.drain({ closeIntake: () => listener.close(graceMs), graceMs })
   await runtime.close(graceMs)
   await management.close(graceMs)
   gauges.close()
 }
-
-/** Not ready from the first moment of a drain on, while the runtime still answers what comes. */
-const withReadiness = (api: ManagementApi, isReady: () => boolean): ManagementApi => ({
-  requiresToken: api.requiresToken,
-  handle(request) {
-    if (isReady() || !/^\/readyz(\?|$)/.test(request.target)) return api.handle(request)
-    return Promise.resolve({
-      status: 503,
-      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
-      body: '{"schemaVersion":1,"status":"not-ready"}\n',
-    })
-  },
-})
 
 async function describeReady(
   runtime: Runtime,

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { JuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
 import { createJsonLogger } from '../observe/index.ts'
+import type { StoreChoice } from '../runtime/index.ts'
 import type { CliIo, StopSignal } from './cli-io.ts'
 import { type CommandContext, parsePort, parseRate } from './command-context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -10,6 +11,7 @@ import { loadIntegration } from './load-integration.ts'
 import { createOutput } from './output.ts'
 import { readStoreChoice } from './store-choice.ts'
 
+/** Of `start` and of `dev`. */
 export interface StartOptions {
   readonly port: string
   readonly managementPort: string
@@ -21,6 +23,11 @@ export interface StartOptions {
   readonly drainTimeout: string
   /** A second. */
   readonly ratePerAddress?: number
+}
+
+interface StartOnlyOptions extends StartOptions {
+  readonly lameDuck: string
+  readonly acceptRollback?: boolean
   readonly leaveWithParent?: boolean
   readonly development?: boolean
 }
@@ -31,9 +38,11 @@ export const addStartCommand = (program: Command, { io, finish }: CommandContext
     .description('Runs an integration: one line of JSON when ready, logs as JSON on stderr.')
     // Accepted for evenness: what it prints is JSON in any case.
     .option('--json', 'no effect: the output is JSON already')
+    .option('--lame-duck <time>', LAME_DUCK_HELP, '500ms')
+    .option('--accept-rollback', 'once, after a restore: go on with a store that is older')
     .addOption(new Option('--leave-with-parent').hideHelp())
     .addOption(new Option('--development').hideHelp())
-    .action(async (file: string, options: StartOptions) => {
+    .action(async (file: string, options: StartOnlyOptions) => {
       finish(await start(io, file, options))
     })
 }
@@ -55,15 +64,18 @@ export const withServer = (command: Command): Command =>
       parseRate,
     )
 
+const LAME_DUCK_HELP = 'requests still taken after SIGTERM, while /readyz says not ready'
+
 const SIGNAL_NUMBERS: Readonly<Record<StopSignal, number>> = { SIGINT: 2, SIGTERM: 15 }
 
-const start = async (io: CliIo, file: string, options: StartOptions): Promise<ExitCode> => {
+const start = async (io: CliIo, file: string, options: StartOnlyOptions): Promise<ExitCode> => {
   const log = createJsonLogger({
     clock: io.kernel.clock,
     write: (line) => io.stderr.write(`${line}\n`),
   })
   const kernel: Kernel = { ...io.kernel, log }
   const drainMs = parseLength(options.drainTimeout, '--drain-timeout')
+  const lameDuckMs = parseLength(options.lameDuck, '--lame-duck')
   const stop = listenForStop(io, kernel)
   if (options.leaveWithParent === true) io.onParentGone(() => io.exitNow(EXIT.software))
   try {
@@ -73,7 +85,7 @@ const start = async (io: CliIo, file: string, options: StartOptions): Promise<Ex
     const serving = await serve.serveIntegration({
       integration: await loadIntegration(file, io.cwd),
       kernel,
-      store: readStoreChoice(options.store, resolve(io.cwd, options.data), io.kernel.env),
+      store: readStore(io, options),
       port: Number(options.port),
       host: options.host,
       managementPort: Number(options.managementPort),
@@ -81,6 +93,7 @@ const start = async (io: CliIo, file: string, options: StartOptions): Promise<Ex
       token,
       ratePerAddress: options.ratePerAddress,
       isDevelopment: options.development === true,
+      lameDuckMs,
       onFatal: (error) => stop.fail(error),
     })
     for (const { source, value } of serving.runtime.developmentSecrets) {
@@ -145,6 +158,18 @@ function listenForStop(io: CliIo, kernel: Kernel) {
       stopUncaught()
     },
   }
+}
+
+function readStore(io: CliIo, options: StartOnlyOptions): StoreChoice {
+  const choice = readStoreChoice(options.store, resolve(io.cwd, options.data), io.kernel.env)
+  if (options.acceptRollback !== true) return choice
+  if (choice.engine === 'sqlite') return { ...choice, acceptRollback: true }
+  throw new JuncturaError('JUNCTURA_USAGE', {
+    details: {
+      problem: `--accept-rollback: ${choice.engine} cannot tell that it has gone back in time`,
+      fix: 'leave the option out; see docs/how-to/run-in-production.md, "Restore"',
+    },
+  })
 }
 
 function readToken(io: CliIo, { tokenEnv }: StartOptions): string | undefined {

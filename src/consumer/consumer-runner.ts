@@ -6,6 +6,7 @@ import { isStoreTrouble, STORE_RETRY_MS } from './attempt.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { HeldLanes } from './held-lanes.ts'
 import { LaneTable } from './lane-table.ts'
+import { Outage } from './outage.ts'
 import type { ConsumerPorts } from './ports.ts'
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
@@ -40,6 +41,7 @@ export class ConsumerRunner {
   readonly lanes: LaneTable = new LaneTable()
   readonly held: HeldLanes
   readonly watch: AttemptWatch
+  readonly outage: Outage
   readonly #options: ConsumerRunnerOptions
   readonly #stop = new AbortController()
   readonly #fetching = new AbortController()
@@ -70,6 +72,7 @@ export class ConsumerRunner {
     })
     options.book.add(this.progress)
     this.held = new HeldLanes(this)
+    this.outage = new Outage(this)
   }
 
   get mode(): ConsumerMode {
@@ -153,6 +156,7 @@ export class ConsumerRunner {
     this.#fetching.abort()
     this.#wakeFetch?.()
     this.#batchTimer?.cancel()
+    this.outage.close()
     await this.#untilFinished(graceMs)
     const isClean = this.#running === 0
     this.#stop.abort()
@@ -191,7 +195,7 @@ export class ConsumerRunner {
     if (this.#mode !== 'running' || !this.mayGoOn) return
     const { batch, concurrency } = this.consumer
     if (batch) return this.#dispatchBatch(batch)
-    while (this.#running < concurrency) {
+    while (this.#running < concurrency && this.outage.mayStart(this.#running)) {
       const next = this.lanes.take()
       if (!next) return
       if (!this.#mayRun(next.item)) return this.#putBack(next)
@@ -283,6 +287,7 @@ export class ConsumerRunner {
 
   #dispatchBatch(batch: { readonly max: number; readonly maxAgeMs: number }): void {
     if (this.#running > 0 || this.lanes.readyCount === 0) return
+    if (!this.outage.mayStart(0)) return
     const isEnough = this.progress.unfinished >= batch.max
     if (!isEnough && !this.#isBatchDue && batch.maxAgeMs > 0) {
       this.#batchTimer ??= this.ports.kernel.clock.setTimer(batch.maxAgeMs, () => {
@@ -295,7 +300,7 @@ export class ConsumerRunner {
     this.#batchTimer?.cancel()
     this.#batchTimer = undefined
     this.#isBatchDue = false
-    const taken = this.#takeBatch(batch.max)
+    const taken = this.#takeBatch(this.outage.isOut ? 1 : batch.max)
     if (taken.length > 0) this.#begin(taken)
   }
 

@@ -36,7 +36,8 @@ export const decideFailure = (
   return { kind: 'retry', delayMs }
 }
 
-const isPermanent = (consumer: Consumer, error: unknown): boolean =>
+/** Whether no later attempt can mend it. */
+export const isPermanent = (consumer: Consumer, error: unknown): boolean =>
   PERMANENT_CODES.some((code) => isJuncturaError(error, code)) ||
   consumer.permanent.some((one) =>
     typeof one === 'string' ? nameOf(error) === one : error instanceof one,

@@ -19,6 +19,10 @@ export interface ConsumerPorts {
   readonly messageIdAt: (position: number) => Promise<string | undefined>
   /** Rows that make an alert durable; they commit with what raised it. */
   readonly raiseAlert: (alert: ConsumerAlert) => readonly RowWrite[]
+  /** Rows that resolve the alert of a cause; none when it is not open. */
+  readonly resolveAlert: (cause: string) => readonly RowWrite[]
+  /** How often the open alert of a cause was raised; 0 when there is none. */
+  readonly openAlerts: (cause: string) => number
   /** Replaces personal data of the message in a text. */
   readonly maskText: (consumer: Consumer, text: string, data: unknown) => string
   readonly observer: ConsumerObserver
@@ -37,7 +41,7 @@ export interface EmitCause {
 }
 
 export interface ConsumerAlert {
-  readonly kind: 'dead-letter' | 'consumer-stopped'
+  readonly kind: 'dead-letter' | 'consumer-stopped' | 'consumer-outage'
   readonly cause: string
   readonly title: string
   readonly consumer: Consumer

@@ -3,7 +3,7 @@ import type { CommitUnit } from '../store/index.ts'
 import { runAttempt, STORE_RETRY_MS } from './attempt.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
 import { settleEmits } from './emitted.ts'
-import { describeFailure } from './failure.ts'
+import { describeFailure, isPermanent } from './failure.ts'
 import { failItem } from './give-up.ts'
 import { drainingRow, marksOf, successUnit } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
@@ -71,10 +71,21 @@ export const runBatch = async (
   taken: readonly TakenItem[],
 ): Promise<void> => {
   if (await attemptBatch(runner, taken)) return
-  for (const one of taken) {
+  for (const [index, one] of taken.entries()) {
     if (!runner.mayGoOn) return
+    if (runner.outage.isOut) return giveBack(runner, taken.slice(index))
     if (one.lane.state === 'open') await runItem(runner, one)
     else runner.held.arrive(one.lane, one.item)
+  }
+}
+
+/** Has them wait again, each in its place: an outage began among those before. */
+function giveBack(runner: ConsumerRunner, taken: readonly TakenItem[]): void {
+  for (const { lane, item } of taken) {
+    if (lane.state !== 'open') runner.held.arrive(lane, item)
+  }
+  for (const { lane, item } of taken.toReversed()) {
+    if (lane.state === 'open') runner.lanes.putBack(lane, item)
   }
 }
 
@@ -224,11 +235,13 @@ async function failed(
     outcome: result.timedOut ? 'timeout' : 'failed',
     error: `${failure.name}: ${failure.message}`,
   })
+  if (!isPermanent(runner.consumer, failure.error)) runner.outage.failed(run.taken.item, failure)
   await failItem(runner, { ...run.taken, failure, attempts: run.attempt })
 }
 
 function done(runner: ConsumerRunner, { lane, item }: TakenItem, how: 'done' | 'filtered'): void {
   const { consumer, ports } = runner
+  if (how === 'done') runner.outage.succeeded()
   if (item.origin === 'head') {
     lane.state = 'draining'
     lane.row = drainingRow(consumer, lane)

@@ -1,5 +1,12 @@
 import { type Duration, durationMs, LIMITS } from '../kernel/index.ts'
-import { type ResolvedRetryPolicy, resolveRetryPolicy, type RetryPolicy } from '../policy/index.ts'
+import {
+  type OutagePolicy,
+  type ResolvedOutagePolicy,
+  type ResolvedRetryPolicy,
+  resolveOutagePolicy,
+  resolveRetryPolicy,
+  type RetryPolicy,
+} from '../policy/index.ts'
 import type { AnyContract, Draft, PayloadOf } from './contract.ts'
 import { checkName } from './declaration-error.ts'
 import type { Envelope } from './envelope.ts'
@@ -115,6 +122,14 @@ export interface ConsumerPolicy {
   readonly ordering?: 'key' | 'none'
   /** Keys handled at once. @default 16 @maximum 1024 */
   readonly concurrency?: number
+  /**
+   * What happens when everything fails, because something that the handler needs is down: after
+   * `after` different messages in a row, one message is tried at a time, `probe` after the last
+   * failure, until one succeeds. The rest waits in its order without using up attempts.
+   *
+   * @default each message goes on through its own retries
+   */
+  readonly outage?: OutagePolicy
 }
 
 // The parameters of a constructor are contravariant; `never` accepts every class.
@@ -162,6 +177,7 @@ export interface Consumer {
   readonly replay?: ReplayRule
   readonly ordering: 'key' | 'none'
   readonly concurrency: number
+  readonly outage?: ResolvedOutagePolicy
   readonly batch?: { readonly max: number; readonly maxAgeMs: number }
   readonly filter?: (data: unknown) => boolean
   readonly handle: (data: unknown, ctx: ConsumerContext) => Promise<void>
@@ -221,6 +237,7 @@ export function consumer(
       minimum: 1,
       maximum: LIMITS.concurrencyMax,
     }),
+    ...(options.outage && { outage: resolveOutagePolicy(options.outage, `${what}.outage`) }),
     ...(batch && { batch }),
     ...(filter && { filter }),
     handle: 'handle' in options ? options.handle : noSingleHandler,

@@ -167,6 +167,7 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
     replay: consumer.replay,
     ordering: consumer.ordering,
     concurrency: consumer.concurrency,
+    outage: consumer.outage,
     batch: consumer.batch,
     filtered: consumer.filter !== undefined,
   })

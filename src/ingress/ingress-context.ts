@@ -47,6 +47,7 @@ export type RefusedFor =
   | 'method'
   | 'rate'
   | 'overload'
+  | 'draining'
   | 'content-type'
   | 'encoding'
   | 'body'

@@ -366,3 +366,23 @@ describe('what can be seen of the border', () => {
     expect(traces).toEqual(new Set(['0af7651916cd43dd8448eb211c80319c']))
   })
 })
+
+describe('a border that drains', () => {
+  it('finishes what it is answering and turns away the rest with 503 and a time (F14)', async () => {
+    const border = await openBorder()
+    const first = border.send(order())
+    let isDrained = false
+
+    const draining = border.ingress.drain().then(() => (isDrained = true))
+    expect(isDrained).toBe(false)
+    const late = await border.send(order('A-late'))
+
+    expect(late.status).toBe(503)
+    expect(late.headers['retry-after']).toMatch(/^\d+$/)
+    expect(problemOf(late)).toMatchObject({ code: 'JUNCTURA_CLOSED' })
+    expect((await first).status).toBe(202)
+    await draining
+    expect(border.ingress.inFlight).toBe(0)
+    expect(await border.stored()).toBe(1)
+  })
+})

@@ -51,6 +51,11 @@ export interface IngressOptions {
 export interface Ingress {
   /** Never rejects: whatever goes wrong is an answer. */
   handle(request: IngressRequest): Promise<IngressResponse>
+  /**
+   * From now on every request is answered 503 with `Retry-After`; resolves when those that were
+   * being answered have their answer. Idempotent.
+   */
+  drain(): Promise<void>
   /** Requests being answered now. */
   readonly inFlight: number
   /** Bytes of bodies held now. */
@@ -67,6 +72,8 @@ class Border implements Ingress {
   readonly #desks: ReadonlyMap<string, IngressDesk>
   readonly #gate: RateGate | undefined
   #inFlight = 0
+  #isDraining = false
+  #whenEmpty: (() => void)[] = []
 
   constructor(options: IngressOptions) {
     const { kernel, webhooks, ratePerAddress } = options
@@ -97,6 +104,12 @@ class Border implements Ingress {
     return this.#context.budget.held
   }
 
+  drain(): Promise<void> {
+    this.#isDraining = true
+    if (this.#inFlight === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#whenEmpty.push(resolve))
+  }
+
   async handle(request: IngressRequest): Promise<IngressResponse> {
     const { clock } = this.#context.kernel
     const startedMs = clock.monotonicMs()
@@ -120,6 +133,9 @@ class Border implements Ingress {
       return this.#failed(request, desk, error)
     } finally {
       this.#inFlight--
+      if (this.#isDraining && this.#inFlight === 0) {
+        for (const resolve of this.#whenEmpty.splice(0)) resolve()
+      }
       desk?.latency.record((clock.monotonicMs() - startedMs) / 1_000)
     }
   }
@@ -198,6 +214,7 @@ class Border implements Ingress {
 
   #refuseLoad(request: IngressRequest, desk: IngressDesk): IngressResponse | undefined {
     const { kernel, budget } = this.#context
+    if (this.#isDraining) return this.#unavailable(request, desk, 'JUNCTURA_CLOSED')
     const waitMs = this.#gate?.wait(request.remoteAddress, kernel.clock.monotonicMs()) ?? 0
     if (waitMs > 0) {
       const seconds = Math.max(1, Math.ceil(waitMs / 1_000))
@@ -219,11 +236,11 @@ class Border implements Ingress {
   #unavailable(
     request: IngressRequest,
     desk: IngressDesk,
-    code: 'JUNCTURA_OVERLOADED' | 'JUNCTURA_STORE_UNKNOWN',
+    code: keyof typeof UNAVAILABLE_REASONS,
   ): IngressResponse {
     const response = problemOfError(code, retryAfterS(this.#context, 1))
     const place = { desk, remoteAddress: request.remoteAddress }
-    const reason = code === 'JUNCTURA_OVERLOADED' ? 'overload' : 'store'
+    const reason = UNAVAILABLE_REASONS[code]
     countRefusal(this.#context, place, { code, status: response.status, reason })
     return { ...response, close: true }
   }
@@ -244,6 +261,12 @@ class Border implements Ingress {
     return response
   }
 }
+
+const UNAVAILABLE_REASONS = {
+  JUNCTURA_OVERLOADED: 'overload',
+  JUNCTURA_STORE_UNKNOWN: 'store',
+  JUNCTURA_CLOSED: 'draining',
+} as const
 
 /** Most requests carry no trace, and looking must not cost them anything. */
 const readParent = (headers: RequestHeaders): SpanContext | undefined =>

@@ -301,18 +301,19 @@ describe('draining (F14)', () => {
       await new Promise<void>((resolve) => (finish = resolve))
       return measure(request)
     })
+    const { port } = listener
     const busy = dial(listener)
     busy.send(post('Content-Length: 3', 'abc'))
     await untilTrue(() => Promise.resolve(finish !== undefined))
 
     const closing = listener.close(5_000)
+    await untilShut(port)
     finish?.()
     const said = await busy.until(undefined)
     await closing
 
     expect(said).toContain('HTTP/1.1 200')
     expect(said).toMatch(/connection: close/i)
-    expect(await dial(listener).until(undefined)).toBe('')
   })
 
   it('cuts what does not finish within its grace', async () => {
@@ -326,16 +327,34 @@ describe('draining (F14)', () => {
     expect(await stuck.until(undefined)).toBe('')
   })
 
-  it('tells a client on a connection that lives on to leave it, and refuses it nothing', async () => {
+  it('goes on as if nothing was until the lame duck time is over, for old and new connections', async () => {
+    const listener = await listen(measure, { timeouts: { lameDuckMs: 300 } })
+    const old = dial(listener)
+    old.send(post('Content-Length: 3', 'abc'))
+    await old.until('\r\n\r\n3')
+
+    const closing = listener.close(2_000)
+    old.send(post('Content-Length: 4', 'abcd'))
+    const fresh = dial(listener)
+    fresh.send(post('Content-Length: 5', 'abcde'))
+
+    expect(await old.until('\r\n\r\n4')).not.toMatch(/connection: close/i)
+    expect(await fresh.until('\r\n\r\n5')).not.toMatch(/connection: close/i)
+    await closing
+  })
+
+  it('then answers what is connected, idle before or not, and tells it to leave', async () => {
     const listener = await listen(measure, { timeouts: { lameDuckMs: 400 } })
+    const { port } = listener
     const client = dial(listener)
     client.send(post('Content-Length: 3', 'abc'))
     await client.until('\r\n\r\n3')
 
     const closing = listener.close(2_000)
+    await untilShut(port)
     client.send(post('Content-Length: 4', 'abcd'))
 
-    expect(await client.until('\r\n\r\n4')).toMatch(/connection: close/i)
+    expect(await client.until(undefined)).toMatch(/connection: close[^]*\r\n\r\n4$/i)
     await closing
   })
 })
@@ -396,6 +415,19 @@ function send(border: BorderBench, listener: Listener, agent: Agent): Promise<nu
     sent.on('error', reject)
     sent.end(body)
   })
+}
+
+/** Until nobody can connect any more. */
+function untilShut(port: number): Promise<void> {
+  return untilTrue(
+    () =>
+      new Promise((resolve) => {
+        const probe = connect(port, '127.0.0.1')
+        probe.on('connect', () => resolve(false))
+        probe.on('error', () => resolve(true))
+        probe.on('connect', () => probe.destroy())
+      }),
+  )
 }
 
 async function untilTrue(condition: () => Promise<boolean>): Promise<void> {

@@ -5,7 +5,7 @@ import {
   ServerResponse,
   STATUS_CODES,
 } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Kernel, LIMITS, messageOf, sleep, type Timer } from '../kernel/index.ts'
 import type { Ingress } from './ingress.ts'
@@ -43,7 +43,13 @@ export interface ListenerTimeouts {
   readonly bodyBytesPerSecondMin: number
   /** @default 5_000 */
   readonly bodyGraceMs: number
-  /** On close: requests are still taken so long, each told to close its connection. @default 500 */
+  /**
+   * On close: everything is still taken so long, as if nothing was, so that whoever looks at the
+   * readiness sends elsewhere first; then what is connected has as long again to end its
+   * connection. Longer than a load balancer needs to notice.
+   *
+   * @default 500
+   */
   readonly lameDuckMs: number
 }
 
@@ -63,8 +69,9 @@ export interface Listener extends AsyncDisposable {
   /** Open connections. */
   connections(): Promise<number>
   /**
-   * Drains: each answer closes its connection, after `lameDuckMs` no connection is taken any more,
-   * requests in flight are finished within `graceMs`, and what is left then is cut. Idempotent.
+   * Drains, in order: goes on for `lameDuckMs`; takes no connection any more and ends each that is
+   * there with its next answer, for `lameDuckMs`; closes those that are idle; finishes requests in
+   * flight within `graceMs`; cuts what is left. Idempotent.
    *
    * @default 10_000
    */
@@ -83,7 +90,10 @@ export const openListener = async (options: ListenerOptions): Promise<Listener> 
   return listener
 }
 
-/** Modes: open, draining (answers close their connection), closed. */
+/**
+ * Modes: `open`, also for the first moment of a close; `draining`, where nobody can connect and
+ * each answer closes its connection; `closed`.
+ */
 class HttpListener implements Listener {
   readonly #options: ListenerOptions
   readonly #timeouts: ListenerTimeouts
@@ -261,27 +271,44 @@ class HttpListener implements Listener {
 
   async #drain(graceMs: number): Promise<void> {
     const { clock } = this.#options.kernel
+    const lameDuckMs = Math.min(this.#timeouts.lameDuckMs, graceMs)
+    await sleep(clock, lameDuckMs)
+    // In one turn: a sender told to leave before the door is shut would come back to it, and be
+    // reset with the socket while it waits to be let in.
     this.#isDraining = true
-    await sleep(clock, Math.min(this.#timeouts.lameDuckMs, graceMs))
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    await this.#whenIdle(graceMs)
+    const closed = this.#stopListening()
+    await this.#within(lameDuckMs, closed)
+    await this.#within(graceMs, this.#whenIdle())
     this.#watch?.cancel()
     // What was answered in the last moment still has to leave.
     await clock.yield()
-    this.#server.closeIdleConnections()
+    // Nobody listens any more: it closes what is idle and ends the timer that looks after it.
+    this.#server.close()
     const cut = clock.setTimer(CUT_MS, () => this.#server.closeAllConnections())
     await closed
     cut.cancel()
   }
 
-  #whenIdle(graceMs: number): Promise<void> {
+  /**
+   * Not the close of the HTTP server, which also cuts connections between two requests: a request
+   * on its way there would break. Resolves when the last connection is gone.
+   */
+  #stopListening(): Promise<void> {
+    return new Promise((resolve) => NetServer.prototype.close.call(this.#server, () => resolve()))
+  }
+
+  #whenIdle(): Promise<void> {
     if (this.#active === 0) return Promise.resolve()
+    return new Promise((resolve) => (this.#onIdle = resolve))
+  }
+
+  #within(timeoutMs: number, done: Promise<void>): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#options.kernel.clock.setTimer(graceMs, resolve)
-      this.#onIdle = () => {
+      const timer = this.#options.kernel.clock.setTimer(timeoutMs, resolve)
+      void done.then(() => {
         timer.cancel()
         resolve()
-      }
+      })
     })
   }
 }

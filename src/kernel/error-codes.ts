@@ -123,6 +123,13 @@ export const ERROR_CODES = {
     message: 'The store {file} has format {format}; this release reads {known}.',
     advice: 'Start a release that is at least as new as the one that wrote the store.',
   },
+  JUNCTURA_STORE_ROLLED_BACK: {
+    status: 500,
+    retryable: false,
+    message: 'The store {file} has gone back in time: {problem}.',
+    advice:
+      'Put the newer file back. If it is lost, read what a restore means, then start once with --accept-rollback.',
+  },
   JUNCTURA_MIGRATION_CHANGED: {
     status: 500,
     retryable: false,

@@ -150,6 +150,11 @@ export const LIMITS = {
   startCheckBytesMax: 67_108_864,
   /** Newest records whose checksums are verified at start, whatever the size. */
   startCheckRecords: 10_000,
+  /**
+   * How far behind the mark of the highest position may stay: what is younger when a store is put
+   * back from a copy goes unnoticed (F29).
+   */
+  highMarkMs: 1_000,
   /** Prepared statements of the user's own that are kept; one more and the oldest is forgotten. */
   userStatementsMax: 500,
   /** Tables of expired idempotency keys dropped in one call; each drop holds the loop. */

@@ -1,2 +1,3 @@
 export * from './retry-policy.ts'
 export * from './token-bucket.ts'
+export * from './outage-gate.ts'

@@ -60,6 +60,7 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'retrying',
   'shelf-full',
   'expired',
+  'store-rolled-back',
 ])
 
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {

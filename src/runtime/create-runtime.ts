@@ -58,7 +58,7 @@ export interface RuntimeOptions {
  * @throws JUNCTURA_REFUSED_START with every finding, its line and its fix.
  * @throws JUNCTURA_POLICY_RANGE for a `ratePerAddress` outside its bounds.
  * @throws JUNCTURA_SECRET_MISSING and others of the secrets; JUNCTURA_STORE_LOCKED, _DAMAGED,
- *   _FORMAT of the store; JUNCTURA_MIGRATION_… of the user's tables.
+ *   _ROLLED_BACK, _FORMAT of the store; JUNCTURA_MIGRATION_… of the user's tables.
  */
 export const createRuntime = async (
   integration: Integration,

@@ -127,6 +127,56 @@ describe('a stop', () => {
   })
 })
 
+describe('a drain', () => {
+  it('is not ready at once, still takes all until the intake is closed, then takes nothing (M39, F14)', async () => {
+    const world = createWorld()
+    const one = placedConsumer('one', {}, async (order, ctx) => {
+      await sleep(world.clock, 2_000)
+      await effect('one', order, ctx)
+    })
+    await world.start([one])
+    let closeIntake = (): void => undefined
+    const closed = new Promise<void>((resolve) => (closeIntake = resolve))
+    let isDrained = false
+
+    const draining = world.runtime.drain({ closeIntake: () => closed })
+    void draining.then(() => (isDrained = true))
+    expect(world.runtime.readiness()).toEqual({ ready: false, reasons: ['it is draining'] })
+    const ids = await world.publish({ key: 'a', n: 1 })
+    await world.pass(100)
+    closeIntake()
+    await world.pass(100)
+
+    const late = { code: 'JUNCTURA_CLOSED' }
+    await expect(world.publish({ key: 'b', n: 2 })).rejects.toMatchObject(late)
+    const pause = world.operate({ kind: 'consumer.pause', name: 'one' })
+    await expect(pause).rejects.toMatchObject(late)
+    expect(isDrained).toBe(false)
+    await world.pass(3_000)
+    await draining
+    expect(await world.effects()).toEqual(['a:1'])
+    expect(world.runtime.isAlive()).toBe(true)
+    expect(await world.runtime.message(ids[0] ?? '')).toMatchObject({ status: 'done' })
+    expect(world.runtime.readiness().reasons).toEqual(['it is drained'])
+    await world.runtime.close()
+    expect(world.runtime.isAlive()).toBe(false)
+  })
+
+  it('goes on when the intake cannot be closed, and ends when handlers do not', async () => {
+    const world = createWorld()
+    await world.start([placedConsumer('one', { timeout: '1h' }, never)])
+    await world.publish({ key: 'a', n: 1 })
+    await world.pass(100)
+    const closeIntake = () => Promise.reject(new Error('the port is stuck'))
+
+    const draining = world.runtime.drain({ closeIntake, graceMs: 1_000 })
+    await world.pass(5_000)
+    await draining
+
+    expect(world.runtime.readiness().reasons).toEqual(['it is drained'])
+  })
+})
+
 describe('a backlog', () => {
   it('of a hundred thousand messages behind a slow consumer stays in the log, and its lag is told', async () => {
     const world = createWorld()

@@ -45,6 +45,9 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
       .filter((one) => one.mode === 'stopped')
       .map((one) => `consumer ${one.name} is stopped`),
     ...consumers
+      .filter((one) => one.mode === 'outage')
+      .map((one) => `consumer ${one.name} fails on everything and tries one message at a time`),
+    ...consumers
       .filter((one) => one.deadLettersOpen > 0)
       .map((one) => `${one.name} has ${one.deadLettersOpen} open dead letters`),
     ...[...options.openLetters.transform]
@@ -115,7 +118,7 @@ export const consumerStatuses = async (
       owner: consumer.owner?.name ?? '',
       on: consumer.on.name,
       version: consumer.on.asked,
-      mode: runner.mode,
+      mode: runner.mode === 'running' && runner.outage.isOut ? 'outage' : runner.mode,
       watermark: progress.watermark,
       lag: options.lagOf(runner),
       oldestPendingAgeMs:

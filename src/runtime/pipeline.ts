@@ -48,6 +48,7 @@ import { createConsumerObserver } from './observers.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { createReadData } from './read-data.ts'
+import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createReplays, type Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
@@ -93,6 +94,7 @@ export const buildPipeline = async (
   const base = await layFoundations(integration, options)
   const alerting = await openAlerting(base, options)
   const letters = new LetterBook()
+  await recordRollback({ ...base, ...alerting })
   const inbox = createInbox({
     ...base,
     modelHash: integration.model.hash,
@@ -315,6 +317,8 @@ function consumerPorts(
         severity: 'critical',
         atMs,
       }),
+    resolveAlert: (cause) => alerts.resolve(cause),
+    openAlerts: (cause) => alerts.countOf(cause),
     maskText: (consumer, text, data) => base.masks.of(consumer.on.name).text(text, data),
     observer: createConsumerObserver({
       kernel,

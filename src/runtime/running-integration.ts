@@ -1,7 +1,7 @@
-import type { ConsumerRunner } from '../consumer/index.ts'
+import { type ConsumerRunner, outageCause } from '../consumer/index.ts'
 import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
-import { JuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
+import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
 import type { DeadLetterRow, RowWrite } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
@@ -10,7 +10,7 @@ import { createOperations, refused } from './operations.ts'
 import { buildOverview, consumerStatuses } from './overview.ts'
 import { pageOf } from './paging.ts'
 import type { Pipeline } from './pipeline.ts'
-import type { Runtime } from './runtime-port.ts'
+import type { DrainOptions, Runtime } from './runtime-port.ts'
 import { retireConsumer } from './start-consumers.ts'
 import type {
   AlertView,
@@ -39,7 +39,8 @@ const GRACE_MS_DEFAULT = 10_000
  * A pipeline at work.
  *
  * `starting` recovers what was in flight, one message at a time → `running` takes messages →
- * `draining` takes none and finishes what runs → `closed`.
+ * `draining` is not ready, and still takes them until the intake is closed → `stopping` takes none
+ * and finishes what runs → `drained` can be read → `closed`.
  */
 export class RunningIntegration implements Runtime {
   readonly integration: Integration
@@ -52,7 +53,8 @@ export class RunningIntegration implements Runtime {
   readonly developmentSecrets: Runtime['developmentSecrets']
   readonly #pipeline: Pipeline
   readonly #operations: ReturnType<typeof createOperations>
-  #mode: 'starting' | 'running' | 'draining' | 'closed' = 'starting'
+  #mode: 'starting' | 'running' | 'draining' | 'stopping' | 'drained' | 'closed' = 'starting'
+  #draining: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
   constructor(pipeline: Pipeline) {
@@ -78,7 +80,11 @@ export class RunningIntegration implements Runtime {
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
     // A consumer that had stopped runs again; should it stop again, that is a new alert.
-    const rows = [...runners.keys()].flatMap((name) => alerts.resolve(`stopped/${name}`))
+    const rows = [...runners].flatMap(([name, { consumer }]) => [
+      ...alerts.resolve(`stopped/${name}`),
+      // One that no longer looks for outages could never say that it is over.
+      ...(consumer.outage ? [] : alerts.resolve(outageCause(name))),
+    ])
     if (rows.length > 0) await committer.submit({ rows, isInternal: true })
     for (const runner of runners.values()) runner.start()
     await timers.start()
@@ -106,10 +112,12 @@ export class RunningIntegration implements Runtime {
   }
 
   async publish(draft: Draft): Promise<string> {
+    this.#requireIntake()
     return (await this.#pipeline.inbox.publish(draft)).id
   }
 
   async publishMany(drafts: readonly Draft[]): Promise<readonly string[]> {
+    this.#requireIntake()
     return (await this.#pipeline.inbox.publishMany(drafts)).map(({ id }) => id)
   }
 
@@ -187,7 +195,8 @@ export class RunningIntegration implements Runtime {
     return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
   }
 
-  operate(command: OperationCommand, by: Operator): Promise<OperationResult> {
+  async operate(command: OperationCommand, by: Operator): Promise<OperationResult> {
+    this.#requireIntake()
     return this.#operations.operate(command, by)
   }
 
@@ -270,7 +279,8 @@ export class RunningIntegration implements Runtime {
       throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
     }
     for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
-    const rows = this.#pipeline.alerts.resolve(`stopped/${name}`)
+    const causes = [`stopped/${name}`, outageCause(name)]
+    const rows = causes.flatMap((cause) => this.#pipeline.alerts.resolve(cause))
     if (rows.length > 0) await committer.submit({ rows, isInternal: true })
     return { removed: retired.removed }
   }
@@ -283,25 +293,51 @@ export class RunningIntegration implements Runtime {
     }
   }
 
+  drain(options: DrainOptions = {}): Promise<void> {
+    this.#draining ??= this.#drain(options)
+    return this.#draining
+  }
+
+  async #drain({ closeIntake, graceMs = GRACE_MS_DEFAULT }: DrainOptions): Promise<void> {
+    this.#mode = 'draining'
+    const { log, clock } = this.kernel
+    try {
+      await closeIntake?.()
+    } catch (error) {
+      log.error({ problem: messageOf(error) }, 'the intake could not be closed; the drain goes on')
+    }
+    this.#mode = 'stopping'
+    const { runners, timers, retention, replays, notifier } = this.#pipeline
+    const answered = new AbortController()
+    const drained = this.ingress.drain().then(() => answered.abort())
+    await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
+    await replays.close()
+    await retention.close()
+    await timers.close()
+    await Promise.all([...runners.values()].map((runner) => runner.close(graceMs)))
+    await notifier.close()
+    this.#mode = 'drained'
+  }
+
   close(graceMs: number = GRACE_MS_DEFAULT): Promise<void> {
     this.#closing ??= this.#close(graceMs)
     return this.#closing
   }
 
   async #close(graceMs: number): Promise<void> {
-    this.#mode = 'draining'
-    const { runners, timers, retention, replays, notifier, inbox, committer, transport, store } =
-      this.#pipeline
-    await replays.close()
-    await retention.close()
-    await timers.close()
-    await Promise.all([...runners.values()].map((runner) => runner.close(graceMs)))
-    await notifier.close()
+    await this.drain({ graceMs })
+    const { inbox, committer, transport, store } = this.#pipeline
     if (committer.mode === 'open') await inbox.close()
     await committer.close()
     await transport.close()
     await store.close()
     this.#mode = 'closed'
+  }
+
+  /** What came too late has to come again elsewhere, or after the next start. */
+  #requireIntake(): void {
+    if (this.#mode === 'starting' || this.#mode === 'running' || this.#mode === 'draining') return
+    throw new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'This runtime' } })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

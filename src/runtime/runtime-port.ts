@@ -77,8 +77,35 @@ export interface Runtime extends AsyncDisposable {
   /** Resolves when every consumer is idle: for tests and for `--once`. */
   idle(): Promise<void>
   /**
-   * Stops in order: intake, handlers (within `graceMs`, default 10 s), last progress, store.
+   * Stops taking and finishes what is in flight; the store stays open, so that everything can
+   * still be read until `close`. In order: readiness is off at once, while everything is still
+   * taken; `closeIntake` runs; then the border answers 503 and `publish` and `operate` are refused
+   * with JUNCTURA_CLOSED; requests being answered, replays and handlers end within `graceMs`.
+   * Idempotent, and never rejects: what does not end in time is redelivered at the next start.
+   */
+  drain(options?: DrainOptions): Promise<void>
+  /**
+   * Stops in order: what `drain` does unless it was asked for before, last progress, store.
    * Unfinished work is redelivered at the next start.
+   *
+   * @default 10_000
    */
   close(graceMs?: number): Promise<void>
+}
+
+export interface DrainOptions {
+  /**
+   * Closes the caller's own listeners. Waited for before anything is refused, so that no sender
+   * that is still connected is turned away; when it fails, that is logged and the drain goes on.
+   *
+   * @default nothing
+   */
+  readonly closeIntake?: () => Promise<void>
+  /**
+   * How long requests, and then handlers, may take to finish, in milliseconds, each.
+   *
+   * @default 10_000
+   * @minimum 0
+   */
+  readonly graceMs?: number
 }

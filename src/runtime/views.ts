@@ -61,6 +61,7 @@ export interface ConsumerStatus {
   readonly owner: string
   readonly on: string
   readonly version: number
+  /** `recovering`, `running`, `outage`, `paused`, `stopped` or `closed`. */
   readonly mode: string
   readonly watermark: number
   /** Messages of its contract's channel behind the head, at most; exact when small. */

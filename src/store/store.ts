@@ -228,6 +228,25 @@ export interface LogPartition {
   readonly open: boolean
 }
 
+/**
+ * Key in `meta` under which a driver notes, in the commit that accepts an older store, what was
+ * accepted. The runtime journals it and takes the note away.
+ */
+export const ACCEPTED_ROLLBACK = 'rollback'
+
+export interface AcceptedRollback {
+  /** What was noticed. */
+  readonly problem: string
+  /** Where the log of the older store ends. */
+  readonly position: number
+  /** The highest position known to have been given, and when that was noted. */
+  readonly reached: number
+  readonly reachedAtMs: number
+  /** The next position to be given. */
+  readonly nextPosition: number
+  readonly acceptedAtMs: number
+}
+
 export interface StoreProblem {
   readonly resource: string
   readonly problem: string

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -10,7 +10,13 @@ import { describeRounds, runKillRounds } from './kill-rounds.ts'
 import { runKillerMessage } from './killer-message.ts'
 import { createPartner } from './partner.ts'
 import { createRandom } from './random.ts'
-import { REPOSITORY, runCommandLine, startArguments, startRuntime } from './runtime-process.ts'
+import {
+  REPOSITORY,
+  runCommandLine,
+  type RuntimeProcess,
+  startArguments,
+  startRuntime,
+} from './runtime-process.ts'
 import type { Verdict } from './verdict.ts'
 
 const folders: string[] = []
@@ -48,8 +54,8 @@ describe('real processes', () => {
     expect(result.partner.complaints).toEqual([])
   })
 
-  it('drain on SIGTERM under load: exit 0, nothing lost, no 5xx but 503 (F14, M39)', async () => {
-    const { verdict, partner, end, broken } = await runDrain({
+  it('drain on SIGTERM under load: exit 0, nothing lost, no answer cut off, no 5xx (F14, M39)', async () => {
+    const { verdict, partner, end, broken, unavailable } = await runDrain({
       dataDir: newFolder(),
       seed: 7,
       loadMs: 1_200,
@@ -57,6 +63,8 @@ describe('real processes', () => {
     })
     console.log(`drained in ${Math.round(end.drainMs)} ms, ${broken} connections broken`)
     expect(end.code).toBe(0)
+    expect(broken).toBe(0)
+    expect(unavailable).toBe(0)
     expectWhole(verdict)
     expect(partner.complaints).toEqual([])
   })
@@ -80,6 +88,38 @@ describe('real processes', () => {
     await first.kill()
     const third = await startRuntime({ dataDir })
     expect((await third.terminate()).code).toBe(0)
+  })
+
+  it('refuse a store that a backup has put back, until that is accepted, and then say so (F29)', async () => {
+    const dataDir = newFolder()
+    const backup = newFolder()
+    const partner = createPartner({ random: createRandom(9), giveUpShare: 0 })
+    const work = async (start: RuntimeProcess): Promise<void> => {
+      const load = partner.startLoad(`${start.url}/webhooks/acme`, 4)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      await load.stop()
+    }
+    const first = await startRuntime({ dataDir })
+    await work(first)
+    await first.terminate()
+    copyFileSync(join(dataDir, 'junctura.db'), join(backup, 'junctura.db'))
+    const second = await startRuntime({ dataDir })
+    await work(second)
+    await second.kill()
+    for (const suffix of ['-wal', '-shm']) rmSync(join(dataDir, `junctura.db${suffix}`))
+    copyFileSync(join(backup, 'junctura.db'), join(dataDir, 'junctura.db'))
+
+    const refused = await runCommandLine(startArguments({ dataDir }))
+    expect(refused.code).toBe(1)
+    expect(refused.output).toMatch(/JUNCTURA_STORE_ROLLED_BACK.*gone back in time.*position/s)
+    expect(refused.output).toContain('--accept-rollback')
+    const third = await startRuntime({ dataDir, more: ['--accept-rollback'] })
+    const journal: { readonly items: readonly { readonly command: string }[] } =
+      await third.get('/api/v1/operations')
+    expect(journal.items[0]).toMatchObject({ command: 'store.accept-rollback', state: 'done' })
+    expect((await third.terminate()).code).toBe(0)
+    const fourth = await startRuntime({ dataDir })
+    expect((await fourth.terminate()).code).toBe(0)
   })
 
   it('refuse a damaged file by its name, and say how to repair it (F24)', async () => {

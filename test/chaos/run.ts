@@ -54,7 +54,8 @@ note(
 )
 
 const drained = await runDrain({ dataDir: folder(), seed, loadMs: 3_000, connections: 12 })
-note('SIGTERM under load', drained.verdict, `drained in ${Math.round(drained.end.drainMs)} ms`)
+const drainedIn = `drained in ${Math.round(drained.end.drainMs)} ms`
+note('SIGTERM under load', drained.verdict, `${drainedIn}, ${drained.broken} connections broken`)
 
 const mountPoint = folder()
 const wrapper = smallDisk(mountPoint)

@@ -17,6 +17,8 @@ export interface StartOptions {
   readonly integration?: string
   /** A program that becomes the runtime, with its arguments; the command follows them. */
   readonly wrapper?: readonly string[]
+  /** More options of the command. */
+  readonly more?: readonly string[]
 }
 
 export interface Ended {
@@ -105,7 +107,11 @@ export const runCommandLine = async (
 }
 
 /** Arguments of `start` on free ports. */
-export const startArguments = ({ dataDir, integration = ORDERS }: StartOptions): string[] => [
+export const startArguments = ({
+  dataDir,
+  integration = ORDERS,
+  more = [],
+}: StartOptions): string[] => [
   'start',
   integration,
   '--data',
@@ -116,6 +122,7 @@ export const startArguments = ({ dataDir, integration = ORDERS }: StartOptions):
   '0',
   '--host',
   '127.0.0.1',
+  ...more,
 ]
 
 interface ReadyLine {

@@ -104,6 +104,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     startedAtMs: nowMs,
     ingress: {
       handle: () => Promise.reject(new JuncturaError('JUNCTURA_CLOSED')),
+      drain: () => Promise.resolve(),
       inFlight: 0,
       bytesInFlight: 0,
     },
@@ -162,6 +163,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
       return answer({ operationId, state: 'done', repeated: false, result: { done: 1 } })
     },
     idle: () => Promise.resolve(),
+    drain: () => Promise.resolve(),
     close: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }

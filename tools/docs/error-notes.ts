@@ -39,6 +39,10 @@ The file is left exactly as it was found. Copy the data directory away before an
   JUNCTURA_STORE_FORMAT: `
 A newer release has written this store. It was not changed. Going back to an older release needs a backup from
 before the upgrade.`,
+  JUNCTURA_STORE_ROLLED_BACK: `
+The file \`junctura.mark\` beside the database remembers how far it had come, and the database is behind that: a backup
+was put back, another volume is mounted, the disk lost writes, or the file is gone. Nothing was changed. See
+[restore](../how-to/run-in-production.md#restore).`,
   JUNCTURA_MIGRATION_CHANGED: `
 The identity of a migration is its \`name\` (or the first table it creates), its content is its checksum. Also a
 change of white space is a change.`,

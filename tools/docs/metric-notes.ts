@@ -15,7 +15,7 @@ export const METRIC_NOTES: Readonly<Record<string, string>> = {
   junctura_ingress_invalid:
     '`reason` is `schema`, `version`, `syntax` or `conflict`. Counted also when the shelf was full and the bytes were not kept.',
   junctura_ingress_refused:
-    '`webhook` is `none` where no webhook was named. `reason` is `size`, `route`, `method`, `rate`, `overload`, `content-type`, `encoding`, `body`, `signature`, `key`, `in-flight`, `store` or `internal`. `detail` is, of `signature`: `mismatch`, `too-old`, `too-new`, `missing-header`, `repeated-header`, `conflicting-headers`, `malformed`, `bad-message-id`, `too-many-signatures` or `no-secret`; of `body`: `too-slow` or `incomplete`; otherwise `none`.',
+    '`webhook` is `none` where no webhook was named. `reason` is `size`, `route`, `method`, `rate`, `overload`, `draining`, `content-type`, `encoding`, `body`, `signature`, `key`, `in-flight`, `store` or `internal`. `detail` is, of `signature`: `mismatch`, `too-old`, `too-new`, `missing-header`, `repeated-header`, `conflicting-headers`, `malformed`, `bad-message-id`, `too-many-signatures` or `no-secret`; of `body`: `too-slow` or `incomplete`; otherwise `none`.',
   junctura_ingress_refused_skew_seconds:
     "Only of requests whose signature fits, so a stranger cannot set it; an old request sent again by somebody else can. Positive: too old. Small and steady: somebody's clock is off. Large: a replay, or a queue at the partner.",
   junctura_contract_mismatches: '`reason` is `version` or `schema`.',

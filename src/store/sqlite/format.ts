@@ -1,5 +1,6 @@
+import { crc32 } from 'node:zlib'
 import { type Clock, JuncturaError, must, type Random } from '../../kernel/index.ts'
-import { bytesAt, type Connection, integerAt } from './connection.ts'
+import { bytesAt, type Connection, integerAt, textAt } from './connection.ts'
 import { addPartition, LOG_SCHEMA } from './log-layout.ts'
 import { transaction } from './log-writer.ts'
 import { createStateTables } from './state-tables.ts'
@@ -52,6 +53,24 @@ export const checkFormat = (connection: Connection, file: string): void => {
 /** The secret of the fingerprints, made when the store was. */
 export const storeSecret = (connection: Connection): Uint8Array =>
   bytesAt(firstOf(connection, "SELECT value FROM junctura_store WHERE name = 'secret'"), 0)
+
+/** How often the store was opened; 0 in one that an earlier release wrote. */
+export const opensOf = (connection: Connection, file: string): number => {
+  const row = connection.first("SELECT value FROM junctura_store WHERE name = 'opens'")
+  if (row === undefined) return 0
+  const [opens = '', checksum = ''] = textAt(row, 0).split(' ')
+  if (Number(checksum) === crc32(opens)) return Number(opens)
+  throw new JuncturaError('JUNCTURA_STORE_DAMAGED', {
+    details: { file, problem: 'the number of its openings does not match its checksum' },
+  })
+}
+
+/** Inside a transaction that the caller has open. */
+export const countOpen = (writer: Connection, opens: number): void =>
+  writer.run(
+    "INSERT OR REPLACE INTO junctura_store (name, value) VALUES ('opens', ?)",
+    `${opens} ${crc32(String(opens))}`,
+  )
 
 /** Layout without partitions, in a transaction that the caller has open. */
 export const createTables = (writer: Connection, secret: Uint8Array): void => {

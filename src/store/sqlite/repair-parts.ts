@@ -7,6 +7,7 @@ import { bytesAt, integerAt, type SqlRow, textAt } from './connection.ts'
 import { checksumHolds, createLogTable, logTableName } from './log-layout.ts'
 import { transaction } from './log-writer.ts'
 import type { Repair } from './repair.ts'
+import { POSITION_GAP } from './rollback.ts'
 import {
   insertSalvaged,
   type LostRange,
@@ -15,9 +16,6 @@ import {
   tableToSalvage,
 } from './salvage.ts'
 import { collectionNames, StateWriter, stateTableName } from './state-tables.ts'
-
-/** Left free above the highest position known, which may not be the highest ever given. */
-const POSITION_GAP = 1_000_000
 
 export const salvageClaims = (repair: Repair): void => {
   const { source, target } = repair

@@ -7,10 +7,12 @@ import {
   JuncturaError,
   messageOf,
   type Random,
+  silentLogger,
 } from '../../kernel/index.ts'
 import { type Connection, openConnection, setUpWriter } from './connection.ts'
-import { checkFormat, createTables, storeSecret } from './format.ts'
+import { checkFormat, countOpen, createTables, storeSecret } from './format.ts'
 import { mendHeader } from './header.ts'
+import { type Height, HighMark, storeIdOf } from './high-mark.ts'
 import { transaction } from './log-writer.ts'
 import { salvageClaims, salvageLog, salvageState, salvageUserTables } from './repair-parts.ts'
 import type { LostRange } from './salvage.ts'
@@ -76,9 +78,14 @@ export const repairSqliteStore = async (options: SqliteRepairOptions): Promise<R
     connections.push(source)
     const target = openConnection({ file: fresh })
     connections.push(target)
-    const repair = fill({ options, source, target, lost })
+    const mark = new HighMark({ directory, clock: options.clock, log: silentLogger })
+    const marked = mark.read()
+    const repair = fill({ options, source, target, lost, marked })
+    const height = heightOf(repair, marked?.opens ?? 0)
     for (const connection of connections) connection.close()
     const damagedFile = putInPlace({ original, file, fresh })
+    mark.write(height)
+    mark.close()
     removeDatabase(copy)
     const { records, rows, lostPositions } = repair
     return { file, damagedFile, records, lostPositions, rows, lost }
@@ -138,9 +145,10 @@ interface FillOptions {
   readonly source: Connection
   readonly target: Connection
   readonly lost: string[]
+  readonly marked: Height | undefined
 }
 
-function fill({ options, source, target, lost }: FillOptions): Repair {
+function fill({ options, source, target, lost, marked }: FillOptions): Repair {
   const nowMs = options.clock.now()
   setUpWriter(target)
   const repair: Repair = {
@@ -149,7 +157,7 @@ function fill({ options, source, target, lost }: FillOptions): Repair {
     nowMs,
     records: 0,
     rows: 0,
-    highest: 0,
+    highest: marked?.position ?? 0,
     lostPositions: [],
     lost,
   }
@@ -165,6 +173,12 @@ function fill({ options, source, target, lost }: FillOptions): Repair {
   const [check] = target.rows('PRAGMA quick_check')
   assert(check?.[0] === 'ok', 'a repaired file passes its check')
   return repair
+}
+
+/** Of the repaired store, which its next start finds at or above its mark. */
+function heightOf({ target, highest }: Repair, opens: number): Height {
+  transaction(target, () => countOpen(target, opens))
+  return { store: storeIdOf(storeSecret(target)), opens, position: highest }
 }
 
 function secretOf(source: Connection): Uint8Array | undefined {

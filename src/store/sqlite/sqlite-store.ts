@@ -1,4 +1,4 @@
-import { mkdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Features, SqlMigration } from '../../contract/index.ts'
 import {
@@ -29,10 +29,12 @@ import type {
 import { encodeRow, failedCommit } from '../unit-check.ts'
 import { ClaimTables } from './claim-tables.ts'
 import { type Connection, openConnection, setUpReader, setUpWriter } from './connection.ts'
-import { checkFormat, isEmptyFile, openFormat, storeSecret } from './format.ts'
+import { checkFormat, isEmptyFile, openFormat, opensOf, storeSecret } from './format.ts'
+import { HighMark, type MarkedHeight, storeIdOf } from './high-mark.ts'
 import { LogPartitions } from './log-partitions.ts'
 import { LogReader } from './log-reader.ts'
 import { LogWriter } from './log-writer.ts'
+import { behindMark, rolledBack, settleHeight } from './rollback.ts'
 import { storeErrorOf, type StorePhase } from './sqlite-errors.ts'
 import { StateReader, StateWriter } from './state-tables.ts'
 import { type CheckedParts, checkAtStart, checkNotHalfRepaired, checkWhole } from './store-check.ts'
@@ -64,6 +66,12 @@ export interface SqliteStoreOptions {
   readonly fileBytesMax?: number
   /** A store up to this size is verified wholly at start. @default 67_108_864 */
   readonly startCheckBytesMax?: number
+  /**
+   * Goes on with a store that is older than what has run in this directory, instead of refusing it.
+   *
+   * @default false
+   */
+  readonly acceptRollback?: boolean
 }
 
 /** One process writes, any number reads; one transaction over log, state and the user's tables. */
@@ -84,6 +92,7 @@ export const SQLITE_FEATURES: Features = {
  * @throws JUNCTURA_STORE_LOCKED when another process has it.
  * @throws JUNCTURA_STORE_FORMAT when a newer release wrote it.
  * @throws JUNCTURA_STORE_DAMAGED when a file is damaged; it is left as it is.
+ * @throws JUNCTURA_STORE_ROLLED_BACK when it is older than what has run here (F29).
  * @throws JUNCTURA_STORE_FULL or JUNCTURA_STORE_FAILED when the directory cannot be used.
  */
 export const createSqliteStore = async (options: SqliteStoreOptions): Promise<Store> => {
@@ -96,6 +105,9 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     mkdirSync(directory, { recursive: true })
     lock = acquireStoreLock(directory)
     checkNotHalfRepaired(file)
+    const mark = new HighMark({ directory, clock, log })
+    const marked = mark.read()
+    refuseMissing(file, marked, options)
     const torn = checkWal(file, { trustsIndex: lock.wasHeldSinceBoot })
     if (torn > 0) log.warn({ file, torn }, 'an unfinished write at the end was dropped')
     const writer = openConnection({ file })
@@ -131,9 +143,11 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
       log: new LogReader({ reader, partitions, clock, file }),
       state: new StateReader(reader, file),
       unitWriter: new UnitWriter({ clock, writer, logWriter, stateWriter, claims, user }),
+      mark,
     }
     await claims.load(clock, file)
     await checkAtStart(parts, options.startCheckBytesMax ?? LIMITS.startCheckBytesMax)
+    await markHeight(parts, marked, options)
     return new SqliteStore(parts)
   } catch (error) {
     for (const connection of connections) connection.close()
@@ -149,6 +163,35 @@ function limitFile({ db, first }: Connection, bytesMax: number | undefined): voi
   db.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(bytesMax / pageBytes))}`)
 }
 
+/** An empty store in the place of one that had something in it would hide the loss. */
+function refuseMissing(
+  file: string,
+  marked: MarkedHeight | undefined,
+  { acceptRollback = false }: SqliteStoreOptions,
+): void {
+  if (acceptRollback || marked === undefined || existsSync(file)) return
+  throw rolledBack(file, behindMark(undefined, marked) ?? '')
+}
+
+/** Looked at last: what is damaged is called so, and not old. */
+async function markHeight(
+  parts: StoreParts,
+  marked: MarkedHeight | undefined,
+  { acceptRollback = false }: SqliteStoreOptions,
+): Promise<void> {
+  const { writer, wal, file, partitions, logWriter, mark, clock } = parts
+  const store = storeIdOf(storeSecret(writer))
+  const found = { store, opens: opensOf(writer, file), position: partitions.head }
+  const problem = marked && behindMark(found, marked)
+  if (problem !== undefined && !acceptRollback) throw rolledBack(file, problem)
+  const accepted = marked && problem !== undefined ? { problem, mark: marked } : undefined
+  const height = settleHeight({ ...parts, nowMs: clock.now() }, found, accepted)
+  // It begins at the head that was just moved.
+  logWriter.discard()
+  await wal.sync()
+  mark.write(height)
+}
+
 interface StoreParts extends CheckedParts {
   readonly writer: Connection
   readonly lock: StoreLock
@@ -156,6 +199,7 @@ interface StoreParts extends CheckedParts {
   readonly logWriter: LogWriter
   readonly stateWriter: StateWriter
   readonly unitWriter: UnitWriter
+  readonly mark: HighMark
 }
 
 /**
@@ -181,6 +225,7 @@ class SqliteStore implements Store {
   ): Promise<readonly UnitOutcome[]> {
     return this.#exclusive(async () => {
       const { writer, logWriter, claims, stateWriter, clock, unitWriter } = this.#parts
+      const { mark, partitions } = this.#parts
       let phase: StorePhase = 'commit'
       try {
         logWriter.rotateIfDue(clock.now())
@@ -198,6 +243,7 @@ class SqliteStore implements Store {
         await this.#parts.wal.sync()
         logWriter.settle()
         claims.settle()
+        mark.reached(partitions.head)
         return outcomes
       } catch (error) {
         throw this.#rolledBack(error, phase)
@@ -274,7 +320,8 @@ class SqliteStore implements Store {
     if (this.#mode === 'closed') return
     this.#mode = 'closed'
     await this.#tail
-    const { reader, writer, wal, lock } = this.#parts
+    const { reader, writer, wal, lock, mark } = this.#parts
+    mark.close()
     // The last connection that closes folds the write-ahead log into the file: the writer.
     reader.close()
     writer.close()

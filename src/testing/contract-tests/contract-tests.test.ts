@@ -32,7 +32,7 @@ describe('contract tests of an integration that keeps its promises', () => {
       'It takes unsigned requests: the thermometer cannot sign',
     )
     expect(saysOf(outcomes, 'webhook pushes: old timestamp')).toContain('signs no timestamp')
-    expect(saysOf(outcomes, 'consumer bookkeeping: retry curve')).toMatch(/^18 attempts after 1/)
+    expect(saysOf(outcomes, 'consumer bookkeeping: retry curve')).toMatch(/^18 attempts after \d/)
     expect(saysOf(outcomes, 'consumer mailer: crash at the effect')).toContain(
       'mail happened 2 times: at-least-once',
     )

@@ -21,6 +21,7 @@ const storeWith = (store: Store, changes: Partial<Store>): Store =>
 
 const ingressWith = (ingress: Ingress, handle: Ingress['handle']): Ingress => ({
   handle,
+  drain: () => ingress.drain(),
   inFlight: ingress.inFlight,
   bytesInFlight: ingress.bytesInFlight,
 })
