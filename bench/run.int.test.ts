@@ -8,9 +8,10 @@ describe('npm run bench', () => {
   it('measures each path beside its twin, and every request is answered as it should be', async () => {
     const { status, output } = await runCommand('node', ['bench/run.ts', '--quick'], { cwd: ROOT })
 
-    expect(output).toMatch(/^\| Signed webhook in.* \| \d+ \| \d+ \| \d\.\d\d \|$/m)
-    expect(output).toMatch(/^\| publish.* \| \d+ \| \d+ \| \d\.\d\d \|$/m)
-    expect(output).toMatch(/; 0 of \d+ failed\./)
+    expect(output).toMatch(/^\| Signed webhook in.*, 0 failed \|.*\| \d\.\d\d \| ≥ 0\.65: \w+ \|$/m)
+    expect(output).toMatch(/^\| `publish`.*\| \d\.\d\d \| ≥ 0\.30: \w+ \|$/m)
+    expect(output).toMatch(/^\| Ten consumers.*\| \d\.\d\d \| ≥ 0\.6: \w+ \|$/m)
+    expect(output).toMatch(/^\| Idle.* MB, .* \|$/m)
     expect(status).toBe(0)
   })
 })

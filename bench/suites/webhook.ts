@@ -1,0 +1,104 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Overview } from 'junctura'
+import {
+  inTurn,
+  measure,
+  median,
+  milliseconds,
+  perSecond,
+  ROOT,
+  script,
+  type Server,
+  startOrders,
+  startServer,
+  type Suite,
+} from '../harness.ts'
+
+interface Load {
+  readonly requests: number
+  readonly failed: number
+  readonly perSecond: number
+  readonly p50: number
+  readonly p99: number
+}
+
+const CONNECTIONS = '256'
+
+const load = (url: string, seconds: number, rate = 0): Promise<Load> =>
+  measure('webhook-load.ts', url, String(seconds), CONNECTIONS, String(rate))
+
+/** From now until every consumer is through, in seconds: what was only put off counts as well. */
+async function waitForConsumers({ managementUrl = '' }: Server): Promise<number> {
+  const fromMs = performance.now()
+  for (;;) {
+    const response = await fetch(`${managementUrl}/api/v1/overview`)
+    const overview: Overview = JSON.parse(await response.text())
+    if (overview.consumers.every(({ lag, inFlight }) => lag + inFlight === 0)) break
+    await delay(10)
+  }
+  return (performance.now() - fromMs) / 1_000
+}
+
+async function ours(seconds: number): Promise<Load & { readonly donePerSecond: number }> {
+  const server = await startOrders()
+  const answered = await load(`${server.url}/webhooks/acme`, seconds)
+  const behindSeconds = await waitForConsumers(server)
+  await server.stop()
+  const elapsed = answered.requests / answered.perSecond + behindSeconds
+  return { ...answered, donePerSecond: answered.requests / elapsed }
+}
+
+async function rawTwin(seconds: number): Promise<Load> {
+  const server = await startServer([script('raw-webhook.ts')])
+  const answered = await load(`${server.url}/`, seconds)
+  await server.stop()
+  return answered
+}
+
+/** The main path beside the same HTTP, HMAC, parse and validation with no storage, no consumers. */
+export const webhook: Suite = {
+  name: 'webhook',
+  async run({ pairs, seconds }) {
+    const rounds = await inTurn(
+      pairs,
+      () => ours(seconds),
+      () => rawTwin(seconds),
+    )
+    const saturation = median(rounds.map((one) => one.ours.donePerSecond))
+    const ratio = median(rounds.map((one) => one.ours.donePerSecond / one.theirs.perSecond))
+    const server = await startServer([
+      join(ROOT, 'bin', 'junctura.js'),
+      ...['start', join(ROOT, 'examples', 'orders', 'integration.ts')],
+      ...['--store', 'memory', '--port', '0', '--management-port', '0'],
+    ])
+    const inMemory = await load(`${server.url}/webhooks/acme`, seconds)
+    await server.stop()
+    const durable = await startOrders()
+    const steady = await load(`${durable.url}/webhooks/acme`, seconds, Math.floor(saturation * 0.7))
+    await durable.stop()
+    const failed = rounds.reduce((sum, one) => sum + one.ours.failed, steady.failed)
+    return {
+      rounds: { rounds, steady, inMemory },
+      rows: [
+        {
+          what: `Signed webhook in, durable 202, three \`ctx.tx\` consumers and a fourth through; ${CONNECTIONS} connections, ${failed} failed`,
+          against: 'the same HTTP, HMAC, parse and validation, no storage, no consumers',
+          ours: perSecond(saturation),
+          theirs: perSecond(median(rounds.map((one) => one.theirs.perSecond))),
+          ratio,
+          goal: '≥ 0.65',
+          holds: ratio >= 0.65,
+        },
+        {
+          what: `Answer at 70 % of saturation, open loop, ${Math.floor(saturation * 0.7)}/s, from when it was due`,
+          against: '',
+          ours: `p50 ${milliseconds(steady.p50)}, p99 ${milliseconds(steady.p99)}`,
+          theirs: '',
+          goal: 'p99 ≤ 25 ms',
+          holds: steady.p99 <= 25,
+        },
+      ],
+    }
+  },
+}
