@@ -1,15 +1,8 @@
 import type { Integration } from '../contract/index.ts'
-import { type Listener, openListener } from '../ingress/index.ts'
 import type { Kernel } from '../kernel/index.ts'
-import {
-  createManagementApi,
-  type ManagementApi,
-  type ManagementListener,
-  startManagementListener,
-} from '../manage/index.ts'
+import { type ServedRuntime, serveRuntime } from '../manage/index.ts'
 import { loadOpenTelemetryTracer } from '../observe/index.ts'
 import { createRuntime, type Runtime, type StoreChoice } from '../runtime/index.ts'
-import { observeProcess } from './process-gauges.ts'
 
 export interface ServeOptions {
   readonly integration: Integration
@@ -74,69 +67,26 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
     alertSecrets: options.isDevelopment ? 'warn' : 'refuse',
     ...(perSecond !== undefined && { ratePerAddress: { perSecond } }),
   })
-  const gauges = observeProcess(runtime.metrics)
-  const state = { isDraining: false }
-  let management: ManagementListener | undefined
+  let served: ServedRuntime | undefined
   try {
-    const api = createManagementApi({ runtime, ...(token !== undefined && { token }) })
-    management = await startManagementListener({
-      api: withReadiness(api, () => !state.isDraining),
-      clock: kernel.clock,
-      log: kernel.log,
-      port: options.managementPort,
-      host: options.managementHost,
+    const open = await serveRuntime(runtime, {
+      port: options.port,
+      host: options.host,
+      managementPort: options.managementPort,
+      managementHost: options.managementHost,
+      ...(token !== undefined && { token }),
     })
-    const { port, host } = options
-    const listener = await openListener({ kernel, ingress: runtime.ingress, port, host })
-    const open = { runtime, listener, management, state, gauges }
-    let draining: Promise<void> | undefined
+    served = open
     return {
       runtime,
-      ready: await describeReady(runtime, {
-        store,
-        url: urlOf(listener.address, listener.port),
-        managementUrl: management.url,
-      }),
-      drain: (graceMs) => (draining ??= drain(open, graceMs)),
+      ready: await describeReady(runtime, { ...open, store }),
+      drain: (graceMs) => open.close(graceMs),
     }
   } catch (error) {
-    gauges.close()
-    await management?.close(0)
-    await runtime.close(0)
+    await (served ?? runtime).close(0)
     throw error
   }
 }
-
-interface Open {
-  readonly runtime: Runtime
-  readonly listener: Listener
-  readonly management: ManagementListener
-  readonly state: { isDraining: boolean }
-  readonly gauges: { close(): void }
-}
-
-/** The management listener goes last: it tells a load balancer that this process is not ready. */
-async function drain(open: Open, graceMs: number): Promise<void> {
-  const { runtime, listener, management, state, gauges } = open
-  state.isDraining = true
-  await listener.close(graceMs)
-  await runtime.close(graceMs)
-  await management.close(graceMs)
-  gauges.close()
-}
-
-/** Not ready from the first moment of a drain on, while the runtime still answers what comes. */
-const withReadiness = (api: ManagementApi, isReady: () => boolean): ManagementApi => ({
-  requiresToken: api.requiresToken,
-  handle(request) {
-    if (isReady() || !/^\/readyz(\?|$)/.test(request.target)) return api.handle(request)
-    return Promise.resolve({
-      status: 503,
-      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
-      body: '{"schemaVersion":1,"status":"not-ready"}\n',
-    })
-  },
-})
 
 async function describeReady(
   runtime: Runtime,
@@ -159,10 +109,4 @@ async function describeReady(
     },
     modelHash: model.hash,
   }
-}
-
-/** An address that a person can open: one that stands for every address becomes this machine. */
-const urlOf = (address: string, port: number): string => {
-  const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

@@ -20,10 +20,10 @@ export type StoreChoice =
  * @throws JUNCTURA_PEER_MISSING when the driver's package is not installed.
  */
 export const openStore = async (choice: StoreChoice, kernel: Kernel): Promise<Store> => {
-  const { clock, random } = kernel
+  const { clock, random, log } = kernel
   switch (choice.engine) {
     case 'sqlite':
-      return createSqliteStore({ directory: choice.directory, clock, random })
+      return createSqliteStore({ directory: choice.directory, clock, random, log })
     case 'memory':
       return createMemoryStore({ clock, random })
     case 'postgres':
