@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { METRICS } from '../observe/index.ts'
 import type { ReplayRow } from '../store/index.ts'
 import { createWorld, effect, type Order, placedConsumer, type World } from './world.fixture.ts'
 import type { ReplayFilter, ReplayPlan } from './commands.ts'
@@ -58,8 +59,12 @@ describe('a replay of dead letters', () => {
 
     isMended = true
     await run(world, row)
+    expect(world.runtime.metrics.read(METRICS.replayPlanned)).toMatchObject({
+      points: [{ labels: { replay: row.id }, value: 20 }],
+    })
     await world.pass(60_000)
 
+    expect(world.runtime.metrics.read(METRICS.replayPlanned)).toMatchObject({ points: [] })
     expect(await stateOf(world, row)).toMatchObject({
       state: 'done',
       released: 20,
