@@ -110,6 +110,21 @@ export type { Json, Model, StartFinding } from './contract/index.ts'
 
 // Running it inside a process of your own; `junctura start` does the same.
 export { createRuntime } from './runtime/index.ts'
+export { serveRuntime } from './manage/index.ts'
+export type { ServedRuntime, ServeRuntimeOptions } from './manage/index.ts'
+export { createSystemKernel } from './kernel/index.ts'
+export type {
+  Clock,
+  Kernel,
+  LogFields,
+  Logger,
+  SystemKernelOptions,
+  Timer,
+} from './kernel/index.ts'
+export { createJsonLogger, createPrettyLogger } from './observe/index.ts'
+export type { LoggerOptions, LogLevel, PrettyLoggerOptions } from './observe/index.ts'
+export { bodyOfBytes } from './ingress/index.ts'
+export type { BodySource, Ingress, IngressRequest, IngressResponse } from './ingress/index.ts'
 export type {
   ArchivePartition,
   OperationCommand,

@@ -1,14 +1,8 @@
 import type { Integration } from '../contract/index.ts'
-import { type Listener, openListener } from '../ingress/index.ts'
 import type { Kernel } from '../kernel/index.ts'
-import {
-  createManagementApi,
-  type ManagementListener,
-  startManagementListener,
-} from '../manage/index.ts'
+import { type ServedRuntime, serveRuntime } from '../manage/index.ts'
 import { loadOpenTelemetryTracer } from '../observe/index.ts'
 import { createRuntime, type Runtime, type StoreChoice } from '../runtime/index.ts'
-import { observeProcess } from './process-gauges.ts'
 
 export interface ServeOptions {
   readonly integration: Integration
@@ -75,54 +69,26 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
     alertSecrets: options.isDevelopment ? 'warn' : 'refuse',
     ...(perSecond !== undefined && { ratePerAddress: { perSecond } }),
   })
-  const gauges = observeProcess(runtime.metrics)
-  let management: ManagementListener | undefined
+  let served: ServedRuntime | undefined
   try {
-    const api = createManagementApi({ runtime, ...(token !== undefined && { token }) })
-    management = await startManagementListener({
-      api,
-      clock: kernel.clock,
-      log: kernel.log,
-      port: options.managementPort,
-      host: options.managementHost,
+    const open = await serveRuntime(runtime, {
+      port: options.port,
+      host: options.host,
+      managementPort: options.managementPort,
+      managementHost: options.managementHost,
+      lameDuckMs: options.lameDuckMs,
+      ...(token !== undefined && { token }),
     })
-    const { port, host, lameDuckMs } = options
-    const { ingress } = runtime
-    const timeouts = { lameDuckMs }
-    const listener = await openListener({ kernel, ingress, port, host, timeouts })
-    const open = { runtime, listener, management, gauges }
-    let draining: Promise<void> | undefined
+    served = open
     return {
       runtime,
-      ready: await describeReady(runtime, {
-        store,
-        url: urlOf(listener.address, listener.port),
-        managementUrl: management.url,
-      }),
-      drain: (graceMs) => (draining ??= drain(open, graceMs)),
+      ready: await describeReady(runtime, { ...open, store }),
+      drain: (graceMs) => open.close(graceMs),
     }
   } catch (error) {
-    gauges.close()
-    await management?.close(0)
-    await runtime.close(0)
+    await (served ?? runtime).close(0)
     throw error
   }
-}
-
-interface Open {
-  readonly runtime: Runtime
-  readonly listener: Listener
-  readonly management: ManagementListener
-  readonly gauges: { close(): void }
-}
-
-/** The management listener goes last: it tells a load balancer that this process is not ready. */
-async function drain(open: Open, graceMs: number): Promise<void> {
-  const { runtime, listener, management, gauges } = open
-  await runtime.drain({ closeIntake: () => listener.close(graceMs), graceMs })
-  await runtime.close(graceMs)
-  await management.close(graceMs)
-  gauges.close()
 }
 
 async function describeReady(
@@ -146,10 +112,4 @@ async function describeReady(
     },
     modelHash: model.hash,
   }
-}
-
-/** An address that a person can open: one that stands for every address becomes this machine. */
-const urlOf = (address: string, port: number): string => {
-  const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

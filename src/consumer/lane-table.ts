@@ -123,10 +123,12 @@ export class LaneTable {
     return this.#lanes.values()
   }
 
-  /** How many lanes are held. */
-  held(): number {
+  /** How many lanes wait behind a dead letter, or for a retry. */
+  held(by: 'parked' | 'retry'): number {
     let count = 0
-    for (const lane of this.#lanes.values()) if (lane.state === 'held') count += 1
+    for (const { state, row } of this.#lanes.values()) {
+      if (state === 'held' && row?.state === by) count += 1
+    }
     return count
   }
 }

@@ -170,7 +170,7 @@ export const METRICS = {
     type: 'counter',
     help: 'Attempts that ended.',
     unit: '',
-    /** `outcome` is done, failed, timed-out or crashed. */
+    /** `outcome` is done, failed or timeout. One that took the process down is not counted. */
     labels: ['consumer', 'outcome'],
   },
   retriesScheduled: {
@@ -185,7 +185,7 @@ export const METRICS = {
     type: 'counter',
     help: 'Messages that a consumer or a transform gave up on.',
     unit: '',
-    /** `stage` is where it was given up: transform, handler, upcast, crash. */
+    /** `stage` is handler, or transform; then `consumer` is the name of the webhook. */
     labels: ['consumer', 'stage'],
   },
   deadLettersOpen: {
@@ -213,7 +213,14 @@ export const METRICS = {
   parkedLanes: {
     name: 'junctura_consumer_parked_lanes',
     type: 'gauge',
-    help: 'Keys that wait behind a dead letter.',
+    help: 'Keys that wait behind a dead letter, for a person.',
+    unit: '',
+    labels: ['consumer'],
+  },
+  retryingLanes: {
+    name: 'junctura_consumer_retrying_lanes',
+    type: 'gauge',
+    help: 'Keys that wait for a retry that is due later.',
     unit: '',
     labels: ['consumer'],
   },
@@ -236,6 +243,7 @@ export const METRICS = {
     type: 'counter',
     help: 'Unfinished envelopes that retention removed at its hard limit.',
     unit: '',
+    /** `consumer` is all: retention does not say whose they were. */
     labels: ['consumer'],
   },
 
@@ -259,21 +267,21 @@ export const METRICS = {
   replayPlanned: {
     name: 'junctura_replay_planned',
     type: 'gauge',
-    help: 'Messages in a replay that is not finished.',
+    help: 'Messages in a replay that runs now.',
     unit: '',
     labels: ['replay'],
   },
   replayDone: {
     name: 'junctura_replay_done',
     type: 'gauge',
-    help: 'Messages of a replay dealt with so far.',
+    help: 'Messages that a running replay has handed over or skipped so far.',
     unit: '',
     labels: ['replay'],
   },
   eventLoopLag: {
     name: 'junctura_event_loop_lag_seconds',
     type: 'gauge',
-    help: 'How late the event loop ran in the latest second.',
+    help: 'How late the event loop ran since this was last read.',
     unit: 'seconds',
     /** p50, p99 or max. */
     labels: ['percentile'],

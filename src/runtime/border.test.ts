@@ -211,3 +211,25 @@ const gaugePoints = ({ metrics }: Runtime): readonly object[] => {
     ? family.points.map(({ labels, value }) => ({ ...labels, value }))
     : []
 }
+
+describe('the gauges of keys that wait', () => {
+  it('tell those that wait for a person from those that wait for a retry', async () => {
+    const retry = { attempts: 2, first: '1s', max: '1s', jitter: 'none' } as const
+    const one = placedConsumer('one', { retry, permanent: ['RangeError'] }, async ({ n }) => {
+      if (n === 1) throw new RangeError('for a person')
+      throw new Error('for a retry')
+    })
+    const { world, runtime } = await openBorder({ consumers: [one] })
+    const waiting = () =>
+      [METRICS.parkedLanes, METRICS.retryingLanes].map((definition) => {
+        const family = runtime.metrics.read(definition)
+        return family.kind === 'number' ? family.points[0]?.value : undefined
+      })
+
+    await world.publish({ key: 'a', n: 1 }, { key: 'b', n: 2 }, { key: 'c', n: 2 })
+    await world.pass(100)
+    expect(waiting()).toEqual([1, 2])
+    await world.pass(60_000)
+    expect(waiting()).toEqual([3, 0])
+  })
+})

@@ -28,7 +28,8 @@ const start = async (
   const warn = (fields: LogFields, message: string) => void warnings.push([fields, message])
   const log = { ...kernel.log, warn }
   const runtime = await createRuntime(integration('demo', { parts: alerting() }), {
-    kernel: { ...kernel, log },
+    kernel,
+    log,
     store: createMemoryStore({ clock: kernel.clock }),
     ...options,
   })

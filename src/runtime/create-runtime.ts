@@ -4,8 +4,8 @@ import {
   type Integration,
   type StartFinding,
 } from '../contract/index.ts'
-import { createSystemKernel, JuncturaError, type Kernel } from '../kernel/index.ts'
-import type { Tracer } from '../observe/index.ts'
+import { createSystemKernel, JuncturaError, type Kernel, type Logger } from '../kernel/index.ts'
+import { createSystemLog, type Tracer } from '../observe/index.ts'
 import type { RateLimit } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
 import type { SendNotification } from './alert-notifier.ts'
@@ -20,6 +20,12 @@ import type { Runtime } from './runtime-port.ts'
 export interface RuntimeOptions {
   /** @default the machine's own clock, chance, environment and files */
   readonly kernel?: Kernel
+  /**
+   * Where the runtime writes what operators read; pino fits.
+   *
+   * @default that of `kernel` where one is given, else warnings and errors as JSON lines on stderr
+   */
+  readonly log?: Logger
   /** Where everything durable lives. @default SQLite in `.junctura` */
   readonly store?: StoreChoice | Store
   /** Sends alert notifications. @default the routes as declared */
@@ -64,7 +70,7 @@ export const createRuntime = async (
   integration: Integration,
   options: RuntimeOptions = {},
 ): Promise<Runtime> => {
-  const kernel = options.kernel ?? createSystemKernel()
+  const kernel = openKernel(options)
   const routes = options.send ? [] : await checkAlertRoutes(integration, kernel)
   const isRefused = options.alertSecrets !== 'warn'
   refuseFindings([...checkIntegration(integration), ...(isRefused ? routes : [])])
@@ -81,6 +87,12 @@ export const createRuntime = async (
     await store.close()
     throw error
   }
+}
+
+function openKernel({ kernel, log }: RuntimeOptions): Kernel {
+  if (kernel) return log ? { ...kernel, log } : kernel
+  const system = createSystemKernel()
+  return { ...system, log: log ?? createSystemLog({ clock: system.clock }) }
 }
 
 function refuseFindings(findings: readonly StartFinding[]): void {

@@ -29,7 +29,8 @@ export const registerGauges = (options: GaugeOptions): void => {
       progress.oldestAtMs === undefined ? 0 : (kernel.clock.now() - progress.oldestAtMs) / 1_000,
     ),
   )
-  metrics.observe(METRICS.parkedLanes, () => perConsumer((runner) => runner.lanes.held()))
+  metrics.observe(METRICS.parkedLanes, () => perConsumer(({ lanes }) => lanes.held('parked')))
+  metrics.observe(METRICS.retryingLanes, () => perConsumer(({ lanes }) => lanes.held('retry')))
   metrics.observe(METRICS.inFlight, () => perConsumer((runner) => runner.inFlight))
   metrics.observe(METRICS.deadLettersOpen, () =>
     (['handler', 'transform'] as const).flatMap((stage) =>

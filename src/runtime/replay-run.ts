@@ -58,6 +58,11 @@ export class ReplayRun {
     this.done = this.#run()
   }
 
+  /** How far it is; saved now and then. */
+  get row(): ReplayRow {
+    return this.#row
+  }
+
   /** What became of an item of this run. */
   settled({ consumer, position, outcome }: ReplayedEvent): void {
     this.#inFlight.delete(`${consumer}\n${position}`)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { METRICS } from '../observe/index.ts'
 import {
   effector,
   guarded,
@@ -31,8 +32,12 @@ describe('a replay of dead letters', () => {
 
     isMended = true
     await run(world, row)
+    expect(world.runtime.metrics.read(METRICS.replayPlanned)).toMatchObject({
+      points: [{ labels: { replay: row.id }, value: 20 }],
+    })
     await world.pass(60_000)
 
+    expect(world.runtime.metrics.read(METRICS.replayPlanned)).toMatchObject({ points: [] })
     expect(await stateOf(world, row)).toMatchObject({
       state: 'done',
       released: 20,

@@ -1,6 +1,7 @@
 import { type ConsumerRunner, releaseReplays, type ReplayedEvent } from '../consumer/index.ts'
 import type { Integration } from '../contract/index.ts'
 import { JuncturaError, type Kernel } from '../kernel/index.ts'
+import { METRICS, type Metrics } from '../observe/index.ts'
 import type { Committer, ReplayRow, Store } from '../store/index.ts'
 import type { OperationCommand } from './commands.ts'
 import type { DeadLetters } from './dead-letters.ts'
@@ -19,6 +20,7 @@ export interface ReplaysOptions {
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly deadLetters: DeadLetters
   readonly events: EventHub
+  readonly metrics: Metrics
 }
 
 /**
@@ -41,6 +43,12 @@ const RATE_MAX = 10_000
 export const createReplays = (options: ReplaysOptions): Replays => {
   const { store, committer, kernel, events, runners } = options
   const running = new Map<string, ReplayRun>()
+  const perRun = (read: (row: ReplayRow) => number) =>
+    [...running.values()].map(({ row }) => ({ labels: { replay: row.id }, value: read(row) }))
+  options.metrics.observe(METRICS.replayPlanned, () => perRun(({ total }) => total))
+  options.metrics.observe(METRICS.replayDone, () =>
+    perRun(({ released, skipped }) => released + skipped),
+  )
   /** Replays that an operation is changing: a second one is refused. */
   const changing = new Set<string>()
 

@@ -94,7 +94,8 @@ export const runProgram = (
   options: { readonly cwd: string; readonly env?: Readonly<Record<string, string>> },
 ): Promise<Ended> => startProgram(words, options).ended
 
-function startProgram(
+/** Starts a program; whoever calls it ends it. */
+export function startProgram(
   [program = '', ...args]: readonly string[],
   options: { readonly cwd: string; readonly env?: Readonly<Record<string, string>> },
 ): RunningCommand {

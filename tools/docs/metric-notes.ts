@@ -32,7 +32,7 @@ export const METRIC_NOTES: Readonly<Record<string, string>> = {
   junctura_consumer_lag:
     'Exact while the consumer is at the head of the log. Behind it, an upper bound: positions of other channels are counted too.',
   junctura_consumer_parked_lanes:
-    'Keys held for a retry that is due later, or by a replay, are in it as well.',
+    'Each holds the messages behind it until somebody retries or drops the dead letter at its head.',
   junctura_alerts_open:
     '`severity` is `critical` or `warning`; `state` is `open` or `acknowledged`.',
   junctura_alert_notifications:

@@ -15,7 +15,8 @@ const ADAPTERS =
 /** Where a test meets real processes and servers, real time is the subject. */
 const REAL_TESTS = /\.int\.test\.ts$/
 const VIRTUAL = /^(src|test\/simulation)\//
-const CLI = /^src\/cli\//
+/** Who may print: the commands, and the log of a process that was given none. */
+const PRINTERS = /^src\/(cli\/|observe\/system-log\.ts$)/
 
 /** A test that holds a bound on time needs a real watch; the code it tries never does. */
 const STOPWATCH = 'process.hrtime'
@@ -144,7 +145,10 @@ function checkManners(module: SourceModule): readonly Finding[] {
   walk(module.program, (node) => {
     const at = { path: module.path, line: module.lineAt(node.start) }
     const name = node.type === 'MemberExpression' ? (dottedName(node) ?? '') : ''
-    if (/^(console\.\w+|process\.(stdout|stderr|exit))$/.test(name) && !CLI.test(module.path)) {
+    if (
+      /^(console\.\w+|process\.(stdout|stderr|exit))$/.test(name) &&
+      !PRINTERS.test(module.path)
+    ) {
       findings.push({ ...at, rule: 'console', message: `${name}: only src/cli prints or exits` })
     }
     const thrown = node.type === 'ThrowStatement' ? node['argument'] : undefined

@@ -17,7 +17,7 @@ const PLACES: readonly (readonly [package_: RegExp, place: RegExp])[] = [
   [/^node:child_process$/, /^src\/(cli|testing)\//],
   [/^node:timers(\/promises)?$/, /^src\/kernel\/system-clock\.ts$/],
   // What it measures is the process itself, and only the metrics see it.
-  [/^node:perf_hooks$/, /^src\/(kernel\/system-clock|cli\/process-gauges)\.ts$/],
+  [/^node:perf_hooks$/, /^src\/(kernel\/system-clock|manage\/process-gauges)\.ts$/],
   // The user's own module: the one import whose name is not known here.
   [/^pathToFileURL\(path\)\.href$/, /^src\/cli\/load-integration\.ts$/],
 ]
