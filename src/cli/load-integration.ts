@@ -16,7 +16,7 @@ export const loadIntegration = async (file: string, cwd: string): Promise<Integr
   if (!existsSync(path)) throw unusable(path, 'there is no such file', 'check the path')
   let module: Readonly<Record<string, unknown>>
   try {
-    module = await import(pathToFileURL(path).href)
+    module = await importModule(path)
   } catch (cause) {
     if (isJuncturaError(cause)) throw cause
     throw new JuncturaError('JUNCTURA_ENTRY_UNUSABLE', {
@@ -36,6 +36,10 @@ export const loadIntegration = async (file: string, cwd: string): Promise<Integr
     'export the one that should run as default',
   )
 }
+
+/** Runs a module of the user's and gives what it exports. */
+export const importModule = async (path: string): Promise<Readonly<Record<string, unknown>>> =>
+  import(pathToFileURL(path).href)
 
 /**
  * The integration of a project: `junctura.integration` of its package.json, or `integration.ts` in

@@ -23,6 +23,7 @@ const manifestOf = ({ name, juncturaVersion, bringsNode }: NewProject): object =
     dev: 'junctura dev integration.ts',
     start: 'junctura start integration.ts',
     check: 'junctura doctor integration.ts',
+    test: 'junctura test integration.ts',
   },
   junctura: { integration: 'integration.ts' },
   dependencies: {
@@ -168,6 +169,9 @@ Break the handler in \`integration.ts\` (throw an error), send again, and look:
 npx junctura dlq groups
 npx junctura dlq retry --cause CAUSE # after mending it
 \`\`\`
+
+\`npm test\` tries what the declaration promises: forged and repeated requests, every retry, a crash at
+the worst moment.
 
 Set \`ORDERS_WEBHOOK_SECRET\` to the secret of your partner before anything real. What is accepted
 lives in \`.junctura/junctura.db\`.

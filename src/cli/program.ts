@@ -16,6 +16,7 @@ import { addReplayCommands } from './replay-commands.ts'
 import { addSendCommand } from './send-command.ts'
 import { addStartCommand } from './start-command.ts'
 import { addTailCommand } from './tail-command.ts'
+import { addTestCommand } from './test-command.ts'
 import { addTraceCommand } from './trace-command.ts'
 
 const AFTER_HELP = `
@@ -45,6 +46,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addNewCommand,
   addDevCommand,
   addStartCommand,
+  addTestCommand,
   addSendCommand,
   addEmitCommand,
   addTailCommand,

@@ -461,7 +461,7 @@ export const ERROR_CODES = {
     status: 500,
     retryable: false,
     message: '{problem}',
-    advice: 'The sentence says what was tried and what came; docs/how-to/run-contract-tests.md.',
+    advice: 'Change what the sentence names: the handler, the declaration, or the example data.',
   },
 } as const
 

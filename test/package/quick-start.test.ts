@@ -112,6 +112,12 @@ describe('the quick start, from the tarball in an empty folder', () => {
     expect(hasRows(2)(output)).toBe(true)
   })
 
+  it('keeps every promise that it declares', async () => {
+    const output = await runNext()
+
+    expect(output).toMatch(/^\d+ hold, 1 noted \(seed 1\)$/m)
+  })
+
   it('is done to its end, in a fraction of the five minutes', () => {
     expect(steps).toEqual([])
     expect(performance.now() - startedMs).toBeLessThan(MS_MAX)

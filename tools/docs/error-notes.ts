@@ -6,6 +6,9 @@ export const ERROR_NOTES: Readonly<Partial<Record<ErrorCode, string>>> = {
 Nothing was opened and nothing was written. Every finding is listed at once. The rule in brackets at the end
 of a finding is explained in [what is refused at start](declarations.md#what-is-refused-at-start).
 \`junctura doctor FILE\` shows the findings without starting.`,
+  JUNCTURA_CONTRACT_TEST: `
+Thrown by a case of \`contractTests\`, and shown as \`FAIL\` by \`junctura test\`. The message says what was tried and what
+came instead of what is declared: [run contract tests](../how-to/run-contract-tests.md).`,
   JUNCTURA_INVARIANT: `
 The unit of work at fault was stopped; others go on. Keep the message and the log lines around it.`,
   JUNCTURA_RECORD_TOO_LARGE: `

@@ -5,7 +5,9 @@ import { createDataMaker, type DataMaker, makeKeyedData } from './example-data.t
 import {
   describeThrown,
   type HandlerRun,
+  InjectedFailure,
   type Interference,
+  isDone,
   observeConsumer,
   readLedger,
   runsOf,
@@ -41,8 +43,12 @@ export interface SubjectOptions {
   readonly integration: Integration
   readonly consumer: Consumer
   readonly seed: number
+  /** Names the stream of chance: a case is the same alone and among others. */
+  readonly stream: string
   readonly given: unknown
   readonly seams: BenchSeams
+  /** The search of another subject, so that it is made once. @default its own */
+  readonly good?: () => Promise<GoodData>
 }
 
 /** Examples that are tried until the handler takes one. */
@@ -50,7 +56,7 @@ const EXAMPLES_MAX = 20
 
 export const createConsumerSubject = (options: SubjectOptions): ConsumerSubject => {
   const { consumer, integration, seams } = options
-  const seed = crc32(`${options.seed}/consumer/${consumer.name}`)
+  const seed = crc32(`${options.seed}/consumer/${consumer.name}/${options.stream}`)
   const random = createSeededRandom(seed)
   let found: Promise<GoodData> | undefined
   let maker: DataMaker | undefined
@@ -59,10 +65,15 @@ export const createConsumerSubject = (options: SubjectOptions): ConsumerSubject 
     random,
     get maker() {
       const { given } = options
-      maker ??= createDataMaker(consumer.on, consumer.on.latest, { random, given })
+      const filter = filterOf(consumer)
+      maker ??= createDataMaker(consumer.on, consumer.on.latest, {
+        random,
+        given,
+        ...(filter && { filter }),
+      })
       return maker
     },
-    good: () => (found ??= findGoodData(subject, options.given !== undefined)),
+    good: () => options.good?.() ?? (found ??= findGoodData(subject, options.given !== undefined)),
     async open(interference) {
       const observed = observeConsumer(consumer, { bench: () => bench, interference })
       const bench = createTestBench({
@@ -82,6 +93,19 @@ export const createConsumerSubject = (options: SubjectOptions): ConsumerSubject 
     },
   }
   return subject
+}
+
+/** What is made passes the filter, where it sees what is made. */
+function filterOf({ filter, on }: Consumer): Consumer['filter'] {
+  if (!filter || on.asked !== on.latest) return undefined
+  return (data) => {
+    try {
+      return filter(data)
+    } catch {
+      // A filter that throws is a failure of the attempt, as the handler's would be.
+      return true
+    }
+  }
 }
 
 /**
@@ -177,4 +201,24 @@ export const publishKeyed = async (
     `${made.length} messages that differ were published, and ${new Set(ids).size} were taken.`,
   )
   return made.map(({ key }, index) => ({ id: ids[index] ?? '', key }))
+}
+
+/**
+ * Ends the case unless all were handled. What the user's own handler threw at data that was made
+ * for the case is told as that.
+ */
+export const expectHandled = (world: ConsumerBench, ids: readonly string[], when: string): void => {
+  const open = ids.filter((id) => !isDone(world.runs, id))
+  const thrown = open
+    .flatMap((id) => runsOf(world.runs, id))
+    .find(({ outcome, error }) => outcome === 'failed' && !(error instanceof InjectedFailure))
+  expectKept(
+    thrown === undefined,
+    `Its handler throws on an example with another key: ${describeThrown(thrown?.error)}`,
+    `${BETTER_DATA}, ${STAND_IN}`,
+  )
+  expectKept(
+    open.length === 0,
+    `${open.length} of ${ids.length} messages were not handled ${when}.`,
+  )
 }

@@ -34,13 +34,14 @@ export const told = (says: string): ContractCaseReport => ({ outcome: 'told', sa
 
 export const notTried = (says: string): ContractCaseReport => ({ outcome: 'not-tried', says })
 
-/** A promise that was not kept. */
-export const broken = (problem: string, fix?: string): JuncturaError =>
-  new JuncturaError('JUNCTURA_CONTRACT_TEST', {
+/**
+ * Ends the case unless the promise was kept.
+ *
+ * @throws JUNCTURA_CONTRACT_TEST otherwise.
+ */
+export function expectKept(kept: boolean, problem: string, fix?: string): asserts kept {
+  if (kept) return
+  throw new JuncturaError('JUNCTURA_CONTRACT_TEST', {
     details: { problem, ...(fix !== undefined && { fix }) },
   })
-
-/** Ends the case unless the promise was kept. */
-export function expectKept(kept: boolean, problem: string, fix?: string): asserts kept {
-  if (!kept) throw broken(problem, fix)
 }

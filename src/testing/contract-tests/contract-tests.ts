@@ -62,26 +62,29 @@ export const deriveCases = (
   return [
     ...integration.webhooks.filter(isWanted).flatMap((webhook) => {
       const given = (version: number): unknown => exampleOf(options, webhook, version)
-      const subject = createWebhookSubject({ integration, webhook, seed, given, seams })
+      const parts = { integration, webhook, seed, given, seams }
+      const good = createWebhookSubject({ ...parts, stream: 'good' }).goodBody
       return WEBHOOK_CASES.map(({ case: name, label, run }): ContractCase => ({
         part: 'webhook',
         name: webhook.name,
         case: name,
         title: `webhook ${webhook.name}: ${label}`,
-        run: () => run(subject),
+        run: () => run(createWebhookSubject({ ...parts, stream: name, good })),
       }))
     }),
     ...integration.consumers.filter(isWanted).flatMap((declared) => {
       const consumer = withStandIn(declared, options)
       const { on } = consumer
       const given = exampleNamed(options, [consumer.name, `${on.name}@${on.latest}`, on.name])
-      const subject = createConsumerSubject({ integration, consumer, seed, given, seams })
+      const parts = { integration, consumer, seed, given, seams }
+      const { good } = createConsumerSubject({ ...parts, stream: 'good' })
       return CONSUMER_CASES.map((one): ContractCase => ({
         part: 'consumer',
         name: consumer.name,
         case: one.case,
         title: `consumer ${consumer.name}: ${one.label}`,
-        run: () => runConsumerCase(subject, one),
+        run: () =>
+          runConsumerCase(createConsumerSubject({ ...parts, stream: one.case, good }), one),
       }))
     }),
   ]

@@ -5,6 +5,7 @@ import {
   type ConsumerBench,
   type ConsumerSubject,
   effectsIn,
+  expectHandled,
   publishKeyed,
 } from './consumer-subject.ts'
 import { isDone, runsOf } from './observed-consumer.ts'
@@ -141,9 +142,8 @@ const KILLER_CASE: ConsumerCase = {
       letter.crashes <= LIMITS.crashesMax,
       `It was run ${letter.crashes} times alone; ${LIMITS.crashesMax} are enough.`,
     )
-    const neighbours = messages.filter(({ id }) => id !== state.killer)
-    const open = neighbours.filter(({ id }) => !isDone(world.runs, id)).length
-    expectKept(open === 0, `${open} of its ${neighbours.length} neighbours were not handled.`)
+    const neighbours = messages.filter(({ id }) => id !== state.killer).map(({ id }) => id)
+    expectHandled(world, neighbours, 'beside a message that kills the process')
     return holds(
       `A message that kills the process is set aside after ${bench.deaths} deaths; its ${neighbours.length} neighbours are done.`,
     )

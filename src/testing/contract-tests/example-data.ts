@@ -5,7 +5,6 @@ import { compileValidator, makeExample, type Validator } from '../../schema/inde
 /** Makes data of one version of a contract; every value it gives is valid. */
 export interface DataMaker {
   readonly schema: JsonSchema
-  isValid(data: unknown): boolean
   /** An example, or the data that was given for it. */
   example(): unknown
   /** The same data with another value at a path; undefined when the schema allows no other. */
@@ -14,19 +13,34 @@ export interface DataMaker {
   put(data: unknown, path: string, value: unknown): unknown
 }
 
-/** Fresh examples that are searched for another value of a field. */
+/** Fresh examples that are searched for one that fits, or for another value of a field. */
 const TRIES = 24
 
-/** @throws JUNCTURA_CONTRACT_TEST when the data that was given is not valid. */
+const validators = new WeakMap<JsonSchema, Validator>()
+
+/** Compiled once per schema: every case makes data of its own. */
+function validatorOf(schema: JsonSchema, field: string): Validator {
+  const validator = validators.get(schema) ?? compileValidator(schema, field)
+  validators.set(schema, validator)
+  return validator
+}
+
+/** @throws JUNCTURA_USAGE when the data that was given is not valid. */
 export const createDataMaker = (
   contract: AnyContract,
   version: number,
-  options: { readonly random: Random; readonly given?: unknown },
+  options: {
+    readonly random: Random
+    readonly given?: unknown
+    /** What is made has to pass it too. */
+    readonly filter?: (data: unknown) => boolean
+  },
 ): DataMaker => {
-  const { random, given } = options
+  const { random, given, filter } = options
   const schema = contract.versions.get(version) ?? {}
-  const validator = compileValidator(schema, `${contract.name} version ${version}`)
-  const isValid = (data: unknown): boolean => validator.validate(data).ok
+  const validator = validatorOf(schema, `${contract.name} version ${version}`)
+  const isValid = (data: unknown): boolean =>
+    validator.validate(data).ok && (filter?.(data) ?? true)
   if (given !== undefined) refuseInvalid(validator, given, `${contract.name} version ${version}`)
   const put = (data: unknown, path: string, value: unknown): unknown => {
     const changed = withValue(data, path.split('.'), value)
@@ -34,9 +48,14 @@ export const createDataMaker = (
   }
   return {
     schema,
-    isValid,
     put,
-    example: () => (given === undefined ? makeExample(schema, random) : structuredClone(given)),
+    example() {
+      if (given !== undefined) return structuredClone(given)
+      for (let time = 1; ; time++) {
+        const made = makeExample(schema, random)
+        if (time === TRIES || isValid(made)) return made
+      }
+    },
     vary(data, path, used = new Set()) {
       const before = valueAt(data, path)
       const isNew = (value: unknown): boolean =>

@@ -51,7 +51,7 @@ export interface ObservedConsumer {
 }
 
 /** The oracle of exactly once: a row in the same transaction as the user's own statements. */
-export const EFFECT_LEDGER: SqlMigration = sql({
+const EFFECT_LEDGER: SqlMigration = sql({
   name: 'contract-test-effects',
   sqlite:
     'create table contract_test_effects(seq integer primary key autoincrement, ' +

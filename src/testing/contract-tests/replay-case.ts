@@ -2,8 +2,13 @@ import { isJuncturaError } from '../../kernel/index.ts'
 import type { OperationCommand } from '../../runtime/index.ts'
 import { type ContractCaseReport, expectKept, holds, told } from './contract-case.ts'
 import type { ConsumerCase } from './consumer-cases.ts'
-import { type ConsumerBench, type ConsumerSubject, publishKeyed } from './consumer-subject.ts'
-import { isDone, readLedger } from './observed-consumer.ts'
+import {
+  type ConsumerBench,
+  type ConsumerSubject,
+  expectHandled,
+  publishKeyed,
+} from './consumer-subject.ts'
+import { readLedger } from './observed-consumer.ts'
 
 const MESSAGES = 3
 const RUNS_WITHIN_MS = 60_000
@@ -21,17 +26,18 @@ export const REPLAY_CASE: ConsumerCase = {
     const world = await subject.open({})
     const messages = await publishKeyed(subject, world, { from, keys: MESSAGES, perKey: 1 })
     await world.bench.pass((consumer.batch?.maxAgeMs ?? 0) + 1_000)
-    for (const { id } of messages) expectKept(isDone(world.runs, id), 'It was not handled at all.')
+    const ids = messages.map(({ id }) => id)
+    expectHandled(world, ids, 'before the replay')
     if (consumer.replay === 'never') return refused(subject, world)
     const before = { runs: world.runs.length, effects: (await readLedger(world.bench)).length }
     const row = await plan(subject, world)
     const token = textOf(row, 'token')
-    const id = textOf(row, 'id')
+    const runId = textOf(row, 'id')
     if (consumer.replay === 'guarded') {
-      const answer = await attempt(world, { kind: 'replay.run', id })
+      const answer = await attempt(world, { kind: 'replay.run', id: runId })
       expectKept(answer === 'refused', 'It declares guarded, and a replay ran without its token.')
     }
-    await world.bench.operate({ kind: 'replay.run', id, token })
+    await world.bench.operate({ kind: 'replay.run', id: runId, token })
     await world.bench.pass(RUNS_WITHIN_MS)
     const again = world.runs.slice(before.runs)
     if (consumer.replay === 'safe') {
@@ -44,7 +50,7 @@ export const REPLAY_CASE: ConsumerCase = {
     }
     const rerun = messages.filter((message) =>
       again.some(
-        (run) => run.replayRunId === id && run.messages.some((one) => one.id === message.id),
+        (run) => run.replayRunId === runId && run.messages.some((one) => one.id === message.id),
       ),
     )
     expectKept(

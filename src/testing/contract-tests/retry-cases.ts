@@ -1,8 +1,8 @@
 import type { Consumer } from '../../contract/index.ts'
 import { formatDuration } from '../../kernel/index.ts'
-import type { ResolvedRetryPolicy } from '../../policy/index.ts'
+import { describeRetryPolicy, type ResolvedRetryPolicy } from '../../policy/index.ts'
 import type { DeadLetterRow } from '../../store/index.ts'
-import { type ContractCaseReport, expectKept, holds, told } from './contract-case.ts'
+import { type ContractCaseReport, expectKept, holds, notTried, told } from './contract-case.ts'
 import type { ConsumerCase } from './consumer-cases.ts'
 import { type ConsumerBench, type ConsumerSubject, publishKeyed } from './consumer-subject.ts'
 import { type HandlerRun, InjectedFailure, runsOf } from './observed-consumer.ts'
@@ -35,7 +35,7 @@ const curveMs = (
 /** How long a failing message may take to its dead letter. */
 export const retryHorizonOf = ({ retry = NO_RETRY, batch }: Consumer): number => {
   // A batch collects again before each attempt.
-  let sum = (batch?.maxAgeMs ?? 0) * (retry.attempts + 1)
+  let sum = FAILING * (batch?.maxAgeMs ?? 0) * (retry.attempts + 1)
   for (let number = 1; number < retry.attempts; number++) sum += curveMs(retry, number)
   return sum + 60_000
 }
@@ -54,6 +54,9 @@ export const RETRY_CASE: ConsumerCase = {
     const wanted = { from: subject.maker.example(), keys: FAILING, perKey: 1 }
     const messages = await publishKeyed(subject, world, wanted)
     await world.bench.pass(retryHorizonOf(consumer))
+    if (world.runs.length === 0 && consumer.filter) {
+      return notTried('Not tried: its filter lets no example through.')
+    }
     if (consumer.on.guarantee === 'at-most-once') return oneAttempt(subject, world, messages)
     const attemptsMax = attemptsOf(consumer)
     const delays = messages.map(({ id }) => checkAttempts(runsOf(world.runs, id), attemptsMax))
@@ -109,8 +112,8 @@ function checkDelay(
 ): void {
   const longest = Math.round(curveMs(policy, retry))
   const shortest = policy.jitter === 'none' ? longest : Math.min(longest, JITTER_FLOOR_MS)
-  // Delays are whole milliseconds; a batch collects before it runs.
-  const latest = longest + (batch?.maxAgeMs ?? 0) + SLACK_MS
+  // Delays are whole milliseconds. A batch collects before it runs, and runs after those before it.
+  const latest = longest + FAILING * (batch?.maxAgeMs ?? 0) + SLACK_MS
   const kept = delayMs >= shortest - 1 && delayMs <= latest
   const bounds =
     shortest === longest
@@ -160,11 +163,16 @@ function checkAlert(
 function describeCurve(consumer: Consumer, attempts: number, delays: readonly number[]): string {
   const owner = (consumer.deadLetter?.owner ?? consumer.owner)?.name ?? ''
   const route = consumer.deadLetter?.alert?.kind ?? ''
-  const shown = delays.slice(0, 6).map(formatDuration)
-  const waits =
-    shown.length === 0 ? '' : ` after ${shown.join(', ')}${delays.length > 6 ? ', …' : ''}`
-  const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts${waits}`
-  return `${tries}; then a dead letter of ${owner} and one alert by ${route}.`
+  const { retry = NO_RETRY } = consumer
+  const shown = delays.slice(0, 6).map((delay) => formatDuration(delay))
+  const came =
+    shown.length === 0
+      ? ''
+      : ` They came after ${shown.join(', ')}${delays.length > 6 ? ', …' : ''}.`
+  // An injected failure may be one that the consumer declares not worth a retry.
+  const policy =
+    attempts === retry.attempts ? describeRetryPolicy(retry) : '1 attempt, as permanent says'
+  return `${policy}.${came} Then a dead letter of ${owner}, and one alert by ${route}.`
 }
 
 /** Without a place in the log there is nothing to try again. */

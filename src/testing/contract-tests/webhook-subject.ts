@@ -35,9 +35,13 @@ export interface WebhookSubjectOptions {
   readonly integration: Integration
   readonly webhook: Webhook
   readonly seed: number
+  /** Names the stream of chance: a case is the same alone and among others. */
+  readonly stream: string
   /** Data that was given for a version of what it accepts. */
   readonly given: (version: number) => unknown
   readonly seams: BenchSeams
+  /** The search of another subject, so that it is made once. @default its own */
+  readonly good?: WebhookSubject['goodBody']
 }
 
 /** Examples that are tried until the transform takes one. */
@@ -45,7 +49,7 @@ const EXAMPLES_MAX = 20
 
 export const createWebhookSubject = (options: WebhookSubjectOptions): WebhookSubject => {
   const { webhook, integration, seams } = options
-  const seed = crc32(`${options.seed}/webhook/${webhook.name}`)
+  const seed = crc32(`${options.seed}/webhook/${webhook.name}/${options.stream}`)
   const random = createSeededRandom(seed)
   const partner = createTestPartner(webhook, random)
   const makers = new Map<number, DataMaker>()
@@ -63,7 +67,7 @@ export const createWebhookSubject = (options: WebhookSubjectOptions): WebhookSub
       return made
     },
     goodBody(version = webhook.accepts.latest) {
-      const known = found.get(version)
+      const known = options.good?.(version) ?? found.get(version)
       if (known) return known
       const search = findGoodBody(subject, version)
       found.set(version, search)
