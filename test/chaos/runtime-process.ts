@@ -7,6 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 export const REPOSITORY: string = resolve(import.meta.dirname, '../..')
 export const ORDERS: string = join(REPOSITORY, 'examples', 'orders', 'integration.ts')
+/** Same tables as the orders example, retries within milliseconds, orders that are rough. */
+export const ROUGH_ORDERS: string = join(import.meta.dirname, 'rough-orders.fixture.ts')
 const COMMAND = join(REPOSITORY, 'bin', 'junctura.js')
 const READY_MS_MAX = 30_000
 const LOG_CHARACTERS_KEPT = 20_000
@@ -17,6 +19,10 @@ export interface StartOptions {
   readonly integration?: string
   /** A program that becomes the runtime, with its arguments; the command follows them. */
   readonly wrapper?: readonly string[]
+  /** @default 30_000 */
+  readonly readyMsMax?: number
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Ended {
@@ -47,7 +53,7 @@ export const startRuntime = async (options: StartOptions): Promise<RuntimeProces
   const line = await Promise.race([
     starting.firstLine,
     starting.ended.then(() => undefined),
-    delay(READY_MS_MAX, undefined, { ref: false }),
+    delay(options.readyMsMax ?? READY_MS_MAX, undefined, { ref: false }),
   ])
   const startMs = performance.now() - starting.startedMs
   if (line === undefined) {
@@ -143,7 +149,11 @@ function spawnRuntime(options: StartOptions): Starting {
   ]
   const startedMs = performance.now()
   const child = track(
-    spawn(program ?? '', args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true }),
+    spawn(program ?? '', args, {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      detached: true,
+      env: { ...process.env, ...options.env },
+    }),
   )
   let text = ''
   child.stderr?.on('data', (chunk: Buffer) => {

@@ -1,0 +1,82 @@
+// Every attack by its name, in the order of the table.
+import { availableParallelism } from 'node:os'
+import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
+import { runDrain } from './drain-under-load.ts'
+import { runFullDisk, smallDisk } from './full-disk.ts'
+import { countCalls, describeInjections, listCases, runInjections } from './inject-faults.ts'
+import { runKillRounds } from './kill-rounds.ts'
+import { runKillerMessage } from './killer-message.ts'
+
+export interface AttackOptions {
+  readonly newFolder: () => string
+  readonly seed: number
+  readonly rounds: number
+  readonly isLongSoak: boolean
+}
+
+type Attack = (options: AttackOptions) => Promise<readonly AttackLine[]>
+
+const kill: Attack = async ({ newFolder, seed, rounds }) => {
+  const options = { dataDir: newFolder(), seed, rounds, loadMsMax: 1_500, connections: 12 }
+  const { verdict, partner, recoveryMs } = await runKillRounds(options)
+  return [
+    {
+      what: 'kill -9 under load',
+      figures: figuresOf(verdict),
+      recovery: `${spread(recoveryMs)}; ${rounds} rounds`,
+      faults: faultsOf(verdict, partner),
+    },
+  ]
+}
+
+const drain: Attack = async ({ newFolder, seed }) => {
+  const options = { dataDir: newFolder(), seed, loadMs: 3_000, connections: 12 }
+  const { verdict, partner, end } = await runDrain(options)
+  return [
+    {
+      what: 'SIGTERM under load',
+      figures: figuresOf(verdict),
+      recovery: `drained in ${Math.round(end.drainMs)} ms`,
+      faults: faultsOf(verdict, partner),
+    },
+  ]
+}
+
+const fullDisk: Attack = async ({ newFolder, seed }) => {
+  const mountPoint = newFolder()
+  const wrapper = smallDisk(mountPoint)
+  if (!wrapper) throw new Error('this attack needs `unshare` and the right to mount a small disk')
+  const full = await runFullDisk({ dataDir: mountPoint, wrapper, seed })
+  return [
+    {
+      what: 'disk full, then room again',
+      figures: figuresOf(full.verdict),
+      recovery: `${full.recoveryMs} ms after there was room`,
+      faults: faultsOf(full.verdict, full.partner),
+    },
+  ]
+}
+
+const killer: Attack = async ({ newFolder, seed }) => {
+  const result = await runKillerMessage({ dataDir: newFolder(), seed })
+  return [
+    {
+      what: 'messages that kill the process',
+      recovery: `${result.lives} starts, ${result.deadLetters.length} set aside`,
+      faults: result.harmedNeighbours.map((id) => `a neighbour of a killer was harmed: ${id}`),
+    },
+  ]
+}
+
+const inject: Attack = async () => {
+  const cases = listCases(await countCalls())
+  return describeInjections(await runInjections(cases, availableParallelism()))
+}
+
+export const ATTACKS: Readonly<Record<string, Attack>> = {
+  kill,
+  drain,
+  'full-disk': fullDisk,
+  killer,
+  inject,
+}
