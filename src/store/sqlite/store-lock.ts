@@ -1,8 +1,8 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { JuncturaError } from '../../kernel/index.ts'
 import { type Connection, openConnection } from './connection.ts'
-import { isBusy } from './sqlite-errors.ts'
+import { isBusy, isUnreadable, storeErrorOf } from './sqlite-errors.ts'
 
 export interface StoreLock {
   /** Idempotent. */
@@ -18,12 +18,22 @@ export interface StoreLock {
  */
 export const acquireStoreLock = (directory: string): StoreLock => {
   const pidFile = join(directory, 'junctura.pid')
-  const connection = openConnection({ file: join(directory, 'junctura.lock'), busyMs: 0 })
+  const file = join(directory, 'junctura.lock')
+  let connection = openConnection({ file, busyMs: 0 })
   try {
-    hold(connection)
+    try {
+      hold(connection)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      // Whoever held it would have kept us from reading it, and nothing of value is in it.
+      connection.close()
+      truncateSync(file)
+      connection = openConnection({ file, busyMs: 0 })
+      hold(connection)
+    }
   } catch (error) {
     connection.close()
-    if (!isBusy(error)) throw error
+    if (!isBusy(error)) throw storeErrorOf(error, file, 'write')
     throw new JuncturaError('JUNCTURA_STORE_LOCKED', {
       details: { directory, pid: pidIn(pidFile) },
     })
