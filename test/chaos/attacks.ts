@@ -4,8 +4,10 @@ import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
 import { runDrain } from './drain-under-load.ts'
 import { runFullDisk, smallDisk } from './full-disk.ts'
 import { countCalls, describeInjections, listCases, runInjections } from './inject-faults.ts'
+import { describeRepairs, listRepairCases, makeDamagedStore, runRepairs } from './inject-repair.ts'
 import { runKillRounds } from './kill-rounds.ts'
 import { runKillerMessage } from './killer-message.ts'
+import { describeDamages, listDamages, makeKilledStore, runDamages } from './random-damage.ts'
 
 export interface AttackOptions {
   readonly newFolder: () => string
@@ -73,10 +75,24 @@ const inject: Attack = async () => {
   return describeInjections(await runInjections(cases, availableParallelism()))
 }
 
+const repair: Attack = async ({ newFolder }) => {
+  const store = await makeDamagedStore(newFolder())
+  const cases = listRepairCases(store.counts, 10)
+  return [describeRepairs(await runRepairs(store, cases, availableParallelism()))]
+}
+
+const damage: Attack = async ({ newFolder }) => {
+  const store = await makeKilledStore(newFolder(), 200)
+  const cases = listDamages(store.files, 4)
+  return describeDamages(await runDamages(store, cases, availableParallelism()))
+}
+
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   kill,
   drain,
   'full-disk': fullDisk,
   killer,
   inject,
+  repair,
+  damage,
 }

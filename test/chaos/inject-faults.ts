@@ -117,7 +117,7 @@ export const runInjection = async (one: InjectionCase): Promise<InjectionResult>
     }
   })
 
-/** Nobody knows what a failed sync left on the disk: the process that saw it may not go on (F21). */
+/** Nobody knows what a failed sync left on the disk: the process may not go on (F21). */
 function faultsOfEnd(
   { call, injection }: InjectionCase,
   target: string | undefined,

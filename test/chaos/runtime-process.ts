@@ -98,8 +98,10 @@ export const killWhileStarting = async (options: StartOptions, afterMs: number):
 /** Runs a command line that is expected to end by itself. */
 export const runCommandLine = async (
   args: readonly string[],
+  wrapper: readonly string[] = [],
 ): Promise<{ readonly code: number | null; readonly output: string }> => {
-  const child = track(spawn(process.execPath, [COMMAND, ...args], { stdio: 'pipe' }))
+  const [program = '', ...line] = [...wrapper, process.execPath, COMMAND, ...args]
+  const child = track(spawn(program, line, { stdio: 'pipe' }))
   let output = ''
   const keep = (chunk: Buffer): void => void (output += chunk.toString('utf8'))
   child.stdout?.on('data', keep)
