@@ -2,11 +2,14 @@
 import { availableParallelism } from 'node:os'
 import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
 import { runDrain } from './drain-under-load.ts'
-import { runFullDisk, smallDisk } from './full-disk.ts'
+import { runFullDisk } from './full-disk.ts'
 import { countCalls, describeInjections, listCases, runInjections } from './inject-faults.ts'
 import { describeRepairs, listRepairCases, makeDamagedStore, runRepairs } from './inject-repair.ts'
 import { runKillRounds } from './kill-rounds.ts'
 import { runKillerMessage } from './killer-message.ts'
+import { describeReadOnly, runReadOnlyDisk } from './read-only-disk.ts'
+import { smallDisk } from './small-disk.ts'
+import { describeSlowDisk, runSlowDisk, SYNC_DELAYS_MS } from './slow-disk.ts'
 import { describeDamages, listDamages, makeKilledStore, runDamages } from './random-damage.ts'
 
 export interface AttackOptions {
@@ -47,7 +50,6 @@ const drain: Attack = async ({ newFolder, seed }) => {
 const fullDisk: Attack = async ({ newFolder, seed }) => {
   const mountPoint = newFolder()
   const wrapper = smallDisk(mountPoint)
-  if (!wrapper) throw new Error('this attack needs `unshare` and the right to mount a small disk')
   const full = await runFullDisk({ dataDir: mountPoint, wrapper, seed })
   return [
     {
@@ -87,6 +89,19 @@ const damage: Attack = async ({ newFolder }) => {
   return describeDamages(await runDamages(store, cases, availableParallelism()))
 }
 
+const readOnly: Attack = async ({ newFolder, seed }) => [
+  describeReadOnly(await runReadOnlyDisk({ folder: newFolder(), seed })),
+]
+
+const slowDisk: Attack = async ({ newFolder, seed }) => {
+  const lines: AttackLine[] = []
+  for (const delayMs of SYNC_DELAYS_MS) {
+    const options = { folder: newFolder(), seed, delayMs, loadMs: 5_000 }
+    lines.push(describeSlowDisk(await runSlowDisk(options)))
+  }
+  return lines
+}
+
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   kill,
   drain,
@@ -95,4 +110,6 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   inject,
   repair,
   damage,
+  'read-only-disk': readOnly,
+  'slow-disk': slowDisk,
 }

@@ -10,7 +10,9 @@ export type Injection = (typeof INJECTIONS)[number]
 export interface InjectionCase {
   readonly call: string
   readonly n: number
-  readonly injection: Injection
+  readonly injection: Injection | 'EROFS'
+  /** It and every one after it. */
+  readonly isForGood?: boolean
 }
 
 export const nameOf = ({ call, n, injection }: InjectionCase): string =>
@@ -26,7 +28,7 @@ export const traceArguments = (file: string, calls: readonly string[]): readonly
 }
 
 export const injectArguments = (file: string, one: InjectionCase): readonly string[] => {
-  const { call, n, injection } = one
+  const { call, n, injection, isForGood = false } = one
   needProgram('strace', 'strace')
   const isKill = injection === 'SIGKILL'
   return [
@@ -38,8 +40,15 @@ export const injectArguments = (file: string, one: InjectionCase): readonly stri
     '-e',
     `trace=${call}`,
     '-e',
-    `inject=${call}:${isKill ? 'signal=SIGKILL' : `error=${injection}`}:when=${n}`,
+    `inject=${call}:${isKill ? 'signal=SIGKILL' : `error=${injection}`}:when=${n}${isForGood ? '+' : ''}`,
   ]
+}
+
+/** Each sync of the disk takes so much longer. */
+export const slowSyncArguments = (file: string, delayMs: number): readonly string[] => {
+  needProgram('strace', 'strace')
+  const inject = `inject=fsync,fdatasync:delay_enter=${delayMs * 1_000}`
+  return [...STRACE, '--seccomp-bpf', '-o', file, '-e', 'trace=fsync,fdatasync', '-e', inject]
 }
 
 export interface TracedCall {
