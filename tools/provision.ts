@@ -4,6 +4,9 @@ import { runCommand } from './run-command.ts'
 const NEEDS: readonly { readonly program: string; readonly packages: readonly string[] }[] = [
   // The page tests drive a real browser.
   { program: 'chromium', packages: ['chromium'] },
+  // The chaos tests make system calls fail and clocks jump.
+  { program: 'strace', packages: ['strace'] },
+  { program: 'faketime', packages: ['faketime'] },
   // The JSON Schema test suite comes from a Python package.
   { program: 'pip3', packages: ['python3', 'python3-pip'] },
 ]

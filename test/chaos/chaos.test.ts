@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { build } from '../../tools/build.ts'
 import { SOUND } from './chaos.fixture.ts'
 import { runDrain } from './drain-under-load.ts'
-import { runFullDisk, smallDisk } from './full-disk.ts'
+import { runFullDisk } from './full-disk.ts'
 import { describeRounds, runKillRounds } from './kill-rounds.ts'
 import { runKillerMessage } from './killer-message.ts'
 import { createPartner } from './partner.ts'
@@ -17,6 +17,7 @@ import {
   startArguments,
   startRuntime,
 } from './runtime-process.ts'
+import { smallDisk } from './small-disk.ts'
 import type { Verdict } from './verdict.ts'
 
 const folders: string[] = []
@@ -145,8 +146,6 @@ describe('real processes', () => {
   it('answer 503 while the disk is full, half accept nothing, and recover by themselves (F20)', async () => {
     const mountPoint = newFolder()
     const wrapper = smallDisk(mountPoint)
-    if (!wrapper)
-      throw new Error('this test mounts a small disk: it needs `unshare` and the right to mount')
     const result = await runFullDisk({ dataDir: mountPoint, wrapper, seed: 3 })
     console.log(`recovered ${result.recoveryMs} ms after there was room`)
     expectWhole(result.verdict)

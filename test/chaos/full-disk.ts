@@ -1,5 +1,4 @@
 // A disk that fills up under load, and gets room again, while the runtime goes on.
-import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -23,28 +22,7 @@ export interface FullDiskResult {
   readonly recoveryMs: number
 }
 
-const DISK = '40m'
-const BALLAST_BYTES = 32 * 1_048_576
 const FULL_MS_MAX = 40_000
-
-/** Mounts a disk of its own in a namespace of its own, which ends with the process. */
-const SCRIPT = `mount -t tmpfs -o size=${DISK} tmpfs "$1" &&
-  head -c ${BALLAST_BYTES} /dev/zero > "$1/ballast" && shift && exec "$@"`
-
-/** Without rights first; in a container that forbids it, root may still do it. */
-const WAYS: readonly (readonly string[])[] = [
-  ['unshare', '-Urm'],
-  ['unshare', '-m'],
-]
-
-/** The wrapper that gives the runtime a small disk; undefined where the machine allows none. */
-export const smallDisk = (mountPoint: string): readonly string[] | undefined => {
-  const way = WAYS.find(([program = '', ...args]) => {
-    const mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mountPoint]
-    return spawnSync(program, [...args, ...mount]).status === 0
-  })
-  return way && [...way, 'sh', '-c', SCRIPT, 'sh', mountPoint]
-}
 
 export const runFullDisk = async (options: {
   readonly dataDir: string

@@ -24,6 +24,9 @@ export interface SentMessage {
   gaveUp: boolean
 }
 
+/** What a handler does with an order; the last two are for `rough-orders.fixture.ts` alone. */
+export type OrderPrefix = 'A' | 'POISON' | 'FLAKY' | 'BLOCK' | 'LEAK'
+
 export interface PartnerCounts {
   requests: number
   accepted: number
@@ -41,7 +44,7 @@ export interface PartnerOptions {
   /** Orders being worked on at once. @default 50 */
   readonly keys?: number
   /** What an order's id starts with. @default one POISON and two FLAKY ones in fifty */
-  readonly prefixOf?: (orderNumber: number) => 'A' | 'POISON' | 'FLAKY'
+  readonly prefixOf?: (orderNumber: number) => OrderPrefix
   /** Share of requests that repeat an acknowledged one. @default 0.1 */
   readonly repeatShare?: number
   /** Share of unanswered messages that are never sent again. @default 0.05 */
@@ -49,6 +52,8 @@ export interface PartnerOptions {
 }
 
 export interface Load {
+  /** When as many messages were composed as were asked for, and each has had its first answer. */
+  readonly ended: Promise<void>
   /** No new request is sent; resolves when those on their way have ended. */
   stop(): Promise<void>
 }
@@ -58,13 +63,13 @@ export interface Partner {
   readonly counts: PartnerCounts
   /** Answers that no sender should get, one sentence each. */
   readonly complaints: readonly string[]
-  /** Sends without a pause over so many connections. */
-  startLoad(webhookUrl: string, connections: number): Load
+  /** Sends without a pause over so many connections, until there are so many messages. */
+  startLoad(webhookUrl: string, connections: number, messagesMax?: number): Load
   /** Sends until everything that was not given up has its 2xx. */
   finish(webhookUrl: string): Promise<void>
 }
 
-const usualPrefix = (orderNumber: number): 'A' | 'POISON' | 'FLAKY' => {
+const usualPrefix = (orderNumber: number): OrderPrefix => {
   if (orderNumber % 50 === 7) return 'POISON'
   return orderNumber % 25 === 3 ? 'FLAKY' : 'A'
 }
@@ -94,18 +99,19 @@ class TruthfulPartner implements Partner {
     this.#options = options
   }
 
-  startLoad(webhookUrl: string, connections: number): Load {
+  startLoad(webhookUrl: string, connections: number, messagesMax = Infinity): Load {
     const agent = new Agent({ keepAlive: true, maxSockets: connections })
     const stopping = new AbortController()
     const work = async (): Promise<void> => {
-      while (!stopping.signal.aborted) {
+      while (!stopping.signal.aborted && this.messages.length < messagesMax) {
         const wasHeard = await this.#send(webhookUrl, agent, this.#next())
         // Nobody is there: what is left to do is to wait.
         if (!wasHeard) await delay(20)
       }
     }
-    const workers = Promise.all(Array.from({ length: connections }, work))
+    const workers = Promise.all(Array.from({ length: connections }, work)).then(() => undefined)
     return {
+      ended: workers,
       async stop() {
         stopping.abort()
         await workers

@@ -7,6 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 export const REPOSITORY: string = resolve(import.meta.dirname, '../..')
 export const ORDERS: string = join(REPOSITORY, 'examples', 'orders', 'integration.ts')
+/** Same tables as the orders example, retries within milliseconds, orders that are rough. */
+export const ROUGH_ORDERS: string = join(import.meta.dirname, 'rough-orders.fixture.ts')
 const COMMAND = join(REPOSITORY, 'bin', 'junctura.js')
 const READY_MS_MAX = 30_000
 const LOG_CHARACTERS_KEPT = 20_000
@@ -19,6 +21,10 @@ export interface StartOptions {
   readonly wrapper?: readonly string[]
   /** More options of the command. */
   readonly more?: readonly string[]
+  /** @default 30_000 */
+  readonly readyMsMax?: number
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Ended {
@@ -49,7 +55,7 @@ export const startRuntime = async (options: StartOptions): Promise<RuntimeProces
   const line = await Promise.race([
     starting.firstLine,
     starting.ended.then(() => undefined),
-    delay(READY_MS_MAX, undefined, { ref: false }),
+    delay(options.readyMsMax ?? READY_MS_MAX, undefined, { ref: false }),
   ])
   const startMs = performance.now() - starting.startedMs
   if (line === undefined) {
@@ -94,8 +100,10 @@ export const killWhileStarting = async (options: StartOptions, afterMs: number):
 /** Runs a command line that is expected to end by itself. */
 export const runCommandLine = async (
   args: readonly string[],
+  wrapper: readonly string[] = [],
 ): Promise<{ readonly code: number | null; readonly output: string }> => {
-  const child = track(spawn(process.execPath, [COMMAND, ...args], { stdio: 'pipe' }))
+  const [program = '', ...line] = [...wrapper, process.execPath, COMMAND, ...args]
+  const child = track(spawn(program, line, { stdio: 'pipe' }))
   let output = ''
   const keep = (chunk: Buffer): void => void (output += chunk.toString('utf8'))
   child.stdout?.on('data', keep)
@@ -150,7 +158,11 @@ function spawnRuntime(options: StartOptions): Starting {
   ]
   const startedMs = performance.now()
   const child = track(
-    spawn(program ?? '', args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true }),
+    spawn(program ?? '', args, {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      detached: true,
+      env: { ...process.env, ...options.env },
+    }),
   )
   let text = ''
   child.stderr?.on('data', (chunk: Buffer) => {

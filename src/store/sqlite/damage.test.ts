@@ -150,6 +150,17 @@ describe('a damaged store', () => {
     })
   })
 
+  it('opens whatever stands in its lock file, unless another has it (F28)', async () => {
+    const { directory } = await makeStore()
+    const lock = join(directory, 'junctura.lock')
+    writeFileSync(lock, random.bytes(4_096))
+
+    await using _store = await open(directory)
+
+    expect(sizeOf(lock)).toBe(0)
+    await expect(open(directory)).rejects.toMatchObject({ code: 'JUNCTURA_STORE_LOCKED' })
+  })
+
   it('has no problem when nothing is damaged', async () => {
     const { directory } = await makeStore()
     await using store = await open(directory)
@@ -212,6 +223,37 @@ describe('the repair', () => {
     expect(effects).toEqual({ rows: RECORDS + 1, last: RECORDS + 1 })
     expect(outcome).toMatchObject({ status: 'committed' })
     expect(await store.headPosition()).toBeGreaterThan(RECORDS + 1_000)
+  })
+
+  it('makes a store that reads well of whatever is left, or changes nothing and says so (F24)', async () => {
+    const { file } = await makeStore()
+    const whole = readFileSync(file)
+    let repaired = 0
+    for (let run = 0; run < 24; run++) {
+      const directory = temporaryDirectory()
+      const copy = join(directory, 'junctura.db')
+      const at = randomInteger(random, 0, whole.length - 4_096)
+      const bytes = Buffer.from(whole)
+      if (run % 3 === 0) bytes.fill(0, at, at + 4_096)
+      if (run % 3 === 1) bytes.set(random.bytes(4_096), at)
+      writeFileSync(copy, run % 3 === 2 ? bytes.subarray(0, at) : bytes)
+      const opened = await open(directory).catch(() => undefined)
+      await opened?.close()
+      // It met space that no page uses, or rows of the user's.
+      if (opened) continue
+
+      const report = await repairSqliteStore({ directory, clock, random }).catch(
+        (error: unknown) => {
+          expect(error, `run ${run} at ${at}`).toMatchObject({ code: 'JUNCTURA_STORE_DAMAGED' })
+        },
+      )
+      if (!report) continue
+      repaired += 1
+      await using store = await open(directory)
+      expect(await store.check(), `run ${run} at ${at}`).toEqual([])
+      expect(await store.headPosition()).toBeGreaterThanOrEqual(RECORDS)
+    }
+    expect(repaired).toBeGreaterThan(6)
   })
 
   it('is asked for again when it was cut short, instead of a new empty store (F12)', async () => {

@@ -9,6 +9,7 @@ import { transaction } from './log-writer.ts'
 import type { Repair } from './repair.ts'
 import { POSITION_GAP } from './rollback.ts'
 import {
+  hasKinds,
   insertSalvaged,
   type LostRange,
   type SalvagedTable,
@@ -17,6 +18,9 @@ import {
 } from './salvage.ts'
 import { collectionNames, StateWriter, stateTableName } from './state-tables.ts'
 
+/** Of RECORD_COLUMNS. */
+const RECORD_KINDS = ['integer', 'integer', 'integer', 'integer', 'integer', 'bytes'] as const
+
 export const salvageClaims = (repair: Repair): void => {
   const { source, target } = repair
   for (const bucket of claimBuckets(source)) {
@@ -24,10 +28,8 @@ export const salvageClaims = (repair: Repair): void => {
     const table = tableToSalvage(source, claimTableName(bucket))
     let bad = 0
     const holes = salvageRows(source, table, (row) => {
-      const entries = bytesAt(row, 2)
-      const holds = crc32(entries) === integerAt(row, 1)
-      if (!holds || !insertSalvaged(target, table, row)) bad += 1
-      else decodeClaims(entries, bucket, (_, { position }) => raise(repair, position))
+      if (!claimsHold(row) || !insertSalvaged(target, table, row)) bad += 1
+      else decodeClaims(bytesAt(row, 2), bucket, (_, { position }) => raise(repair, position))
     })
     if (bad > 0 || holes.length > 0) {
       repair.lost.push(
@@ -37,6 +39,9 @@ export const salvageClaims = (repair: Repair): void => {
     }
   }
 }
+
+const claimsHold = (row: SqlRow): boolean =>
+  hasKinds(row, ['integer', 'integer', 'bytes']) && crc32(bytesAt(row, 2)) === integerAt(row, 1)
 
 export const salvageState = (repair: Repair): void => {
   const { source, target } = repair
@@ -48,6 +53,10 @@ export const salvageState = (repair: Repair): void => {
     const table = { ...tableToSalvage(source, name), columns: ['key', 'value', 'checksum'] }
     transaction(target, () => {
       const holes = salvageRows(source, table, (row) => {
+        if (!hasKinds(row, ['text', 'text', 'integer'])) {
+          lostKeys.push('')
+          return
+        }
         const key = fromColumnText(textAt(row, 0))
         const value = textAt(row, 1)
         if (rowChecksum(textAt(row, 0), value) !== integerAt(row, 2)) {
@@ -102,7 +111,8 @@ export const salvageLog = (repair: Repair): void => {
   const channels = tableToSalvage(source, 'junctura_channels')
   const known = new Set<number>()
   salvageRows(source, channels, (row) => {
-    if (insertSalvaged(target, channels, row)) known.add(integerAt(row, 0))
+    if (hasKinds(row, ['integer', 'text']) && insertSalvaged(target, channels, row))
+      known.add(integerAt(row, 0))
   })
   const partitions = partitionsOf(repair)
   for (const partition of partitions) {
@@ -129,7 +139,9 @@ function partitionsOf(repair: Repair): readonly PartitionToSalvage[] {
   const { source } = repair
   const listed = new Map<number, SqlRow>()
   const list = tableToSalvage(source, 'junctura_partitions')
-  salvageRows(source, list, (row) => listed.set(integerAt(row, 0), row))
+  salvageRows(source, list, (row) => {
+    if (hasKinds(row, ['integer', 'integer', 'integer'])) listed.set(integerAt(row, 0), row)
+  })
   const prefix = logTableName(0).slice(0, -1)
   const names = source.rows(`SELECT name FROM sqlite_schema WHERE name GLOB '${prefix}*'`)
   const ids = names.map((row) => Number(textAt(row, 0).slice(prefix.length)))
@@ -158,9 +170,12 @@ function salvagePartition(
   let firstAtMs = Number.POSITIVE_INFINITY
   let lastAtMs = Number.NEGATIVE_INFINITY
   const holes = salvageRows(source, table, (row) => {
+    if (!hasKinds(row, RECORD_KINDS)) return
     const position = integerAt(row, 0)
-    raise(repair, position)
-    if (!checksumHolds(row) || !insertSalvaged(target, table, row)) return
+    const holds = checksumHolds(row)
+    // The number of a damaged row speaks of a position only if one may have been there.
+    if (holds || position <= repair.highest + POSITION_GAP) raise(repair, position)
+    if (!holds || !insertSalvaged(target, table, row)) return
     nameChannel(repair, channels, integerAt(row, 1))
     positions.push(position)
     firstAtMs = Math.min(firstAtMs, integerAt(row, 3))

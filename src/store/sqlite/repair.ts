@@ -74,7 +74,8 @@ export const repairSqliteStore = async (options: SqliteRepairOptions): Promise<R
     for (const name of [copy, fresh]) removeDatabase(name)
     copyDatabase(original, copy)
     const lost: string[] = []
-    const source = openDamaged(copy, lost)
+    checkWalOf(original, lock.wasHeldSinceBoot, lost)
+    const source = openDamaged(copy, file)
     connections.push(source)
     const target = openConnection({ file: fresh })
     connections.push(target)
@@ -88,12 +89,12 @@ export const repairSqliteStore = async (options: SqliteRepairOptions): Promise<R
     mark.close()
     removeDatabase(copy)
     const { records, rows, lostPositions } = repair
+    lock.release()
     return { file, damagedFile, records, lostPositions, rows, lost }
   } catch (error) {
     for (const connection of connections) connection.close()
+    lock.abandon()
     throw storeErrorOf(error, file, 'write')
-  } finally {
-    lock.release()
   }
 }
 
@@ -118,12 +119,16 @@ function removeDatabase(file: string): void {
   for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${suffix}`, { force: true })
 }
 
-function openDamaged(copy: string, lost: string[]): Connection {
+/** The original: only beside it stands the engine's index, which tells how far the log went. */
+function checkWalOf(original: string, trustsIndex: boolean, lost: string[]): void {
   try {
-    checkWal(copy, { trustsIndex: false })
+    checkWal(original, { trustsIndex })
   } catch (error) {
     lost.push(`commits behind the damaged place of the write-ahead log: ${messageOf(error)}`)
   }
+}
+
+function openDamaged(copy: string, file: string): Connection {
   const source = openConnection({ file: copy })
   try {
     source.rows('SELECT name FROM sqlite_schema')
@@ -135,7 +140,13 @@ function openDamaged(copy: string, lost: string[]): Connection {
     // What the first bytes of our files say is known, but for what can be counted.
     mendHeader(copy)
     const mended = openConnection({ file: copy })
-    mended.rows('SELECT name FROM sqlite_schema')
+    try {
+      mended.rows('SELECT name FROM sqlite_schema')
+    } catch (cause) {
+      mended.close()
+      const problem = 'not even its list of tables is readable: only a backup can replace it'
+      throw new JuncturaError('JUNCTURA_STORE_DAMAGED', { cause, details: { file, problem } })
+    }
     return mended
   }
 }

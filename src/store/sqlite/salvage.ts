@@ -139,6 +139,18 @@ function salvageBothEnds(
   return readAll('ASC') || readAll('DESC') ? [] : [undefined]
 }
 
+type Kind = 'integer' | 'text' | 'bytes'
+
+/** A page that was damaged may give rows of the right length with anything in their columns. */
+export const hasKinds = (row: SqlRow, kinds: readonly Kind[]): boolean =>
+  kinds.every((kind, column) => kindOf(row[column]) === kind)
+
+function kindOf(value: SqlRow[number] | undefined): Kind | undefined {
+  if (typeof value === 'string') return 'text'
+  if (value instanceof Uint8Array) return 'bytes'
+  return typeof value === 'number' && Number.isSafeInteger(value) ? 'integer' : undefined
+}
+
 /** Integers are read whole, since a user's may be large, and are numbers where they fit. */
 const plain = (value: unknown): SqlRow =>
   asRow(value).map((column) =>

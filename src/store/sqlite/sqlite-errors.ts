@@ -17,7 +17,7 @@ export const storeErrorOf = (error: unknown, file: string, phase: StorePhase): J
 
 function codeOf(resultCode: number | undefined, phase: StorePhase): ErrorCode {
   if (resultCode === SQLITE_FULL) return 'JUNCTURA_STORE_FULL'
-  if (resultCode === SQLITE_CORRUPT || resultCode === SQLITE_NOTADB) return 'JUNCTURA_STORE_DAMAGED'
+  if (DAMAGE.has(resultCode ?? 0)) return 'JUNCTURA_STORE_DAMAGED'
   if (resultCode === SQLITE_IOERR && phase === 'commit') return 'JUNCTURA_STORE_UNKNOWN'
   return 'JUNCTURA_STORE_FAILED'
 }
@@ -30,6 +30,9 @@ export const isEngineFailure = (error: unknown): boolean => {
 
 export const isBusy = (error: unknown): boolean => resultCodeOf(error) === SQLITE_BUSY
 
+/** Whether the engine can make nothing of the file. */
+export const isUnreadable = (error: unknown): boolean => DAMAGE.has(resultCodeOf(error) ?? 0)
+
 /** @see https://www.sqlite.org/rescode.html */
 const SQLITE_ERROR = 1
 const SQLITE_BUSY = 5
@@ -41,6 +44,8 @@ const SQLITE_CONSTRAINT = 19
 const SQLITE_MISMATCH = 20
 const SQLITE_RANGE = 25
 const SQLITE_NOTADB = 26
+
+const DAMAGE: ReadonlySet<number> = new Set([SQLITE_CORRUPT, SQLITE_NOTADB])
 
 const CALLERS_FAULTS: ReadonlySet<number> = new Set([
   SQLITE_ERROR,

@@ -148,11 +148,12 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     await claims.load(clock, file)
     await checkAtStart(parts, options.startCheckBytesMax ?? LIMITS.startCheckBytesMax)
     await markHeight(parts, marked, options)
+    lock.opened()
     return new SqliteStore(parts)
   } catch (error) {
     for (const connection of connections) connection.close()
     wal?.close()
-    lock?.release()
+    lock?.abandon()
     throw storeErrorOf(error, file, 'write')
   }
 }

@@ -1,14 +1,18 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { JuncturaError } from '../../kernel/index.ts'
 import { type Connection, openConnection } from './connection.ts'
-import { isBusy } from './sqlite-errors.ts'
+import { isBusy, isUnreadable, storeErrorOf } from './sqlite-errors.ts'
 
 export interface StoreLock {
   /** Whether the process that held it last died since the machine was started. */
   readonly wasHeldSinceBoot: boolean
-  /** Idempotent. */
+  /** The store is open: from now on its files are those of this process. */
+  opened(): void
+  /** After the store was closed as it should be. Idempotent. */
   release(): void
+  /** After it could not be opened: who looks next finds what this one found. Idempotent. */
+  abandon(): void
 }
 
 /**
@@ -21,28 +25,43 @@ export interface StoreLock {
  */
 export const acquireStoreLock = (directory: string): StoreLock => {
   const pidFile = join(directory, 'junctura.pid')
-  const connection = openConnection({ file: join(directory, 'junctura.lock'), busyMs: 0 })
+  const file = join(directory, 'junctura.lock')
+  let connection = openConnection({ file, busyMs: 0 })
   try {
-    hold(connection)
+    try {
+      hold(connection)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      // Whoever held it would have kept us from reading it, and nothing of value is in it.
+      connection.close()
+      truncateSync(file)
+      connection = openConnection({ file, busyMs: 0 })
+      hold(connection)
+    }
   } catch (error) {
     connection.close()
-    if (!isBusy(error)) throw error
+    if (!isBusy(error)) throw storeErrorOf(error, file, 'write')
     throw new JuncturaError('JUNCTURA_STORE_LOCKED', {
       details: { directory, pid: pidIn(pidFile) },
     })
   }
-  const boot = bootId()
-  const wasHeldSinceBoot = boot !== undefined && linesOf(pidFile)[1] === boot
-  writeFileSync(pidFile, `${process.pid}\n${boot ?? ''}\n`)
+  const boot = bootId() ?? ''
+  const [, bootBefore = ''] = linesOf(pidFile)
+  const write = (ofBoot: string): void => writeFileSync(pidFile, `${process.pid}\n${ofBoot}\n`)
+  // Until the store is open, its files are still those of the process before.
+  write(bootBefore)
   let held = true
+  const end = (before: () => void): void => {
+    if (!held) return
+    held = false
+    before()
+    connection.close()
+  }
   return {
-    wasHeldSinceBoot,
-    release: () => {
-      if (!held) return
-      held = false
-      rmSync(pidFile, { force: true })
-      connection.close()
-    },
+    wasHeldSinceBoot: boot !== '' && bootBefore === boot,
+    opened: () => write(boot),
+    release: () => end(() => rmSync(pidFile, { force: true })),
+    abandon: () => end(() => undefined),
   }
 }
 

@@ -78,10 +78,10 @@ describe('the write-ahead log that a crash left', () => {
       const { directory, wal } = crashedStore()
       flip(wal, readFileSync(wal).length - 100)
 
-      await expect(openSqlite({ directory })).rejects.toMatchObject({
-        code: 'JUNCTURA_STORE_DAMAGED',
-        details: { file: wal },
-      })
+      const damaged = { code: 'JUNCTURA_STORE_DAMAGED', details: { file: wal } }
+      await expect(openSqlite({ directory })).rejects.toMatchObject(damaged)
+      // And again: a start that was refused changes nothing for the next.
+      await expect(openSqlite({ directory })).rejects.toMatchObject(damaged)
     })
 
     it('loses that commit after the machine went down, for its sync had not returned', async () => {

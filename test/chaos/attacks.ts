@@ -1,0 +1,118 @@
+// Every attack by its name, in the order of the table.
+import { availableParallelism } from 'node:os'
+import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
+import { runDrain } from './drain-under-load.ts'
+import { runFullDisk } from './full-disk.ts'
+import { countCalls, describeInjections, listCases, runInjections } from './inject-faults.ts'
+import { describeRepairs, listRepairCases, makeDamagedStore, runRepairs } from './inject-repair.ts'
+import { runKillRounds } from './kill-rounds.ts'
+import { runKillerMessage } from './killer-message.ts'
+import { describeReadOnly, runReadOnlyDisk } from './read-only-disk.ts'
+import { smallDisk } from './small-disk.ts'
+import { describeSlowDisk, runSlowDisk, SYNC_DELAYS_MS } from './slow-disk.ts'
+import { describeDamages, listDamages, makeKilledStore, runDamages } from './random-damage.ts'
+
+export interface AttackOptions {
+  readonly newFolder: () => string
+  readonly seed: number
+  readonly rounds: number
+  readonly isLongSoak: boolean
+}
+
+type Attack = (options: AttackOptions) => Promise<readonly AttackLine[]>
+
+const kill: Attack = async ({ newFolder, seed, rounds }) => {
+  const options = { dataDir: newFolder(), seed, rounds, loadMsMax: 1_500, connections: 12 }
+  const { verdict, partner, recoveryMs } = await runKillRounds(options)
+  return [
+    {
+      what: 'kill -9 under load',
+      figures: figuresOf(verdict),
+      recovery: `${spread(recoveryMs)}; ${rounds} rounds`,
+      faults: faultsOf(verdict, partner),
+    },
+  ]
+}
+
+const drain: Attack = async ({ newFolder, seed }) => {
+  const options = { dataDir: newFolder(), seed, loadMs: 3_000, connections: 12 }
+  const { verdict, partner, end, broken } = await runDrain(options)
+  return [
+    {
+      what: 'SIGTERM under load',
+      figures: figuresOf(verdict),
+      recovery: `drained in ${Math.round(end.drainMs)} ms, ${broken} connections broken`,
+      faults: [
+        ...faultsOf(verdict, partner),
+        ...(broken > 0 ? [`${broken} connections broke during the drain`] : []),
+      ],
+    },
+  ]
+}
+
+const fullDisk: Attack = async ({ newFolder, seed }) => {
+  const mountPoint = newFolder()
+  const wrapper = smallDisk(mountPoint)
+  const full = await runFullDisk({ dataDir: mountPoint, wrapper, seed })
+  return [
+    {
+      what: 'disk full, then room again',
+      figures: figuresOf(full.verdict),
+      recovery: `${full.recoveryMs} ms after there was room`,
+      faults: faultsOf(full.verdict, full.partner),
+    },
+  ]
+}
+
+const killer: Attack = async ({ newFolder, seed }) => {
+  const result = await runKillerMessage({ dataDir: newFolder(), seed })
+  return [
+    {
+      what: 'messages that kill the process',
+      recovery: `${result.lives} starts, ${result.deadLetters.length} set aside`,
+      faults: result.harmedNeighbours.map((id) => `a neighbour of a killer was harmed: ${id}`),
+    },
+  ]
+}
+
+const inject: Attack = async () => {
+  const cases = listCases(await countCalls())
+  return describeInjections(await runInjections(cases, availableParallelism()))
+}
+
+const repair: Attack = async ({ newFolder }) => {
+  const store = await makeDamagedStore(newFolder())
+  const cases = listRepairCases(store.counts, 10)
+  return [describeRepairs(await runRepairs(store, cases, availableParallelism()))]
+}
+
+const damage: Attack = async ({ newFolder }) => {
+  const store = await makeKilledStore(newFolder(), 200)
+  const cases = listDamages(store.files, 4)
+  return describeDamages(await runDamages(store, cases, availableParallelism()))
+}
+
+const readOnly: Attack = async ({ newFolder, seed }) => [
+  describeReadOnly(await runReadOnlyDisk({ folder: newFolder(), seed })),
+]
+
+const slowDisk: Attack = async ({ newFolder, seed }) => {
+  const lines: AttackLine[] = []
+  for (const delayMs of SYNC_DELAYS_MS) {
+    const options = { folder: newFolder(), seed, delayMs, loadMs: 5_000 }
+    lines.push(describeSlowDisk(await runSlowDisk(options)))
+  }
+  return lines
+}
+
+export const ATTACKS: Readonly<Record<string, Attack>> = {
+  kill,
+  drain,
+  'full-disk': fullDisk,
+  killer,
+  inject,
+  repair,
+  damage,
+  'read-only-disk': readOnly,
+  'slow-disk': slowDisk,
+}
