@@ -68,7 +68,8 @@ export class ConsumerRunner {
     this.progress = new ConsumerProgress(options.progress, {
       epoch: options.ports.epoch,
       // What may start between two commits, so that claiming seldom needs one of its own.
-      claimAhead: 2 * Math.max(concurrency, batch?.max ?? 0),
+      claimAhead: Math.max(LIMITS.claimWindow, 2 * Math.max(concurrency, batch?.max ?? 0)),
+      onApplied: () => this.changed(),
     })
     options.book.add(this.progress)
     this.held = new HeldLanes(this)

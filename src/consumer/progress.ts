@@ -4,6 +4,14 @@ import type { ProgressBook, ProgressMark, ProgressRow, RowWrite } from '../store
 /** Stands for the time of a finished position. */
 const FINISHED = 0
 
+export interface ConsumerProgressOptions {
+  readonly epoch: number
+  /** How many messages may be handed out between two commits. */
+  readonly claimAhead: number
+  /** Called when something has become durable: there may be room again, or nothing left to do. */
+  readonly onApplied: () => void
+}
+
 /**
  * How far one consumer has come. Everything fetched is in `#fetched`, in order of position, until
  * everything before it is finished; the watermark is what lies before the first unfinished one.
@@ -14,6 +22,7 @@ export class ConsumerProgress {
   readonly channel: string
   readonly #epoch: number
   readonly #claimAhead: number
+  readonly #onApplied: () => void
   /** Fetched and not yet below the watermark: position → when it was appended, 0 once finished. */
   readonly #fetched = new Map<number, number>()
   #watermark: number
@@ -31,8 +40,8 @@ export class ConsumerProgress {
   readonly #doneBefore: (readonly [number, number])[]
   #closing = false
 
-  /** `claimAhead` is how many messages may be handed out between two commits. */
-  constructor(row: ProgressRow, options: { readonly epoch: number; readonly claimAhead: number }) {
+  constructor(row: ProgressRow, options: ConsumerProgressOptions) {
+    this.#onApplied = options.onApplied
     this.consumer = row.consumer
     this.channel = row.channel
     this.#epoch = options.epoch
@@ -186,6 +195,7 @@ export class ConsumerProgress {
     const first = this.#fetched.keys().next()
     this.#watermark = first.done ? Math.max(this.#watermark, row.watermark) : first.value - 1
     this.#claimedTo = Math.max(this.#claimedTo, row.claimedTo)
+    this.#onApplied()
   }
 
   /** From now on rows claim nothing: a clean stop leaves no suspects. */

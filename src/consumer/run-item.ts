@@ -30,8 +30,10 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
     if (read.kind === 'failed') return failed(runner, run, { ...read, timedOut: false })
     const success = successUnit(consumer, { ...taken, nowMs: ports.kernel.clock.now() })
     if (read.kind === 'filtered') {
-      if (await runner.commit(success)) done(runner, taken, 'filtered')
-      return
+      const refusal = await complete(runner, item, success)
+      if (refusal === 'stopped') return
+      if (refusal) return failed(runner, run, { ...refusal, timedOut: false, data: undefined })
+      return done(runner, taken, 'filtered')
     }
     const result = await runAttempt({
       ports,
@@ -103,8 +105,9 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
   const items = taken.map(({ item }) => item)
   const success = marksOf(consumer, items)
   const [first, ...rest] = readable
+  const [head] = taken
   if (!first) {
-    if (!(await runner.commit(success))) return true
+    if (!head || (await complete(runner, head.item, success))) return true
   } else {
     const result = await runAttempt({
       ports,
@@ -134,16 +137,23 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
   return true
 }
 
-/** Commits what a handler that returned has to write. */
+/**
+ * Commits what a handler that returned has to write. Progress alone is not waited for: a crash
+ * before its commit redelivers the message, as one before the handler returned would, and the next
+ * message of the key runs at once.
+ */
 async function complete(
   runner: ConsumerRunner,
   item: WorkItem,
   unit: CommitUnit,
 ): Promise<undefined | 'stopped' | { readonly error: unknown }> {
-  const isEmpty = [unit.rows, unit.appends, unit.marks, unit.volatile].every(
-    (part) => (part?.length ?? 0) === 0,
-  )
-  if (isEmpty) return undefined
+  const { marks = [] } = unit
+  if (isOnlyMarks(unit)) {
+    const { committer } = runner.ports
+    if (committer.mode !== 'open') return 'stopped'
+    for (const mark of marks) committer.mark(mark)
+    return undefined
+  }
   try {
     const outcome = await runner.commit(unit)
     if (!outcome) return 'stopped'
@@ -163,6 +173,9 @@ async function complete(
     return { error }
   }
 }
+
+const isOnlyMarks = ({ rows = [], appends = [], volatile = [] }: CommitUnit): boolean =>
+  rows.length + appends.length + volatile.length === 0
 
 /** A first attempt has kept nothing. */
 function mayHaveOnceKeys(item: WorkItem): boolean {

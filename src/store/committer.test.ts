@@ -41,7 +41,7 @@ const open = (parts: { readonly fault?: (point: string) => Promise<void> } = {})
     onCommit: (units) => commits.push(units),
     onFailed: (error) => failures.push(error),
   })
-  return { store, committer, commits, appended, volatile, applied, failures }
+  return { store, clock, committer, commits, appended, volatile, applied, failures }
 }
 
 describe('group commit', () => {
@@ -160,6 +160,30 @@ describe('group commit', () => {
       volatile: [append('refused')],
     })
     expect(volatile).toEqual(['free', 'with'])
+  })
+
+  it('writes a mark with the next commit, and never behind a unit that came later', async () => {
+    const { committer, applied } = open()
+    committer.mark({ consumer: 'a', position: 1 })
+    await committer.submit({ marks: [{ consumer: 'a', position: 2 }] })
+    expect(applied.flat().map(({ position }) => position)).toEqual([1, 2])
+    committer.mark({ consumer: 'a', position: 3 })
+    await committer.drain()
+    expect(applied.flat().at(-1)?.position).toBe(3)
+  })
+
+  it('keeps the marks that a store refused for its next commit, or a moment later (F20)', async () => {
+    let isFull = true
+    const { committer, applied, clock } = open({
+      fault: () =>
+        isFull ? Promise.reject(new JuncturaError('JUNCTURA_STORE_FULL')) : Promise.resolve(),
+    })
+    committer.mark({ consumer: 'a', position: 1 })
+    await committer.drain()
+    expect(applied).toEqual([])
+    isFull = false
+    await clock.advance(1_000)
+    expect(applied.flat()).toEqual([{ consumer: 'a', position: 1 }])
   })
 
   it('commits what it has before it closes, and nothing after', async () => {

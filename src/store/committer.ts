@@ -6,6 +6,7 @@ import {
   LIMITS,
   type Logger,
   messageOf,
+  type Timer,
 } from '../kernel/index.ts'
 import type { Append, RowWrite, Store, Unit, UnitOutcome } from './store.ts'
 
@@ -27,6 +28,12 @@ export interface Committer {
    * @throws JUNCTURA_CLOSED after `close`.
    */
   submit(unit: CommitUnit): Promise<UnitOutcome>
+  /**
+   * Says that a consumer is finished with a position and has nothing else to write. It becomes
+   * durable with the next commit, never after a unit that is submitted later; while the store
+   * refuses, it waits for one that succeeds. Lost with the process: then it is redelivered.
+   */
+  mark(mark: ProgressMark): void
   /** Waits until everything submitted so far is settled. */
   drain(): Promise<void>
   readonly waiting: number
@@ -108,6 +115,10 @@ export const createCommitter = (options: CommitterOptions): Committer => new Gro
 class GroupCommitter implements Committer {
   readonly #options: CommitterOptions
   #queue: Waiting[] = []
+  /** Bounded by the windows of the consumers. */
+  #marks: ProgressMark[] = []
+  /** Waits before marks that the store refused are offered again. */
+  #marksTimer: Timer | undefined
   #queueBytes = 0
   #running: Promise<void> | undefined
   #mode: 'open' | 'failed' | 'closed' = 'open'
@@ -153,23 +164,33 @@ class GroupCommitter implements Committer {
     })
   }
 
+  mark(mark: ProgressMark): void {
+    if (this.#mode !== 'open') return
+    this.#marks.push(mark)
+    if (!this.#marksTimer) this.#running ??= this.#run()
+  }
+
   async drain(): Promise<void> {
     while (this.#running) await this.#running
   }
 
   async close(): Promise<void> {
     if (this.#mode === 'open') this.#mode = 'closed'
+    this.#marksTimer?.cancel()
+    this.#marksTimer = undefined
+    if (this.#hasWork()) this.#running ??= this.#run()
     await this.drain()
   }
 
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#hasWork()) {
       // A single unit waits for one turn; a flood for a few milliseconds at most.
-      const size = (): number => this.#queue.length
+      const size = (): number => this.#queue.length + this.#marks.length
       await gather(this.#options.clock, { size, enough: LIMITS.commitUnitsMax })
       const batch = this.#queue.splice(0, LIMITS.commitUnitsMax)
       this.#queueBytes -= batch.reduce((sum, waiting) => sum + waiting.bytes, 0)
       if (this.#mode === 'failed') {
+        this.#marks = []
         for (const waiting of batch) waiting.reject(failedError(this.#lastError))
         continue
       }
@@ -178,15 +199,21 @@ class GroupCommitter implements Committer {
     this.#running = undefined
   }
 
+  #hasWork(): boolean {
+    return this.#queue.length > 0 || (this.#marks.length > 0 && !this.#marksTimer)
+  }
+
   async #commit(batch: readonly Waiting[]): Promise<void> {
     const { store, clock, progress, onCommit } = this.#options
     const startedMs = clock.monotonicMs()
+    const loose = this.#marks
+    this.#marks = []
     let marks: ProgressMark[] = []
     try {
       const outcomes = await store.commit(
         batch.map((waiting) => waiting.unit),
         (results) => {
-          marks = committedMarks(batch, results)
+          marks = [...loose, ...committedMarks(batch, results)]
           const rows = progress?.preview(marks) ?? []
           return batch.some(({ unit }) => unit.rowsAt) ? [...rowsOf(batch, results), ...rows] : rows
         },
@@ -203,7 +230,16 @@ class GroupCommitter implements Committer {
       })
     } catch (error) {
       this.#fail(batch, error)
+      if (loose.length > 0 && this.#mode === 'open') this.#offerAgain(loose)
     }
+  }
+
+  #offerAgain(marks: ProgressMark[]): void {
+    this.#marks = [...marks, ...this.#marks]
+    this.#marksTimer ??= this.#options.clock.setTimer(MARKS_RETRY_MS, () => {
+      this.#marksTimer = undefined
+      if (this.#hasWork()) this.#running ??= this.#run()
+    })
   }
 
   #tellAppended(batch: readonly Waiting[], outcomes: readonly UnitOutcome[]): void {
@@ -242,6 +278,8 @@ class GroupCommitter implements Committer {
     onFailed?.(error)
   }
 }
+
+const MARKS_RETRY_MS = 500
 
 /** Wraps the unit's statements, so that the appends they return are seen here as well. */
 function catchReturned(waiting: Waiting): Waiting {
