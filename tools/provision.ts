@@ -4,6 +4,8 @@ import { runCommand } from './run-command.ts'
 const NEEDS: readonly { readonly program: string; readonly packages: readonly string[] }[] = [
   // The page tests drive a real browser.
   { program: 'chromium', packages: ['chromium'] },
+  // The tests of failing disks make single calls of the system fail.
+  { program: 'strace', packages: ['strace'] },
   // The JSON Schema test suite comes from a Python package.
   { program: 'pip3', packages: ['python3', 'python3-pip'] },
 ]
