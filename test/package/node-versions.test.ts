@@ -22,27 +22,6 @@ describe('the packed command', () => {
 
   afterAll(() => user?.remove())
 
-  describe.each([22, 24, 26])('on Node %i', (major) => {
-    let nodeFolder: UserFolder
-    let node: string
-
-    beforeAll(async () => {
-      nodeFolder = createUserFolder(`node-${major}`)
-      node = await installNode(nodeFolder, major)
-    })
-
-    afterAll(() => nodeFolder?.remove())
-
-    it('says its version and nothing else, no warning either', async () => {
-      const own = await user.run(node, '--version')
-      const { status, output } = await user.run(node, BIN, '--version')
-
-      expect(own.output).toMatch(new RegExp(`^v${major}\\.`))
-      expect(output).toMatch(/^\d+\.\d+\.\d+\n$/)
-      expect(status).toBe(0)
-    })
-  })
-
   describe('on Node 20, which is too old', () => {
     let nodeFolder: UserFolder
     let node: string

@@ -14,12 +14,13 @@ export interface UserFolder {
   remove(): void
 }
 
-export const createUserFolder = (name: string): UserFolder => {
+/** `node` is the folder of the program that its commands find as `node`; else this one's. */
+export const createUserFolder = (name: string, node?: string): UserFolder => {
   const path = mkdtempSync(join(tmpdir(), `junctura-${name}-`))
   const folder: UserFolder = {
     path,
     write: (file, text) => writeFileSync(join(path, file), text),
-    run: (program, ...args) => runCommand(program, args, { cwd: path, env: userEnvironment() }),
+    run: (program, ...args) => runCommand(program, args, { cwd: path, env: userEnvironment(node) }),
     remove: () => rmSync(path, { recursive: true, force: true }),
   }
   folder.write('package.json', '{ "name": "user", "private": true, "type": "module" }\n')
@@ -52,11 +53,15 @@ export const installNode = async (folder: UserFolder, major: number): Promise<st
 }
 
 /** Without what `npm test` sets for its own scripts: the user's npm starts from nothing. */
-function userEnvironment(): NodeJS.ProcessEnv {
+function userEnvironment(node?: string): NodeJS.ProcessEnv {
   const own = Object.keys(process.env).filter((name) =>
     /^(npm_(package|lifecycle|command|execpath|config_(local_prefix|prefix|allow_scripts))|INIT_CWD|NODE_OPTIONS|VITEST)/i.test(
       name,
     ),
   )
-  return Object.fromEntries(own.map((name) => [name, undefined]))
+  const path = process.env['PATH'] ?? ''
+  return {
+    ...Object.fromEntries(own.map((name) => [name, undefined])),
+    ...(node !== undefined && { PATH: `${node}:${path}` }),
+  }
 }

@@ -1,11 +1,12 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCommand } from '../../tools/run-command.ts'
 import {
   createUserFolder,
+  installNode,
   packInto,
   REPOSITORY,
   type UserFolder,
@@ -21,18 +22,28 @@ const MS_MAX = 150_000
  * Only what a person fills in is filled in: the tarball for the package's name, free ports, and the
  * words CAUSE and ID from what the command before has printed.
  */
-describe('the quick start, from the tarball in an empty folder', () => {
+let packed: UserFolder
+let tarball: string
+
+beforeAll(async () => {
+  packed = createUserFolder('packed')
+  tarball = await packInto(packed)
+})
+
+afterAll(() => packed?.remove())
+
+describe.each([22, 24, 26])('the quick start on Node %i, from the tarball', (major) => {
   const steps = [...readQuickStart()]
   let user: UserFolder
+  let nodeFolder: UserFolder
   let ports: readonly [number, number]
-  let tarball: string
   let devProcessId = 0
   let startedMs = 0
   let groups = ''
 
   beforeAll(async () => {
-    user = createUserFolder('quick-start')
-    tarball = await packInto(user)
+    nodeFolder = createUserFolder(`node-${major}`)
+    user = createUserFolder('quick-start', dirname(await nodeOf(nodeFolder, major)))
     rmSync(join(user.path, 'package.json'))
     ports = [await freePort(), await freePort()]
     startedMs = performance.now()
@@ -43,12 +54,18 @@ describe('the quick start, from the tarball in an empty folder', () => {
     if (devProcessId > 0) process.kill(-devProcessId, 'SIGTERM')
     while (isAlive(devProcessId)) await delay(100)
     user?.remove()
+    nodeFolder?.remove()
   })
 
-  it('installs', async () => {
+  it('installs, and says its version and nothing else, no warning either', async () => {
+    const own = await user.run('node', '--version')
     const output = await runNext()
+    const version = await user.run('node', BIN, '--version')
 
+    expect(own.output).toMatch(new RegExp(`^v${major}\\.`))
     expect(output).toContain('added')
+    expect(version.output).toMatch(/^\d+\.\d+\.\d+\n$/)
+    expect(version.status).toBe(0)
   })
 
   it('declares what has types, and is refused with its line when a promise is missing', async () => {
@@ -58,7 +75,11 @@ describe('the quick start, from the tarball in an empty folder', () => {
     user.write('tsconfig.json', JSON.stringify(USER_TSCONFIG))
 
     const compiler = join(REPOSITORY, 'node_modules', '.bin', 'tsc')
-    const types = await runCommand(compiler, ['-p', user.path], { cwd: user.path })
+    // The compiler is the same whatever Node runs the result.
+    const types =
+      major === 24
+        ? await runCommand(compiler, ['-p', user.path], { cwd: user.path })
+        : { status: 0, output: '' }
     const refused = await user.run('npx', 'junctura', 'start', 'refused.ts')
 
     expect(types).toEqual({ status: 0, output: '' })
@@ -183,6 +204,14 @@ describe('the quick start, from the tarball in an empty folder', () => {
     throw new Error(`not ready:\n${readFileSync(join(user.path, 'dev.log'), 'utf8')}`)
   }
 })
+
+const BIN = join('node_modules', 'junctura', 'bin', 'junctura.js')
+
+/** This repository brings one of them. */
+const nodeOf = (folder: UserFolder, major: number): Promise<string> => {
+  const own = join(REPOSITORY, 'node_modules', 'node', 'bin', 'node')
+  return major === 24 ? Promise.resolve(own) : installNode(folder, major)
+}
 
 /** Starts a command that stays, in a process group of its own, so that all of it can be stopped. */
 const LAUNCH = `

@@ -178,7 +178,7 @@ function refuseMissing(
 async function markHeight(
   parts: StoreParts,
   marked: MarkedHeight | undefined,
-  { acceptRollback = false }: SqliteStoreOptions,
+  { acceptRollback = false, log = silentLogger }: SqliteStoreOptions,
 ): Promise<void> {
   const { writer, wal, file, partitions, logWriter, mark, clock } = parts
   const store = storeIdOf(storeSecret(writer))
@@ -190,7 +190,20 @@ async function markHeight(
   // It begins at the head that was just moved.
   logWriter.discard()
   await wal.sync()
+  renewWal(parts, log)
   mark.write(height)
+}
+
+/**
+ * Folds the write-ahead log into the file and begins a new one. After a sync that failed, the pages
+ * of the old one may stand in the machine's memory only, and no later sync would write them: what
+ * is appended behind them would be lost with the power (F21).
+ */
+function renewWal({ writer, file }: StoreParts, log: Logger): void {
+  const [row] = writer.rows('PRAGMA wal_checkpoint(TRUNCATE)')
+  if (row?.[0] === 0) return
+  // It is waited for, but not for long: that somebody reads is no reason not to start.
+  log.warn({ file }, 'another program reads the database, so its write-ahead log is not renewed')
 }
 
 interface StoreParts extends CheckedParts {
