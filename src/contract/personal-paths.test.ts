@@ -29,6 +29,9 @@ const order = {
   },
 } as const
 
+const conditional = (...branches: readonly (readonly [string, object])[]): SchemaInput =>
+  Object.fromEntries([['type', 'object'], ['if', { required: ['a'] }], ...branches])
+
 describe('the paths of personal data', () => {
   it('are known where a version lists them, into arrays with a step or without', () => {
     const paths = ['customer', 'customer.email', 'items.*.to', 'items.to', 'items.0.to', '*.email']
@@ -72,12 +75,8 @@ describe('the paths of personal data', () => {
       { allOf: [{ required: ['x'] }, { $ref: '#/$defs/o' }], $defs: { o: order } },
       ['x.email'],
     ],
-    [
-      'a condition',
-      { type: 'object', if: { required: ['a'] }, then: order, else: customer },
-      ['x.email'],
-    ],
-    ['half a condition', { type: 'object', if: { required: ['a'] }, then: order }, []],
+    ['a condition', conditional(['then', order], ['else', customer]), ['x.email']],
+    ['half a condition', conditional(['then', order]), []],
     ['no value', { properties: { x: false } }, ['x.email']],
   ])('are judged by what the schema says: %s', (_, schema, wrong) => {
     expect(wrongPaths(['x.email'], schema)).toEqual(wrong)

@@ -221,8 +221,7 @@ describe('the type of a problem', () => {
       'utf8',
     )
     const listed = page.matchAll(/\[(JUNCTURA_[A-Z_]+)\]\(errors\.md/g)
-    const codes = new Set(Array.from(listed, ([, code]) => code))
-    expect([...SENDER_CODES].toSorted()).toEqual([...codes].toSorted())
+    expect(SENDER_CODES).toEqual(new Set(Array.from(listed, ([, code]) => code)))
   })
 })
 
