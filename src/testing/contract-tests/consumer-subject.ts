@@ -128,6 +128,8 @@ async function findGoodData(subject: ConsumerSubject, isGiven: boolean): Promise
       if (hasDeclaredEffect(consumer, run)) return good
       done ??= good
     } else trouble ??= explain(consumer, run)
+    // One that hangs would hang on the next example too.
+    if (run && !run.outcome) break
   }
   return done ?? trouble ?? explain(consumer, undefined)
 }
