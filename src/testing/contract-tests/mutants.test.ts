@@ -38,7 +38,7 @@ const retryWith = (change: Partial<ResolvedRetryPolicy>): BenchSeams =>
   consumersWith(({ retry }) => (retry ? { retry: { ...retry, ...change } } : {}))
 
 describe('contract tests of an integration that has a defect', () => {
-  it('fail when the inbox does not remember what it has taken (drop-dedupe)', async () => {
+  it('fail when the inbox does not remember what it has taken (drop-dedupe, M13)', async () => {
     const store = (kept: Store): Store =>
       storeWith(kept, {
         claimedPosition: () => Promise.resolve(undefined),
@@ -55,7 +55,7 @@ describe('contract tests of an integration that has a defect', () => {
     ])
   })
 
-  it('fail when the border does not verify (drop-verify)', async () => {
+  it('fail when the border does not verify (drop-verify, H4)', async () => {
     const verify = unsigned({ reason: 'a mutant' })
     const seams: BenchSeams = {
       integration: (declared) => ({
@@ -75,7 +75,7 @@ describe('contract tests of an integration that has a defect', () => {
     ])
   })
 
-  it('fail when a retry has no end (endless-retry)', async () => {
+  it('fail when a retry has no end (endless-retry, M21)', async () => {
     const seams = retryWith({ attempts: Number.POSITIVE_INFINITY })
 
     const outcomes = await runAll(orders, { only: ['finance'] }, seams)
@@ -94,7 +94,7 @@ describe('contract tests of an integration that has a defect', () => {
     }
   })
 
-  it('fail when the border answers before its commit (ack-before-commit)', async () => {
+  it('fail when the border answers before its commit (ack-before-commit, M14)', async () => {
     const seams: BenchSeams = {
       ingress: (kept) =>
         ingressWith(kept, (request) => {
@@ -110,7 +110,7 @@ describe('contract tests of an integration that has a defect', () => {
     expect(saysOf(outcomes, 'webhook acme: acknowledgement')).toContain('the message is lost')
   })
 
-  it('fail when progress is saved before the effect (ack-before-commit)', async () => {
+  it('fail when progress is saved before the effect (ack-before-commit, H4)', async () => {
     const store = (kept: Store): Store =>
       storeWith(kept, {
         commit: async (units, finish) => {
@@ -141,7 +141,7 @@ describe('contract tests of an integration that has a defect', () => {
     ])
   })
 
-  it('fail when the order of a key is not kept', async () => {
+  it('fail when the order of a key is not kept (M6)', async () => {
     const seams = consumersWith(() => ({ ordering: 'none' }))
 
     expect(failuresOf(await runAll(orders, { only: ['finance'] }, seams))).toContain(
