@@ -95,9 +95,9 @@ export const createConsumerSubject = (options: SubjectOptions): ConsumerSubject 
   return subject
 }
 
-/** What is made passes the filter, where it sees what is made. */
-function filterOf({ filter, on }: Consumer): Consumer['filter'] {
-  if (!filter || on.asked !== on.latest) return undefined
+/** What is made passes the filter too: of the latest version, which nothing lifts. */
+function filterOf({ filter }: Consumer): Consumer['filter'] {
+  if (!filter) return undefined
   return (data) => {
     try {
       return filter(data)
@@ -127,9 +127,11 @@ async function findGoodData(subject: ConsumerSubject, isGiven: boolean): Promise
       const good = { ok: true, data, run } as const
       if (hasDeclaredEffect(consumer, run)) return good
       done ??= good
-    } else trouble ??= explain(consumer, run)
+    } else trouble ??= await explain(world, consumer, run)
+    // One that hangs would hang on the next example too.
+    if (run && !run.outcome) break
   }
-  return done ?? trouble ?? explain(consumer, undefined)
+  return done ?? trouble ?? explain(world, consumer, undefined)
 }
 
 /** An example with a key of its own, so that one that fails does not hold the next one. */
@@ -168,10 +170,20 @@ const BETTER_DATA =
 const STAND_IN =
   'or a stand-in for a handler that needs the outside (`--handlers FILE`, the option `handlers`).'
 
-function explain(consumer: Consumer, run: HandlerRun | undefined): GoodData {
+async function explain(
+  { bench }: ConsumerBench,
+  consumer: Consumer,
+  run: HandlerRun | undefined,
+): Promise<GoodData> {
   if (!run) {
-    const why = consumer.filter ? 'Its filter lets no example through.' : 'Its handler was not run.'
-    return { ok: false, problem: why, fix: `${BETTER_DATA}.` }
+    const letters = await bench.drive(bench.runtime.deadLetters({ consumer: consumer.name }))
+    const [letter] = letters?.items ?? []
+    const problem = letter
+      ? `It cannot read an example: ${letter.errorName}: ${letter.errorMessage}`
+      : consumer.filter
+        ? 'Its filter lets no example through.'
+        : 'Its handler was not run.'
+    return { ok: false, problem, fix: `${BETTER_DATA}.` }
   }
   if (!run.outcome) {
     const deadline = formatDuration(consumer.timeoutMs)

@@ -43,6 +43,12 @@ describe('contract tests of an integration that keeps its promises', () => {
   })
 })
 
+const TEXTS = {
+  type: 'object',
+  required: ['parcel'],
+  properties: { parcel: { type: 'string' } },
+}
+
 describe('contract tests of what an example cannot drive', () => {
   it('name what threw and how to give good data; what needs it is not tried', async () => {
     const outcomes = await runAll(picky)
@@ -90,6 +96,24 @@ describe('contract tests of what an example cannot drive', () => {
     expect(saysOf(outcomes, 'consumer store: takes a message')).toContain(
       'within its deadline of 5s',
     )
+  })
+
+  it('say of a consumer that cannot read the latest version why, and of a filter that it lets none through', async () => {
+    const [scales] = shipping.consumers.filter(({ name }) => name === 'scales')
+    const on = scales && { ...scales.on, versions: new Map(scales.on.versions).set(2, TEXTS) }
+    const unreadable = scales && on ? [{ ...scales, on }] : []
+    const filtered = picky.consumers.map((one) => ({ ...one, filter: () => false }))
+
+    const first = await runAll({ ...shipping, webhooks: [], consumers: unreadable })
+    const second = await runAll({ ...picky, webhooks: [], consumers: filtered })
+
+    expect(saysOf(first, 'consumer scales: takes a message')).toContain(
+      'It cannot read an example: JUNCTURA_DATA_UNREADABLE',
+    )
+    expect(saysOf(second, 'consumer store: takes a message')).toBe(
+      'Its filter lets no example through.',
+    )
+    expect(failuresOf(second)).toEqual(['consumer store: takes a message'])
   })
 
   it('wait for a handler that reads a file', async () => {

@@ -5,6 +5,7 @@ import type { Ingress } from '../../ingress/index.ts'
 import type { ResolvedRetryPolicy } from '../../policy/index.ts'
 import type { Store, Unit } from '../../store/index.ts'
 import { failuresOf, runAll, saysOf } from './run-all.fixture.ts'
+import { shipping } from './shipping.fixture.ts'
 import type { BenchSeams } from './test-bench.ts'
 
 const withoutClaims = (unit: Unit): Unit => ({ ...unit, claims: [] })
@@ -38,7 +39,7 @@ const retryWith = (change: Partial<ResolvedRetryPolicy>): BenchSeams =>
   consumersWith(({ retry }) => (retry ? { retry: { ...retry, ...change } } : {}))
 
 describe('contract tests of an integration that has a defect', () => {
-  it('fail when the inbox does not remember what it has taken (drop-dedupe)', async () => {
+  it('fail when the inbox does not remember what it has taken (drop-dedupe, M13)', async () => {
     const store = (kept: Store): Store =>
       storeWith(kept, {
         claimedPosition: () => Promise.resolve(undefined),
@@ -55,7 +56,7 @@ describe('contract tests of an integration that has a defect', () => {
     ])
   })
 
-  it('fail when the border does not verify (drop-verify)', async () => {
+  it('fail when the border does not verify (drop-verify, H4)', async () => {
     const verify = unsigned({ reason: 'a mutant' })
     const seams: BenchSeams = {
       integration: (declared) => ({
@@ -75,7 +76,7 @@ describe('contract tests of an integration that has a defect', () => {
     ])
   })
 
-  it('fail when a retry has no end (endless-retry)', async () => {
+  it('fail when a retry has no end (endless-retry, M21)', async () => {
     const seams = retryWith({ attempts: Number.POSITIVE_INFINITY })
 
     const outcomes = await runAll(orders, { only: ['finance'] }, seams)
@@ -94,7 +95,7 @@ describe('contract tests of an integration that has a defect', () => {
     }
   })
 
-  it('fail when the border answers before its commit (ack-before-commit)', async () => {
+  it('fail when the border answers before its commit (ack-before-commit, M14)', async () => {
     const seams: BenchSeams = {
       ingress: (kept) =>
         ingressWith(kept, (request) => {
@@ -110,7 +111,7 @@ describe('contract tests of an integration that has a defect', () => {
     expect(saysOf(outcomes, 'webhook acme: acknowledgement')).toContain('the message is lost')
   })
 
-  it('fail when progress is saved before the effect (ack-before-commit)', async () => {
+  it('fail when progress is saved before the effect (ack-before-commit, H4)', async () => {
     const store = (kept: Store): Store =>
       storeWith(kept, {
         commit: async (units, finish) => {
@@ -141,11 +142,92 @@ describe('contract tests of an integration that has a defect', () => {
     ])
   })
 
-  it('fail when the order of a key is not kept', async () => {
+  it('fail when the order of a key is not kept (M6)', async () => {
     const seams = consumersWith(() => ({ ordering: 'none' }))
 
     expect(failuresOf(await runAll(orders, { only: ['finance'] }, seams))).toContain(
       'consumer finance: order per key',
     )
+  })
+
+  it('fail when the border takes what is too large, or treats a used key by another rule', async () => {
+    const seams: BenchSeams = {
+      integration: (declared) => ({
+        ...declared,
+        webhooks: declared.webhooks.map((one) => ({
+          ...one,
+          bodyBytesMax: 16_000_000,
+          idempotency: { ...one.idempotency, mismatch: 'first-wins' },
+        })),
+      }),
+    }
+
+    expect(failuresOf(await runAll(orders, { only: ['acme'] }, seams))).toEqual([
+      'webhook acme: changed body',
+      'webhook acme: oversize',
+    ])
+  })
+
+  it('fail when the border takes any version and any body', async () => {
+    const any = { type: 'object' }
+    const versions = [1, 2, 999_999]
+    const seams: BenchSeams = {
+      integration: (declared) => ({
+        ...declared,
+        webhooks: declared.webhooks.map((one) => ({
+          ...one,
+          accepts: { ...one.accepts, versions: new Map(versions.map((at) => [at, any])) },
+          transforms: new Map(versions.map((at) => [at, () => undefined])),
+        })),
+      }),
+    }
+
+    expect(failuresOf(await runAll(orders, { only: ['acme'] }, seams))).toEqual([
+      'webhook acme: unknown version',
+      'webhook acme: invalid payload',
+    ])
+  })
+
+  it('fail when progress is saved after the effect, in a commit of its own', async () => {
+    const store = (kept: Store): Store =>
+      storeWith(kept, {
+        commit: async (units, finish) => {
+          if (!units.some(({ tx }) => tx)) return kept.commit(units, finish)
+          const effects = await kept.commit(units.map((unit) => (unit.tx ? unit : {})))
+          const progress = await kept.commit(
+            units.map((unit) => (unit.tx ? {} : unit)),
+            finish,
+          )
+          return units.flatMap((unit, index) => (unit.tx ? effects : progress)[index] ?? [])
+        },
+      })
+
+    const outcomes = await runAll(orders, { only: ['finance'] }, { store })
+
+    expect(failuresOf(outcomes)).toEqual(['consumer finance: crash at the effect'])
+    expect(saysOf(outcomes, 'consumer finance: crash at the effect')).toContain('2 effects')
+  })
+
+  it('fail when what ctx.once did, or that a message was suspect, is forgotten', async () => {
+    const forget =
+      (collection: string) =>
+      (kept: Store): Store =>
+        storeWith(kept, {
+          commit: (units, finish) =>
+            kept.commit(
+              units.map(({ rows = [], ...unit }) => ({
+                ...unit,
+                rows: rows.filter((row) => row.collection !== collection),
+              })),
+              finish,
+            ),
+        })
+    const only = { only: ['mailer'] }
+
+    const withoutOnce = await runAll(shipping, only, { store: forget('onceResults') })
+    const withoutSuspects = await runAll(shipping, only, { store: forget('suspects') })
+
+    expect(failuresOf(withoutOnce)).toContain('consumer mailer: second attempt')
+    expect(failuresOf(withoutSuspects)).toEqual(['consumer mailer: kills the process'])
   })
 })

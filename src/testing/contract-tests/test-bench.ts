@@ -3,10 +3,12 @@ import { bodyOfBytes, type Ingress } from '../../ingress/index.ts'
 import {
   type Clock,
   createIds,
+  createSystemClock,
   JuncturaError,
   type Kernel,
   LIMITS,
   silentLogger,
+  sleep,
 } from '../../kernel/index.ts'
 import type { AlertNotification } from '../../observe/index.ts'
 import { createRuntime, type OperationCommand, type Runtime } from '../../runtime/index.ts'
@@ -85,8 +87,11 @@ export interface TestBench {
 
 /** Turns of the loop in which nothing reaches the store: then everything waits for time. */
 const QUIET_TURNS = 6
-/** As long is waited, once, for a handler that reads a file or asks another process. */
-const HANDLER_TURNS = 4_000
+/**
+ * So long, in real time, a handler is waited for that reads a file or asks another process; virtual
+ * time stands still meanwhile. After that it is one that hangs.
+ */
+const OUTSIDE_MS_MAX = 1_000
 /** An answer that takes longer does not come. */
 const DRIVE_MS_MAX = 120_000
 
@@ -95,7 +100,9 @@ export const createTestBench = (options: BenchOptions): TestBench => {
   const shared = createVirtualKernel(options)
   const disk = createMemoryDisk()
   const sent: SentAlert[] = []
-  /** Handlers that run, and for how many turns they have been waited for. */
+  /** The one thing that is real: how long a handler is away from here. */
+  const outside = createSystemClock()
+  /** Handlers that run, and since when. */
   const attended = new Map<object, number>()
   let process: TestProcess | undefined
   let death: DeathPoint | undefined
@@ -104,19 +111,18 @@ export const createTestBench = (options: BenchOptions): TestBench => {
   let activity = 0
 
   const isWaitedFor = (): boolean => {
-    let waits = false
-    for (const [handler, turns] of attended) {
-      attended.set(handler, turns + 1)
-      waits ||= turns < HANDLER_TURNS
-    }
-    return waits
+    const nowMs = outside.monotonicMs()
+    return [...attended.values()].some((sinceMs) => nowMs - sinceMs < OUTSIDE_MS_MAX)
   }
   const settle = async (): Promise<void> => {
     let before = -1
     for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
-      if (activity !== before || isWaitedFor()) quiet = 0
+      if (activity !== before) quiet = 0
       before = activity
       await shared.clock.yield()
+      if (quiet < QUIET_TURNS - 1 || !isWaitedFor()) continue
+      await sleep(outside, 1)
+      quiet = 0
     }
   }
   const crash = (): void => {
@@ -225,7 +231,7 @@ export const createTestBench = (options: BenchOptions): TestBench => {
     },
     async attend(work) {
       const token = {}
-      attended.set(token, 0)
+      attended.set(token, outside.monotonicMs())
       try {
         return await work
       } finally {
