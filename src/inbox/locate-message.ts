@@ -6,9 +6,10 @@ const PAGE = 500
 
 /**
  * Position of the record with an id, without an index: an id begins with the time it was made, and
- * the log is nearly in the order of time. Undefined when it is not among the
- * LIMITS.locateRecordsMax records that follow that time, for example because the message was
- * readmitted long after it came; a sender finds such a one by its own key.
+ * the log is nearly in the order of time. Undefined when it is neither among the
+ * LIMITS.locateRecordsMax records that follow that time, nor among as many at the head, where it
+ * stands after the wall clock has jumped (F35): for example because the message was readmitted long
+ * after it came; a sender finds such a one by its own key.
  */
 export const locateMessage = async (store: Store, id: string): Promise<number | undefined> => {
   const match = MESSAGE_ID.exec(id)
@@ -16,11 +17,30 @@ export const locateMessage = async (store: Store, id: string): Promise<number | 
   const madeAtMs = Number.parseInt(match[1] ?? '', 16)
   const head = await store.headPosition()
   const start = await firstAfter(store, madeAtMs, head)
+  const end = Math.min(head, start + LIMITS.locateRecordsMax - 1)
   const needle = Buffer.from(`"id":"${id}"`)
-  for (let from = start; from <= head && from < start + LIMITS.locateRecordsMax; from += PAGE) {
-    const page = await store.readLogBackwards({ beforePosition: from + PAGE, limit: PAGE })
+  const newest = Math.max(1, head - LIMITS.locateRecordsMax + 1)
+  return (
+    (await findBetween(store, needle, { from: start, to: end })) ??
+    (await findBetween(store, needle, { from: newest, to: start - 1 })) ??
+    (await findBetween(store, needle, { from: Math.max(newest, end + 1), to: head }))
+  )
+}
+
+interface Span {
+  readonly from: number
+  readonly to: number
+}
+
+async function findBetween(
+  store: Store,
+  needle: Buffer,
+  { from, to }: Span,
+): Promise<number | undefined> {
+  for (let low = from; low <= to; low += PAGE) {
+    const page = await store.readLogBackwards({ beforePosition: low + PAGE, limit: PAGE })
     const found = page.find(
-      ({ position, bytes }) => position >= from && asBuffer(bytes).includes(needle),
+      ({ position, bytes }) => position >= low && asBuffer(bytes).includes(needle),
     )
     if (found) return found.position
   }

@@ -37,6 +37,12 @@ export interface MessageViews {
 }
 
 /** A record looked for by its id, and how much was read to find it or not. */
+interface LookBack {
+  readonly before: number
+  readonly oldestMs?: number
+  readonly recordsMax: number
+}
+
 interface Located {
   readonly stored: StoredRecord | undefined
   readonly records: number
@@ -164,7 +170,10 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     return { items, searched: { records, fromPosition, toPosition, complete: isComplete } }
   }
 
-  /** Finds a message by the time in its id: positions grow with time, so a few reads suffice. */
+  /**
+   * Finds a message by the time in its id: positions grow with time, so a few reads suffice. Where
+   * the wall clock has jumped they do not, and the newest ones are looked through (F35).
+   */
   const locate = async (id: string): Promise<Located> => {
     const known = history.positionOf(id)
     if (known !== undefined) {
@@ -176,21 +185,29 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     const head = await store.headPosition()
     const createdMs = timeOfId(id)
     // What a handler emitted has the id, and so the time, of the message that it handled.
-    const isEmitted = id.includes('.')
-    let before =
-      createdMs === undefined || isEmitted
-        ? head + 1
-        : (await positionAfter(store, createdMs + COMMIT_DELAY_MS)) + 1
+    if (createdMs !== undefined && !id.includes('.')) {
+      const before = (await positionAfter(store, createdMs + COMMIT_DELAY_MS)) + 1
+      const oldestMs = createdMs - COMMIT_DELAY_MS
+      const located = await lookBack(id, { before, oldestMs, recordsMax: LOCATE_RECORDS_MAX })
+      if (located.stored) return located
+      return lookBack(id, { before: head + 1, recordsMax: LIMITS.locateRecordsMax })
+    }
+    return lookBack(id, { before: head + 1, recordsMax: LOCATE_RECORDS_MAX })
+  }
+
+  /** Reads towards older records, up to the first one from before a time. */
+  const lookBack = async (id: string, span: LookBack): Promise<Located> => {
+    const { oldestMs, recordsMax } = span
+    let { before } = span
     let records = 0
-    while (records < LOCATE_RECORDS_MAX) {
+    while (records < recordsMax) {
       const page = await store.readLogBackwards({ beforePosition: before, limit: SEARCH_PAGE })
       for (const stored of page) {
         records += 1
         before = stored.position
         const place = { records, fromPosition: before, isComplete: true }
         if (idAt(stored) === id) return { stored, ...place }
-        if (createdMs !== undefined && stored.atMs < createdMs - COMMIT_DELAY_MS)
-          return { stored: undefined, ...place }
+        if (oldestMs !== undefined && stored.atMs < oldestMs) return { stored: undefined, ...place }
       }
       if (page.length < SEARCH_PAGE) {
         return { stored: undefined, records, fromPosition: 1, isComplete: true }

@@ -1,6 +1,7 @@
 // A partner that keeps the truth: it signs by the specification alone, remembers every answer, and
 // sends again what was not answered. It shares no code with the runtime.
 import { createHmac } from 'node:crypto'
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from './random.ts'
@@ -49,6 +50,10 @@ export interface PartnerOptions {
   readonly repeatShare?: number
   /** Share of unanswered messages that are never sent again. @default 0.05 */
   readonly giveUpShare?: number
+  /** What its wall clock is off by, in milliseconds, when it signs. @default 0 */
+  readonly clockOffMs?: () => number
+  /** A file that outlives the partner: what it sent and what was acknowledged. @default none */
+  readonly journal?: string
 }
 
 export interface Load {
@@ -97,6 +102,13 @@ class TruthfulPartner implements Partner {
 
   constructor(options: PartnerOptions) {
     this.#options = options
+    const { journal } = options
+    if (journal === undefined || !existsSync(journal)) return
+    for (const line of readFileSync(journal, 'utf8').split('\n').filter(Boolean)) {
+      this.#remember(JSON.parse(line))
+    }
+    this.#unanswered.push(...this.messages.filter((one) => one.messageId === undefined))
+    this.#acked.push(...this.messages.filter((one) => one.messageId !== undefined))
   }
 
   startLoad(webhookUrl: string, connections: number, messagesMax = Infinity): Load {
@@ -170,15 +182,28 @@ class TruthfulPartner implements Partner {
       gaveUp: false,
     }
     this.messages.push(message)
+    this.#write({ sent: { ...message, firstSentMs: nowMs() } })
     return message
+  }
+
+  #remember(entry: JournalEntry): void {
+    if ('sent' in entry) this.messages.push({ ...entry.sent })
+    else Object.assign(this.messages[entry.acked] ?? {}, entry)
+  }
+
+  /** Before it is sent, and before the answer counts: kill -9 takes nothing back. */
+  #write(entry: JournalEntry): void {
+    const { journal } = this.#options
+    if (journal !== undefined) appendFileSync(journal, `${JSON.stringify(entry)}\n`)
   }
 
   /** False when there was no answer that settles the message. */
   async #send(webhookUrl: string, agent: Agent, message: SentMessage): Promise<boolean> {
     this.counts.requests++
-    message.firstSentMs ??= performance.now()
+    message.firstSentMs ??= nowMs()
+    const signedAtMs = Date.now() + (this.#options.clockOffMs?.() ?? 0)
     try {
-      return this.#heard(message, await post(webhookUrl, agent, message))
+      return this.#heard(message, await post({ webhookUrl, agent, message, signedAtMs }))
     } catch (error) {
       const isRefused = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED'
       if (isRefused) this.counts.refused++
@@ -205,7 +230,9 @@ class TruthfulPartner implements Partner {
     if (id === undefined) this.complaints.push(`${message.webhookId}: a 2xx without an id`)
     if (message.messageId === undefined) {
       message.messageId = id
-      message.ackedMs = performance.now()
+      message.ackedMs = nowMs()
+      const acked = Number(message.webhookId.slice('wh-'.length))
+      this.#write({ acked, messageId: id, ackedMs: message.ackedMs })
       this.#acked.push(message)
     } else if (status === 202 || message.messageId !== id) {
       const known = message.messageId
@@ -223,15 +250,29 @@ class TruthfulPartner implements Partner {
   }
 }
 
+type JournalEntry =
+  | { readonly sent: SentMessage }
+  | { readonly acked: number; readonly messageId: string | undefined; readonly ackedMs: number }
+
+/** The same for every process of this machine. */
+const nowMs = (): number => performance.timeOrigin + performance.now()
+
 interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
   readonly body: string
 }
 
+interface Post {
+  readonly webhookUrl: string
+  readonly agent: Agent
+  readonly message: SentMessage
+  readonly signedAtMs: number
+}
+
 /** @see Standard Webhooks 1.0.0, "Signature scheme" */
-function post(webhookUrl: string, agent: Agent, message: SentMessage): Promise<Answer> {
-  const timestamp = String(Math.floor(Date.now() / 1_000))
+function post({ webhookUrl, agent, message, signedAtMs }: Post): Promise<Answer> {
+  const timestamp = String(Math.floor(signedAtMs / 1_000))
   const content = `${message.webhookId}.${timestamp}.${message.body}`
   const signature = createHmac('sha256', KEY).update(content).digest('base64')
   const headers = {
