@@ -51,7 +51,7 @@ export const readPage = (connection: Connection, id: number): ClaimPage | undefi
 
 const SELECT = 'SELECT checksum, words FROM junctura_claim_pages WHERE id = ?'
 
-export const encodePage = ({ kind, bucket, words }: ClaimPage): Uint8Array => {
+const encodePage = ({ kind, bucket, words }: ClaimPage): Uint8Array => {
   const all = new Uint32Array(HEAD_WORDS + words.length)
   all[0] = KINDS.indexOf(kind)
   all[1] = words.length

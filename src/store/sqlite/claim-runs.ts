@@ -20,7 +20,7 @@ import {
   runOfPage,
 } from './claim-pages.ts'
 import { type Connection, integerAt, type SqlRow } from './connection.ts'
-import { coarsened, filterBytes, findPlace, type RunFilter } from './run-filter.ts'
+import { coarsened, filterBytes, findPlace, type RunFilter, type Sought } from './run-filter.ts'
 
 /**
  * Which runs of sealed keys there are. A row is written before the first page of its run, so pages
@@ -108,7 +108,7 @@ const rowChecksum = ({ run, bucket, state, entries, groups, coversTo }: RunRow):
   crc32([run, bucket, state, entries, groups, coversTo].join())
 
 /** How many pages of each kind a run has, which follow each other in this order. */
-export const pagesOf = ({
+const pagesOf = ({
   entries,
   groups,
 }: Pick<RunRow, 'entries' | 'groups'>): Readonly<Record<PageKind, number>> => ({
@@ -148,9 +148,13 @@ export class ClaimRuns {
    * @throws JUNCTURA_STORE_DAMAGED when its page is not readable: a lost key is an effect twice.
    */
   find(fingerprint: Fingerprint, nowMs: number): number | undefined {
+    const sought = { first: tagOf(fingerprint), second: fingerprint[1] ?? 0, from: 0 }
     for (const run of this.#runs) {
       if (run.endMs <= nowMs) continue
-      const entry = this.#entryIn(run, fingerprint)
+      sought.from = 0
+      const place = findPlace(run.filter, sought)
+      if (place < 0) continue
+      const entry = this.#entryIn(run, fingerprint, { ...sought, from: place })
       if (entry === undefined) continue
       const isHeld = run.startMs + entryExpiryOffsetMs(entry.words, entry.at) > nowMs
       if (isHeld) return entryPosition(entry.words, entry.at)
@@ -249,14 +253,12 @@ export class ClaimRuns {
     }
   }
 
-  /** A run holds a fingerprint once. */
-  #entryIn(run: ClaimRun, fingerprint: Fingerprint): EntryPlace | undefined {
-    const first = tagOf(fingerprint)
-    const second = fingerprint[1] ?? 0
+  /** Looks from the first place that may hold it; a run holds a fingerprint once. */
+  #entryIn(run: ClaimRun, fingerprint: Fingerprint, sought: Sought): EntryPlace | undefined {
     let number = -1
     let words: Uint32Array | undefined
-    let place = findPlace(run.filter, { first, second, from: 0 })
-    for (; place >= 0; place = findPlace(run.filter, { first, second, from: place + 1 })) {
+    let place = sought.from
+    for (; place >= 0; place = findPlace(run.filter, { ...sought, from: place + 1 })) {
       const wanted = Math.floor(place / PAGE_ENTRIES)
       if (words === undefined || number !== wanted) words = this.entries(run, wanted)
       number = wanted

@@ -114,7 +114,7 @@ export class ClaimSealer {
     this.expire(nowMs)
   }
 
-  /** In the open transaction, after `claims` new ones were written: the share of work that is due. */
+  /** In the open transaction, after new claims were written: the share of work that is due. */
   work(claims: number, nowMs: number): void {
     const due = this.#debtEntries + claims * ENTRIES_PER_CLAIM
     this.#debtEntries = Math.min(due, DEBT_PAGES_MAX * PAGE_ENTRIES)
@@ -186,8 +186,8 @@ export class ClaimSealer {
   }
 
   /**
-   * The transaction was rolled back: what was begun starts over, after a rest, since the disk may be
-   * full and the commits come first.
+   * The transaction was rolled back: what was begun starts over, after a rest, since the disk may
+   * be full and the commits come first.
    */
   discard(): void {
     this.#settling = []
@@ -303,9 +303,10 @@ const FREEZE_SHARE = 8
 /** Bounds the largest step: sorting one part of a bucket. */
 const FREEZE_BYTES_MAX = 33_554_432
 const FILTER_ENTRY_BYTES = 2.25
-/** A key is written again when it is sealed and in each merge; so that none of them falls behind. */
-const ENTRIES_PER_CLAIM = 8
-const STEP_PAGES_MIN = 2
+/** A key is written again when it is sealed and in two or three merges: none may fall behind. */
+const ENTRIES_PER_CLAIM = 4
+/** Fewer at once would write the table's inner pages, which every step changes, more often. */
+const STEP_PAGES_MIN = 8
 /** Of one commit; some two milliseconds. */
 const STEP_PAGES_MAX = 32
 const DEBT_PAGES_MAX = 64

@@ -192,7 +192,7 @@ export class ClaimTables {
     )
   }
 
-  /** Its last row. Numbers of deleted rows are not given again: the sealed ones are told by them. */
+  /** Its last row. Numbers are not given again, because those of sealed rows tell them. */
   #openTable(bucket: number): number {
     this.#writer.db.exec(createClaimTable(bucket))
     this.#sealer.keepTable(bucket)
