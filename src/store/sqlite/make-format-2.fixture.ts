@@ -1,7 +1,7 @@
 /**
- * Makes the fixture of store format 2, a store of format 1 whose keys were sealed:
- * `node src/store/sqlite/make-format-2.fixture.ts`. Run it only before the first release that writes format 2;
- * from then on the fixture stays as it is, and later releases must read it.
+ * Makes the fixture of store format 2, a store of format 1 whose keys were sealed: run this file
+ * with node, and only before the first release that writes format 2; from then on the fixture
+ * stays as it is, and later releases must read it.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

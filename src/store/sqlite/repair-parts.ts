@@ -54,8 +54,8 @@ const TAKEN_FOR_NEW = 'such a message sent again is taken for a new one'
 
 /**
  * Sealed keys become rows again, one for each page, which says itself what bucket it is of; the
- * next start seals them. Pages of runs that are not looked into hold nothing that the others and the
- * rows do not, so a key may come twice, which does no harm.
+ * next start seals them. Pages of runs that are not looked into hold nothing that the others and
+ * the rows do not. A key may come twice, which does no harm.
  */
 function salvageRuns(repair: Repair): void {
   const { source, target } = repair
