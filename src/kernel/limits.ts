@@ -157,6 +157,13 @@ export const LIMITS = {
   highMarkMs: 1_000,
   /** Prepared statements of the user's own that are kept; one more and the oldest is forgotten. */
   userStatementsMax: 500,
+  /** Memory for the idempotency keys of a SQLite store; more are found on disk. */
+  dedupeBytesMax: 134_217_728,
+  /** The least that may be set: tables and filters that are too small cost more than they hold. */
+  dedupeBytesMin: 4_194_304,
+  /** Rows and pages of expired idempotency keys deleted at once, and in one round of retention. */
+  claimRowsDeletedMax: 256,
+  claimCleanStepsMax: 400,
   /** Tables of expired idempotency keys dropped in one call; each drop holds the loop. */
   claimTablesDroppedMax: 2,
   /** Rows and bytes of one statement to PostgreSQL; a commit with more takes several. */

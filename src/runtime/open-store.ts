@@ -19,6 +19,13 @@ export type StoreChoice =
        * @default false
        */
       readonly acceptRollback?: boolean
+      /**
+       * Memory for the idempotency keys, in bytes; more keys are found on disk.
+       *
+       * @default 134_217_728
+       * @minimum 4_194_304
+       */
+      readonly dedupeBytesMax?: number
     }
   /** Gone with the process: for tests. */
   | { readonly engine: 'memory' }
@@ -28,6 +35,7 @@ export type StoreChoice =
 /**
  * @throws JUNCTURA_STORE_LOCKED, JUNCTURA_STORE_DAMAGED, JUNCTURA_STORE_ROLLED_BACK,
  *   JUNCTURA_STORE_FORMAT from the driver.
+ * @throws JUNCTURA_POLICY_RANGE when `dedupeBytesMax` is out of bounds.
  * @throws JUNCTURA_PEER_MISSING when the driver's package is not installed.
  */
 export const openStore = async (choice: StoreChoice, kernel: Kernel): Promise<Store> => {

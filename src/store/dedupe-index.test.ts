@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createSeededRandom } from '../kernel/index.ts'
+import { createSeededRandom, must } from '../kernel/index.ts'
 import {
   claimBucketEndsAtMs,
   claimBucketOf,
@@ -8,6 +8,8 @@ import {
   createFingerprinter,
   type DedupeIndex,
 } from './dedupe-index.ts'
+import { BUCKET_PARTS } from './key-bucket.ts'
+import { ENTRY_WORDS, entryExpiryOffsetMs, entryPosition } from './key-entry.ts'
 
 const START_MS = Date.UTC(2026, 0, 1)
 const DAY_MS = 86_400_000
@@ -84,24 +86,52 @@ describe('the dedupe index', () => {
     expect({ size: index.size, sizeBytes: index.sizeBytes }).toEqual({ size: 0, sizeBytes: 0 })
   })
 
-  it('gives everything it holds, to be written elsewhere', () => {
+  it('gives up its fullest bucket in the order of the fingerprints, to be written elsewhere', () => {
     const index = createDedupeIndex()
-    for (let key = 0; key < 1_000; key++) {
-      addKey(index, `${key}`, { position: 2 ** 33 + key, nowMs: START_MS, ttlMs: key * 60_000 + 1 })
+    const keys = Array.from({ length: 3_000 }, (_, key) => `${key}`)
+    for (const key of keys) {
+      addKey(index, key, { position: 2 ** 33 + Number(key), nowMs: START_MS, ttlMs: 7 * DAY_MS })
     }
-    const copy = createDedupeIndex()
+    addKey(index, 'other', { position: 1, nowMs: START_MS, ttlMs: 60_000 })
 
-    index.forEach((fingerprint, claim) => copy.add(fingerprint, claim))
+    const bucket = must(index.takeLargest(), 'there is one')
 
-    expect(copy.size).toBe(1_000)
-    for (let key = 0; key < 1_000; key++) {
-      const fingerprint = fingerprintOf('scope', `${key}`)
-      const lastMs = START_MS + key * 60_000
-      expect(copy.find(fingerprint, lastMs)).toBe(2 ** 33 + key)
-      expect(copy.find(fingerprint, lastMs + 1)).toBeUndefined()
+    const entries: string[] = []
+    for (let part = 0; part < BUCKET_PARTS; part++) {
+      const words = bucket.sortedPart(part)
+      for (let at = 0; at < words.length; at += ENTRY_WORDS) {
+        const expiresAtMs = bucket.startMs + entryExpiryOffsetMs(words, at)
+        expect(expiresAtMs).toBe(START_MS + 7 * DAY_MS)
+        entries.push(`${hex(words.subarray(at, at + 3))} ${entryPosition(words, at)}`)
+      }
     }
+    const wanted = keys.map((key) => `${hex(fingerprintOf('scope', key))} ${2 ** 33 + Number(key)}`)
+    expect(entries).toEqual(wanted.sort())
+    expect(index.size).toBe(1)
+    expect(index.find(fingerprintOf('scope', '7'), START_MS)).toBeUndefined()
+    expect(bucket.find(fingerprintOf('scope', '7'), START_MS)).toBe(2 ** 33 + 7)
+  })
+
+  it('sorts fingerprints that begin alike by what follows', () => {
+    const index = createDedupeIndex()
+    const bucket = claimBucketOf(START_MS + DAY_MS, START_MS)
+    const alike = [5, 1, 9, 3, 7, 2].map((word) => Uint32Array.of(77, 2 ** 31 + word, word % 3))
+    alike.forEach((fingerprint, at) => {
+      index.add(fingerprint, { position: at + 1, expiresAtMs: START_MS + DAY_MS, bucket })
+    })
+
+    const words = must(index.takeLargest(), 'there is one').sortedPart(0)
+
+    const seconds = Array.from(
+      { length: 6 },
+      (_, at) => (words[at * ENTRY_WORDS + 1] ?? 0) - 2 ** 31,
+    )
+    expect(seconds).toEqual([1, 2, 3, 5, 7, 9])
   })
 })
+
+const hex = (words: Uint32Array): string =>
+  Array.from(words, (word) => word.toString(16).padStart(8, '0')).join('')
 
 describe('a fingerprint', () => {
   it('differs by scope, by key, by where one ends, and by the secret of the store', () => {

@@ -6,38 +6,80 @@ import {
   createDedupeIndex,
   createFingerprinter,
   type DedupeIndex,
-  type Fingerprint,
-  type IndexedClaim,
 } from '../dedupe-index.ts'
+import type { Fingerprint } from '../key-entry.ts'
 import type { Claim, ClaimedKey } from '../store.ts'
-import { bytesAt, type Connection, integerAt, textAt } from './connection.ts'
+import {
+  type ClaimEntry,
+  claimBuckets,
+  claimTableName,
+  createClaimTable,
+  decodeClaims,
+  encodeClaims,
+} from './claim-rows.ts'
+import { ClaimRuns } from './claim-runs.ts'
+import { ClaimSealer } from './claim-sealer.ts'
+import { bytesAt, type Connection, integerAt } from './connection.ts'
 import { transaction } from './log-writer.ts'
 
+export interface ClaimTablesOptions {
+  readonly writer: Connection
+  readonly secret: Uint8Array
+  readonly file: string
+  /** Memory for the keys; what does not fit is found on disk. */
+  readonly bytesMax: number
+}
+
 /**
- * The keys that are claimed: looked up in memory, kept on disk as one row per commit and bucket,
- * appended to the table of the time they expire, which is dropped as a whole.
+ * The keys that are claimed. The newest are looked up in memory and kept on disk as one row per
+ * commit and bucket, appended to the table of the time they expire, which is dropped as a whole;
+ * the older ones of a bucket are sealed in sorted runs (`ClaimSealer`).
  *
  * What a transaction claims stays in `#pending` until it has committed, so that a rolled back unit
  * or commit leaves nothing to undo; equal keys in one commit meet there.
  */
 export class ClaimTables {
   readonly #writer: Connection
+  readonly #file: string
   readonly #index: DedupeIndex = createDedupeIndex()
+  readonly #runs: ClaimRuns
+  readonly #sealer: ClaimSealer
   readonly #fingerprintOf: (scope: string, key: string) => Fingerprint
-  readonly #buckets = new Set<number>()
-  readonly #pending = new Map<string, PendingClaim>()
-  #newBuckets: number[] = []
+  /** The newest committed row of the table of each bucket. */
+  readonly #lastRows = new Map<number, number>()
+  readonly #pending = new Map<string, ClaimEntry>()
+  #pendingRows = new Map<number, number>()
+  #nowMs = 0
   /** Fingerprints of the claims that `conflict` looked at last, for `hold` right after. */
   #looked: { readonly claims: readonly Claim[]; readonly fingerprints: Fingerprint[] } | undefined
 
-  constructor(writer: Connection, secret: Uint8Array) {
+  constructor({ writer, secret, file, bytesMax }: ClaimTablesOptions) {
     this.#writer = writer
+    this.#file = file
     this.#fingerprintOf = createFingerprinter(secret)
+    this.#runs = new ClaimRuns(writer, file)
+    this.#sealer = new ClaimSealer({
+      writer,
+      bytesMax,
+      index: this.#index,
+      runs: this.#runs,
+      lastRowOf: (bucket) => this.#lastRows.get(bucket) ?? 0,
+    })
+  }
+
+  /** Memory that the keys take. */
+  get sizeBytes(): number {
+    return this.#sealer.sizeBytes
+  }
+
+  /** Whether expired keys are still on disk. */
+  get hasGarbage(): boolean {
+    return this.#sealer.hasGarbage
   }
 
   /** Position of a key that is committed. */
   committed(scope: string, key: string, nowMs: number): number | undefined {
-    return this.#index.find(this.#fingerprintOf(scope, key), nowMs)
+    return this.#find(this.#fingerprintOf(scope, key), nowMs)
   }
 
   /** First claim of a unit that is taken, also by a unit before it in the same transaction. */
@@ -47,7 +89,7 @@ export class ClaimTables {
     for (const claim of claims) {
       const fingerprint = this.#fingerprintOf(claim.scope, claim.key)
       const position =
-        this.#pending.get(pendingKey(claim))?.position ?? this.#index.find(fingerprint, nowMs)
+        this.#pending.get(pendingKey(claim))?.position ?? this.#find(fingerprint, nowMs)
       if (position !== undefined) return { claim: fingerprints.length, position }
       fingerprints.push(fingerprint)
     }
@@ -61,13 +103,14 @@ export class ClaimTables {
     return {
       claim,
       fingerprint,
-      position: pending?.position ?? this.#index.find(fingerprint, nowMs),
+      position: pending?.position ?? this.#find(fingerprint, nowMs),
     }
   }
 
   /** Claims a key that was free when it was looked at, for the record at `position`. */
   take({ claim, fingerprint }: KeyLook, position: number, nowMs: number): void {
     const { expiresAtMs } = claim
+    this.#nowMs = nowMs
     const bucket = claimBucketOf(expiresAtMs, nowMs)
     this.#pending.set(pendingKey(claim), { fingerprint, position, expiresAtMs, bucket })
   }
@@ -76,6 +119,7 @@ export class ClaimTables {
   hold(claims: readonly Claim[], positions: readonly number[], nowMs: number): void {
     assert(this.#looked?.claims === claims, 'claims are looked at before they are held')
     const { fingerprints } = this.#looked
+    this.#nowMs = nowMs
     for (let index = 0; index < claims.length; index++) {
       const claim = must(claims[index], 'a list of claims has no holes')
       const fingerprint = must(fingerprints[index], 'each claim was looked at')
@@ -91,84 +135,135 @@ export class ClaimTables {
   /** Writes what the transaction claimed, as its last statements but the commit. */
   write(): void {
     if (this.#pending.size === 0) return
-    const byBucket = new Map<number, PendingClaim[]>()
-    for (const claim of this.#pending.values()) {
-      const claims = byBucket.get(claim.bucket)
-      if (claims === undefined) byBucket.set(claim.bucket, [claim])
-      else claims.push(claim)
-    }
-    for (const [bucket, claims] of byBucket) {
-      if (!this.#buckets.has(bucket)) {
-        this.#writer.db.exec(createClaimTable(bucket))
-        this.#newBuckets.push(bucket)
-      }
+    for (const [bucket, claims] of Map.groupBy(this.#pending.values(), (one) => one.bucket)) {
+      const row = (this.#lastRows.get(bucket) ?? this.#openTable(bucket)) + 1
       const entries = encodeClaims(claims)
-      const sql = `INSERT INTO ${claimTableName(bucket)} (checksum, entries) VALUES (?, ?)`
-      this.#writer.run(sql, crc32(entries), entries)
+      const sql = `INSERT INTO ${claimTableName(bucket)} (id, checksum, entries) VALUES (?, ?, ?)`
+      this.#writer.run(sql, row, crc32(entries), entries)
+      this.#pendingRows.set(bucket, row)
     }
+    this.#sealer.work(this.#pending.size, this.#nowMs)
   }
 
   settle(): void {
     if (this.#pending.size === 0) return
-    for (const bucket of this.#newBuckets) this.#buckets.add(bucket)
+    for (const [bucket, row] of this.#pendingRows) {
+      this.#lastRows.set(bucket, row)
+      this.#sealer.touch(bucket, this.#nowMs)
+    }
     for (const claim of this.#pending.values()) this.#index.add(claim.fingerprint, claim)
-    this.discard()
+    this.#sealer.settle()
+    this.#forget()
   }
 
   discard(): void {
-    this.#pending.clear()
-    this.#newBuckets = []
+    this.#sealer.discard()
+    this.#forget()
   }
 
-  /** Reads every table. Refuses when one row is damaged: a lost key is an effect twice (F30). */
-  async load(clock: Clock, file: string): Promise<void> {
+  /**
+   * Reads what is not sealed, and the filters of what is. Refuses when one row is damaged: a lost
+   * key is an effect twice (F30).
+   */
+  async load(clock: Clock): Promise<void> {
     const nowMs = clock.now()
+    this.#transaction(() => this.#sealer.load(nowMs))
     for (const bucket of claimBuckets(this.#writer)) {
-      this.#buckets.add(bucket)
-      if (claimBucketEndsAtMs(bucket) <= nowMs) continue
-      const table = claimTableName(bucket)
-      for (let after = 0; ;) {
-        const rows = this.#writer.rows(
-          `SELECT id, checksum, entries FROM ${table} WHERE id > ? ORDER BY id LIMIT ${LOAD_ROWS}`,
-          after,
-        )
-        for (const row of rows) {
-          const entries = bytesAt(row, 2)
-          after = integerAt(row, 0)
-          if (crc32(entries) !== integerAt(row, 1)) throw damagedClaims(file, table, after)
-          decodeClaims(entries, bucket, (fingerprint, claim) => this.#index.add(fingerprint, claim))
-        }
-        if (rows.length < LOAD_ROWS) break
-        await clock.yield()
-      }
-      this.#writer.forget(table)
+      if (claimBucketEndsAtMs(bucket) <= nowMs) this.#sealer.drop({ kind: 'table', bucket })
+      else await this.#loadBucket(bucket, clock)
     }
   }
 
-  /** Rows whose checksum does not hold, of every table. */
+  /** Rows and pages whose checksums do not hold, of every table. */
   damagedRows(): readonly string[] {
-    return [...this.#buckets].flatMap((bucket) => {
+    const pages = this.#runs.live.flatMap((run) => this.#runs.damagedPages(run))
+    const bad = pages.map((page) => `page ${page} of junctura_claim_pages`)
+    for (const bucket of claimBuckets(this.#writer)) {
       const table = claimTableName(bucket)
-      const bad: string[] = []
       for (const row of this.#writer.rows(`SELECT id, checksum, entries FROM ${table}`)) {
-        if (crc32(bytesAt(row, 2)) !== integerAt(row, 1)) bad.push(`${table} ${integerAt(row, 0)}`)
+        const holds = crc32(bytesAt(row, 2)) === integerAt(row, 1)
+        if (!holds) bad.push(`row ${integerAt(row, 0)} of ${table}`)
       }
-      return bad
-    })
+    }
+    return bad
   }
 
-  /** Drops the tables in which everything has expired, a few at a time. */
+  /** Forgets the buckets in which everything has expired; their rows are deleted by `clean`. */
   expire(nowMs: number): void {
-    this.#index.expire(nowMs)
-    const ended = [...this.#buckets].filter((bucket) => claimBucketEndsAtMs(bucket) <= nowMs)
-    for (const bucket of ended.slice(0, LIMITS.claimTablesDroppedMax)) {
-      const table = claimTableName(bucket)
-      transaction(this.#writer, () => {
-        this.#writer.forget(table)
-        this.#writer.db.exec(`DROP TABLE ${table}`)
-      })
-      this.#buckets.delete(bucket)
+    this.#transaction(() => this.#sealer.expire(nowMs))
+    for (const bucket of this.#lastRows.keys()) {
+      if (claimBucketEndsAtMs(bucket) > nowMs) continue
+      this.#lastRows.delete(bucket)
+      this.#sealer.drop({ kind: 'table', bucket })
     }
+  }
+
+  /** Deletes some of what is no longer looked into. */
+  clean(): void {
+    this.#transaction(() => this.#sealer.clean(LIMITS.claimRowsDeletedMax))
+  }
+
+  #find(fingerprint: Fingerprint, nowMs: number): number | undefined {
+    return (
+      this.#index.find(fingerprint, nowMs) ??
+      this.#sealer.find(fingerprint, nowMs) ??
+      this.#runs.find(fingerprint, nowMs)
+    )
+  }
+
+  /** Its last row. Numbers are not given again, because those of sealed rows tell them. */
+  #openTable(bucket: number): number {
+    this.#writer.db.exec(createClaimTable(bucket))
+    this.#sealer.keepTable(bucket)
+    const last = this.#writer.first(`SELECT max(id) FROM ${claimTableName(bucket)}`)?.[0]
+    return Math.max(typeof last === 'number' ? last : 0, this.#runs.coversTo(bucket))
+  }
+
+  async #loadBucket(bucket: number, clock: Clock): Promise<void> {
+    const table = claimTableName(bucket)
+    const coversTo = this.#runs.coversTo(bucket)
+    this.#lastRows.set(bucket, coversTo)
+    if (coversTo > 0) this.#sealer.drop({ kind: 'rows', bucket, to: coversTo })
+    const select = `SELECT id, checksum, entries FROM ${table} WHERE id > ? ORDER BY id LIMIT ${LOAD_ROWS}`
+    for (let after = coversTo; ;) {
+      const rows = this.#writer.rows(select, after)
+      for (const row of rows) {
+        const entries = bytesAt(row, 2)
+        after = integerAt(row, 0)
+        if (crc32(entries) !== integerAt(row, 1)) throw damagedClaims(this.#file, table, after)
+        decodeClaims(entries, bucket, (fingerprint, claim) => this.#index.add(fingerprint, claim))
+        this.#lastRows.set(bucket, after)
+        this.#sealer.settle()
+        if (this.#sealer.isSealing) await this.#sealNow(clock)
+      }
+      if (rows.length < LOAD_ROWS) break
+      await clock.yield()
+    }
+    this.#writer.forget(table)
+  }
+
+  /** A store of an earlier format, or a lower ceiling: what is over it is sealed at once. */
+  async #sealNow(clock: Clock): Promise<void> {
+    while (this.#sealer.isSealing) {
+      this.#transaction(() => this.#sealer.step(PAGES_AT_ONCE, clock.now()))
+      await clock.yield()
+    }
+  }
+
+  /** Work of the sealer outside of a commit. */
+  #transaction(work: () => void): void {
+    try {
+      transaction(this.#writer, work)
+    } catch (error) {
+      this.#sealer.discard()
+      throw error
+    }
+    this.#sealer.settle()
+  }
+
+  #forget(): void {
+    this.#pending.clear()
+    this.#pendingRows.clear()
   }
 }
 
@@ -184,62 +279,8 @@ export interface ClaimConflict {
   readonly position: number
 }
 
-interface PendingClaim extends IndexedClaim {
-  readonly fingerprint: Fingerprint
-}
-
-const LOAD_ROWS = 1_000
-
-const CLAIM_TABLE = 'junctura_claims_'
-
-export const claimTableName = (bucket: number): string => `${CLAIM_TABLE}${bucket}`
-
-/** The number in the name says when everything in the table has expired. */
-export const createClaimTable = (bucket: number): string => `
-  CREATE TABLE ${claimTableName(bucket)} (
-    id INTEGER PRIMARY KEY,
-    checksum INTEGER NOT NULL,
-    entries BLOB NOT NULL
-  )
-`
-
-export const claimBuckets = (connection: Connection): readonly number[] =>
-  connection
-    .rows(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB '${CLAIM_TABLE}*'`)
-    .map((row) => Number(textAt(row, 0).slice(CLAIM_TABLE.length)))
-
-/** A claim on disk: three words of fingerprint, position, time of expiry; little endian. */
-const ENTRY_BYTES = 28
-
-const encodeClaims = (claims: readonly PendingClaim[]): Uint8Array => {
-  const bytes = Buffer.allocUnsafe(claims.length * ENTRY_BYTES)
-  claims.forEach(({ fingerprint, position, expiresAtMs }, index) => {
-    const at = index * ENTRY_BYTES
-    bytes.writeUInt32LE(fingerprint[0] ?? 0, at)
-    bytes.writeUInt32LE(fingerprint[1] ?? 0, at + 4)
-    bytes.writeUInt32LE(fingerprint[2] ?? 0, at + 8)
-    bytes.writeDoubleLE(position, at + 12)
-    bytes.writeDoubleLE(expiresAtMs, at + 20)
-  })
-  return bytes
-}
-
-export const decodeClaims = (
-  entries: Uint8Array,
-  bucket: number,
-  visit: (fingerprint: Fingerprint, claim: IndexedClaim) => void,
-): void => {
-  const view = new DataView(entries.buffer, entries.byteOffset, entries.byteLength)
-  for (let at = 0; at + ENTRY_BYTES <= entries.length; at += ENTRY_BYTES) {
-    const fingerprint = Uint32Array.of(
-      view.getUint32(at, true),
-      view.getUint32(at + 4, true),
-      view.getUint32(at + 8, true),
-    )
-    const position = view.getFloat64(at + 12, true)
-    visit(fingerprint, { position, expiresAtMs: view.getFloat64(at + 20, true), bucket })
-  }
-}
+const LOAD_ROWS = 200
+const PAGES_AT_ONCE = 128
 
 const pendingKey = ({ scope, key }: ClaimedKey): string => `${scope.length}:${scope}${key}`
 

@@ -1,5 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { type Clock, JuncturaError, must, type Random } from '../../kernel/index.ts'
+import { CLAIM_PAGES_SCHEMA } from './claim-pages.ts'
+import { CLAIM_RUNS_SCHEMA } from './claim-runs.ts'
 import { bytesAt, type Connection, integerAt, textAt } from './connection.ts'
 import { addPartition, LOG_SCHEMA } from './log-layout.ts'
 import { transaction } from './log-writer.ts'
@@ -11,7 +13,7 @@ import { MIGRATIONS_SCHEMA } from './user-migrations.ts'
  * read raises it, and `openFormat` then gets a step from each format before; the fixtures in
  * test/upgrade/ hold a store of every format that was ever released.
  */
-export const STORE_FORMAT = 1
+export const STORE_FORMAT = 2
 
 /** 'JUNC': marks the file as ours. */
 export const APPLICATION_ID = 0x4a554e43
@@ -22,10 +24,29 @@ export interface OpenFormat {
   readonly random: Random
 }
 
-/** Creates the layout in an empty file, or adds what the catalogue has anew. */
+/** Creates the layout in an empty file, or upgrades it and adds what the catalogue has anew. */
 export const openFormat = ({ writer, clock, random }: OpenFormat): void => {
   if (isEmptyFile(writer)) createLayout(writer, clock.now(), random)
-  else transaction(writer, () => createStateTables(writer))
+  else {
+    transaction(writer, () => {
+      upgrade(writer)
+      createStateTables(writer)
+    })
+  }
+}
+
+/** What each format needs to become the next. */
+const UPGRADES: Readonly<Record<number, string>> = {
+  // Claims may be sealed; rows that are not are read as before.
+  1: CLAIM_RUNS_SCHEMA + CLAIM_PAGES_SCHEMA,
+}
+
+function upgrade(writer: Connection): void {
+  const format = integerAt(firstOf(writer, 'PRAGMA user_version'), 0)
+  for (let from = format; from < STORE_FORMAT; from++) {
+    writer.db.exec(must(UPGRADES[from], 'every earlier format can be upgraded'))
+    writer.db.exec(`PRAGMA user_version = ${from + 1}`)
+  }
 }
 
 export const isEmptyFile = (connection: Connection): boolean =>
@@ -77,6 +98,8 @@ export const createTables = (writer: Connection, secret: Uint8Array): void => {
   writer.db.exec(`
     CREATE TABLE junctura_store (name TEXT PRIMARY KEY NOT NULL, value BLOB) WITHOUT ROWID;
     ${LOG_SCHEMA}
+    ${CLAIM_RUNS_SCHEMA}
+    ${CLAIM_PAGES_SCHEMA}
     ${MIGRATIONS_SCHEMA}
     PRAGMA application_id = ${APPLICATION_ID};
     PRAGMA user_version = ${STORE_FORMAT};

@@ -1,9 +1,19 @@
 import { crc32 } from 'node:zlib'
 import { messageOf } from '../../kernel/index.ts'
 import { indexedFieldsOf, indexValueOf, rowChecksum } from '../unit-check.ts'
-import { claimBuckets, claimTableName, createClaimTable, decodeClaims } from './claim-tables.ts'
+import { ENTRY_WORDS } from '../key-entry.ts'
+import { decodePage, runOfPage } from './claim-pages.ts'
+import {
+  claimBuckets,
+  claimsOfPage,
+  claimTableName,
+  createClaimTable,
+  decodeClaims,
+  encodeClaims,
+} from './claim-rows.ts'
+import { readRunRows, type RunRow } from './claim-runs.ts'
 import { fromColumnText } from './column-text.ts'
-import { bytesAt, integerAt, type SqlRow, textAt } from './connection.ts'
+import { bytesAt, type Connection, integerAt, type SqlRow, textAt } from './connection.ts'
 import { checksumHolds, createLogTable, logTableName } from './log-layout.ts'
 import { transaction } from './log-writer.ts'
 import type { Repair } from './repair.ts'
@@ -33,10 +43,67 @@ export const salvageClaims = (repair: Repair): void => {
     })
     if (bad > 0 || holes.length > 0) {
       repair.lost.push(
-        `idempotency keys of ${bad + holes.length} or more commits: such a message sent again ` +
-          'is taken for a new one',
+        `idempotency keys of ${bad + holes.length} or more commits: ${TAKEN_FOR_NEW}`,
       )
     }
+  }
+  if (hasTable(repair, 'junctura_claim_pages')) salvageRuns(repair)
+}
+
+const TAKEN_FOR_NEW = 'such a message sent again is taken for a new one'
+
+/**
+ * Sealed keys become rows again, one for each page, which says itself what bucket it is of; the
+ * next start seals them. Pages of runs that are not looked into hold nothing that the others and
+ * the rows do not. A key may come twice, which does no harm.
+ */
+function salvageRuns(repair: Repair): void {
+  const { source, target } = repair
+  const dead = new Set(deadRuns(repair))
+  const buckets = new Set(claimBuckets(target))
+  const found = new Map<number, number>()
+  let bad = 0
+  const holes = salvageRows(source, tableToSalvage(source, 'junctura_claim_pages'), (row) => {
+    const id = integerAt(row, 0)
+    const run = runOfPage(id)
+    if (dead.has(run)) return
+    const page = decodePage(id, integerAt(row, 1), bytesAt(row, 2))
+    if (page === undefined) bad += 1
+    if (page?.kind !== 'entries') return
+    found.set(run, (found.get(run) ?? 0) + page.words.length / ENTRY_WORDS)
+    const { bucket } = page
+    if (!buckets.has(bucket)) target.db.exec(createClaimTable(bucket))
+    buckets.add(bucket)
+    const entries = encodeClaims(claimsOfPage(page))
+    const sql = `INSERT INTO ${claimTableName(bucket)} (checksum, entries) VALUES (?, ?)`
+    target.run(sql, crc32(entries), entries)
+    for (const { position } of claimsOfPage(page)) raise(repair, position)
+  })
+  const missing = missingEntries(repair, found)
+  if (bad > 0 || holes.length > 0 || missing > 0) {
+    repair.lost.push(`${missing} or more sealed idempotency keys: ${TAKEN_FOR_NEW}`)
+  }
+}
+
+/** Runs that were being written, or are replaced; none if the list of runs is not readable. */
+function deadRuns({ source }: Repair): readonly number[] {
+  return runRowsOf(source)
+    .filter(({ state }) => state !== 'live')
+    .map(({ run }) => run)
+}
+
+function missingEntries({ source }: Repair, found: ReadonlyMap<number, number>): number {
+  return runRowsOf(source)
+    .filter(({ state }) => state === 'live')
+    .reduce((sum, { run, entries }) => sum + Math.max(0, entries - (found.get(run) ?? 0)), 0)
+}
+
+function runRowsOf(source: Connection): readonly RunRow[] {
+  try {
+    return readRunRows(source).rows
+  } catch {
+    // Whatever is wrong with the list: every page says itself what it holds.
+    return []
   }
 }
 

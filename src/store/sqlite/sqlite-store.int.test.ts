@@ -19,6 +19,7 @@ import { createSqliteStore } from './index.ts'
 const clock = createSystemClock()
 const random = createSystemRandom()
 const CHILD = new URL('crash-child.fixture.ts', import.meta.url).pathname
+const SEALING_CHILD = new URL('seal-child.fixture.ts', import.meta.url).pathname
 
 interface Child {
   readonly process: ChildProcess
@@ -29,8 +30,8 @@ interface Child {
   kill(): Promise<void>
 }
 
-const startChild = (directory: string): Child => {
-  const child = spawn(process.execPath, ['--no-warnings', CHILD, directory], {
+const startChild = (directory: string, script = CHILD): Child => {
+  const child = spawn(process.execPath, ['--no-warnings', script, directory], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   onTestFinished(() => void child.kill('SIGKILL'))
@@ -101,6 +102,31 @@ describe('a store whose process is killed', () => {
       await store.close()
     }
     expect(head).toBeGreaterThan(100)
+  })
+
+  it('has every key that was claimed, also while keys were being sealed and merged (F30)', async () => {
+    const directory = temporaryDirectory()
+    let head = 0
+    for (let round = 0; round < 6; round++) {
+      const child = startChild(directory, SEALING_CHILD)
+      await child.said(`acked ${head + 12}`)
+      await sleep(clock, randomInteger(random, 0, 300))
+      await child.kill()
+
+      const store = await open(directory)
+      head = await store.headPosition()
+      expect(head).toBeGreaterThanOrEqual(child.acked())
+      for (let key = 0; key < head * 1_000; key += 17) {
+        const position = Math.floor(key / 1_000) + 1
+        expect(await store.claimedPosition('acme', `${position}/${key % 1_000}`)).toBe(position)
+      }
+      expect(await store.check()).toEqual([])
+      await store.close()
+    }
+    const file = new DatabaseSync(join(directory, 'junctura.db'), { readOnly: true })
+    const runs = file.prepare('SELECT max(run) AS n FROM junctura_claim_runs').get()
+    expect(Number(runs?.['n'])).toBeGreaterThan(3)
+    file.close()
   })
 
   it('is open to the next process at once, though its lock file is still there (F28)', async () => {

@@ -13,6 +13,7 @@ import {
   unitOf,
 } from '../drivers.fixture.ts'
 import type { Store } from '../store.ts'
+import { STORE_FORMAT } from './format.ts'
 
 const kilobytes = (count: number): string => 'x'.repeat(count * 1_024)
 
@@ -93,7 +94,7 @@ describe('the directory of a store', () => {
 
     await expect(openSqlite({ directory })).rejects.toMatchObject({
       code: 'JUNCTURA_STORE_FORMAT',
-      details: { file, format: 99, known: 1 },
+      details: { file, format: 99, known: STORE_FORMAT },
     })
     expect(readFileSync(file)).toEqual(before)
   })

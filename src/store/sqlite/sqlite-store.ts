@@ -64,6 +64,14 @@ export interface SqliteStoreOptions {
   readonly partitionMs?: number
   /** The database file grows no larger; then JUNCTURA_STORE_FULL. @default no limit but the disk */
   readonly fileBytesMax?: number
+  /**
+   * Memory for the idempotency keys, in bytes; keys beyond it are found on disk, at 2.25 bytes of
+   * memory each. Some 40 million keys fit in the default; with more, a new key costs reads.
+   *
+   * @default 134_217_728
+   * @minimum 4_194_304
+   */
+  readonly dedupeBytesMax?: number
   /** A store up to this size is verified wholly at start. @default 67_108_864 */
   readonly startCheckBytesMax?: number
   /**
@@ -94,6 +102,7 @@ export const SQLITE_FEATURES: Features = {
  * @throws JUNCTURA_STORE_DAMAGED when a file is damaged; it is left as it is.
  * @throws JUNCTURA_STORE_ROLLED_BACK when it is older than what has run here (F29).
  * @throws JUNCTURA_STORE_FULL or JUNCTURA_STORE_FAILED when the directory cannot be used.
+ * @throws JUNCTURA_POLICY_RANGE when `dedupeBytesMax` is out of bounds.
  */
 export const createSqliteStore = async (options: SqliteStoreOptions): Promise<Store> => {
   const { directory, clock, log = silentLogger } = options
@@ -121,7 +130,8 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     connections.unshift(reader)
     setUpReader(reader.db)
     const partitions = new LogPartitions(writer)
-    const claims = new ClaimTables(writer, storeSecret(writer))
+    const bytesMax = dedupeBytesOf(options)
+    const claims = new ClaimTables({ writer, secret: storeSecret(writer), file, bytesMax })
     const { partitionBytesMax = LIMITS.partitionBytesMax, partitionMs = LIMITS.partitionMs } =
       options
     const logWriter = new LogWriter({ writer, partitions, partitionBytesMax, partitionMs })
@@ -145,7 +155,7 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
       unitWriter: new UnitWriter({ clock, writer, logWriter, stateWriter, claims, user }),
       mark,
     }
-    await claims.load(clock, file)
+    await claims.load(clock)
     await checkAtStart(parts, options.startCheckBytesMax ?? LIMITS.startCheckBytesMax)
     await markHeight(parts, marked, options)
     lock.opened()
@@ -156,6 +166,18 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     lock?.abandon()
     throw storeErrorOf(error, file, 'write')
   }
+}
+
+function dedupeBytesOf({ dedupeBytesMax = LIMITS.dedupeBytesMax }: SqliteStoreOptions): number {
+  if (dedupeBytesMax >= LIMITS.dedupeBytesMin) return dedupeBytesMax
+  throw new JuncturaError('JUNCTURA_POLICY_RANGE', {
+    details: {
+      field: 'dedupeBytesMax',
+      value: dedupeBytesMax,
+      allowed: `${LIMITS.dedupeBytesMin} or more`,
+      fix: 'Give the idempotency keys more memory, or leave the option out.',
+    },
+  })
 }
 
 function limitFile({ db, first }: Connection, bytesMax: number | undefined): void {
@@ -310,8 +332,14 @@ class SqliteStore implements Store {
     })
   }
 
-  expireClaims(nowMs: number): Promise<void> {
-    return this.#write(() => this.#parts.claims.expire(nowMs))
+  async expireClaims(nowMs: number): Promise<void> {
+    const { claims, clock } = this.#parts
+    await this.#write(() => claims.expire(nowMs))
+    // One step at a time, so that commits get in between: deleting touches every page.
+    for (let step = 0; step < LIMITS.claimCleanStepsMax && claims.hasGarbage; step++) {
+      await clock.yield()
+      await this.#write(() => claims.clean())
+    }
   }
 
   migrate(tables: readonly SqlMigration[]): Promise<void> {

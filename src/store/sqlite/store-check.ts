@@ -39,12 +39,13 @@ export const checkNotHalfRepaired = (file: string): void => {
 /**
  * What is verified at every start. Of a small store everything but the user's own values; of a
  * large one the structure of the state, and the newest records, which is where a crash could have
- * hurt. The claims were verified as they were loaded.
+ * hurt. The claims were verified as they were loaded, but for those that are sealed, which are as
+ * each is read.
  *
  * @throws JUNCTURA_STORE_DAMAGED naming the file and what is wrong.
  */
 export const checkAtStart = async (parts: CheckedParts, wholeBytesMax: number): Promise<void> => {
-  const { file, reader, partitions, state } = parts
+  const { file, reader, partitions, state, claims } = parts
   const whole = statSync(file).size <= wholeBytesMax
   const tables = whole ? [''] : collectionNames().map((name) => `(${stateTableName(name)})`)
   for (const table of tables) {
@@ -57,6 +58,8 @@ export const checkAtStart = async (parts: CheckedParts, wholeBytesMax: number): 
     throw damaged(file, `the record at position ${position} does not match its checksum`)
   }
   if (!whole) return
+  const [keys] = claims.damagedRows()
+  if (keys !== undefined) throw damaged(file, `the idempotency keys in ${keys} are not readable`)
   for (const collection of collectionNames()) {
     const [key] = state.damagedKeys(collection)
     if (key !== undefined) throw damaged(file, `a row of ${collection} has a wrong checksum`)
@@ -76,7 +79,7 @@ export const checkWhole = async (parts: CheckedParts): Promise<readonly StorePro
       if (count > 0) found.push(`${count} row(s) of ${collection} have a wrong checksum`)
     }
     for (const row of claims.damagedRows()) {
-      found.push(`the idempotency keys in row ${row} are not readable`)
+      found.push(`the idempotency keys in ${row} are not readable`)
     }
   } catch (error) {
     found.push(messageOf(error))

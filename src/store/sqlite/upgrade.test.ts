@@ -1,11 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { decodeRecord, type SqlMigration } from '../../contract/index.ts'
 import { createSeededRandom } from '../../kernel/index.ts'
 import { createVirtualClock } from '../../testing/index.ts'
 import { temporaryDirectory } from '../drivers.fixture.ts'
+import { STORE_FORMAT } from './format.ts'
 import { createSqliteStore } from './index.ts'
 
 const DAY_MS = 86_400_000
@@ -17,11 +19,16 @@ const EFFECTS: SqlMigration = {
   at: { file: 'make-format-1.ts', line: 1 },
 }
 
-describe('a store of format 1', () => {
+const directoryOfFormat = (format: number): string => {
+  const directory = temporaryDirectory()
+  const fixture = new URL(`../../../test/upgrade/format-${format}/junctura.db.gz`, import.meta.url)
+  writeFileSync(join(directory, 'junctura.db'), gunzipSync(readFileSync(fixture)))
+  return directory
+}
+
+describe.each([1, 2])('a store of format %i', (format) => {
   it('is read by this release: log, keys, state and the user’s tables, and goes on', async () => {
-    const directory = temporaryDirectory()
-    const fixture = new URL('../../../test/upgrade/format-1/junctura.db.gz', import.meta.url)
-    writeFileSync(join(directory, 'junctura.db'), gunzipSync(readFileSync(fixture)))
+    const directory = directoryOfFormat(format)
     const clock = createVirtualClock({ startMs: Date.UTC(2026, 0, 3) })
 
     await using store = await createSqliteStore({
@@ -73,5 +80,39 @@ describe('a store of format 1', () => {
     ])
     expect(effects).toEqual([{ order_id: 'order-1' }, { order_id: 'order-2' }])
     expect(outcomes).toEqual([{ status: 'committed', positions: [6] }])
+  })
+})
+
+describe('a store of format 1', () => {
+  it('is of the newest format from then on, with all its keys', async () => {
+    const directory = directoryOfFormat(1)
+    const options = { directory, clock: createVirtualClock(), random: createSeededRandom(2) }
+
+    await (await createSqliteStore(options)).close()
+
+    const file = new DatabaseSync(join(directory, 'junctura.db'), { readOnly: true })
+    expect(file.prepare('PRAGMA user_version').get()?.['user_version']).toBe(STORE_FORMAT)
+    file.close()
+    await using store = await createSqliteStore(options)
+    for (const number of [1, 2, 3, 4, 5]) {
+      expect(await store.claimedPosition('default/acme', `msg_${number}`)).toBe(number)
+    }
+  })
+})
+
+describe('a store of format 2', () => {
+  it('has its sealed keys, and those whose run was being written', async () => {
+    const clock = createVirtualClock({ startMs: Date.UTC(2026, 0, 3) })
+    await using store = await createSqliteStore({
+      directory: directoryOfFormat(2),
+      clock,
+      random: createSeededRandom(2),
+    })
+
+    for (let number = 0; number < 1_200; number++) {
+      expect(await store.claimedPosition('default/acme', `many_${number}`)).toBe(5)
+    }
+    expect(await store.claimedPosition('default/acme', 'many_1200')).toBeUndefined()
+    expect(await store.check()).toEqual([])
   })
 })
