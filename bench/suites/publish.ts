@@ -27,9 +27,8 @@ export const publish: Suite = {
       () => ours('--consumers', '1'),
     )
     const fixed = await ours('--rate', '10000')
-    const stream = await ours(
-      ...['--rate', '100000', '--bytes', '200', '--many', '250', '--batch', '1000'],
-    )
+    const shape = ['--bytes', '200', '--many', '250', '--batch', '1000']
+    const stream = await ours('--rate', '100000', ...shape)
     const bareRatio = ratioOf(bare)
     const queueRatio = ratioOf(queue)
     const fanOut = median(ten.map((one) => one.ours.ingestPerSecond / one.theirs.ingestPerSecond))

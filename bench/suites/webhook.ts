@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Overview } from 'junctura'
 import {
@@ -7,7 +6,6 @@ import {
   median,
   milliseconds,
   perSecond,
-  ROOT,
   script,
   type Server,
   startOrders,
@@ -67,19 +65,12 @@ export const webhook: Suite = {
     )
     const saturation = median(rounds.map((one) => one.ours.donePerSecond))
     const ratio = median(rounds.map((one) => one.ours.donePerSecond / one.theirs.perSecond))
-    const server = await startServer([
-      join(ROOT, 'bin', 'junctura.js'),
-      ...['start', join(ROOT, 'examples', 'orders', 'integration.ts')],
-      ...['--store', 'memory', '--port', '0', '--management-port', '0'],
-    ])
-    const inMemory = await load(`${server.url}/webhooks/acme`, seconds)
-    await server.stop()
     const durable = await startOrders()
     const steady = await load(`${durable.url}/webhooks/acme`, seconds, Math.floor(saturation * 0.7))
     await durable.stop()
     const failed = rounds.reduce((sum, one) => sum + one.ours.failed, steady.failed)
     return {
-      rounds: { rounds, steady, inMemory },
+      rounds: { rounds, steady },
       rows: [
         {
           what: `Signed webhook in, durable 202, three \`ctx.tx\` consumers and a fourth through; ${CONNECTIONS} connections, ${failed} failed`,

@@ -23,6 +23,7 @@ it('lets the SQLite store say in the log of the runtime that a crash tore its la
   const kernel = { ...quiet, log: { ...quiet.log, warn } }
   const [before, after] = [folder(), folder()]
   const first = await openStore({ engine: 'sqlite', directory: before }, kernel)
+  await first.commit([{ rows: [{ collection: 'meta', key: 'torn', row: { value: 1 } }] }])
   // After a loss of power the index is gone, and the last page may be half written.
   for (const name of ['junctura.db', 'junctura.db-wal']) {
     copyFileSync(join(before, name), join(after, name))
