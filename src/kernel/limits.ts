@@ -61,6 +61,10 @@ export const LIMITS = {
   retryHorizonMsMax: 1_209_600_000,
   /** A busy store collects for a commit this long; it is felt only in an answer under load. */
   gatherMs: 3,
+  /** Bytes written to SQLite's write-ahead log before they are moved into the file. */
+  walFoldBytes: 8_388_608,
+  /** Pages in that log before commits wait for its end to be reached: some 64 MiB. */
+  walFramesMax: 8_192,
   /** A transform may hold the loop this long. */
   transformMs: 1_000,
   /** Characters of an error message and of a stack kept with a dead letter. */

@@ -74,15 +74,16 @@ export const openConnection = (options: ConnectionOptions): Connection => {
 }
 
 /**
- * How the writer commits: in a write-ahead log, so that other processes read meanwhile. The engine
- * syncs it before it moves pages into the file; `WalSync` does at each commit, so that an answer
- * survives the loss of power.
+ * How the writer commits: in a write-ahead log, so that other processes read meanwhile. `WalSync`
+ * syncs it at each commit, so that an answer survives the loss of power; `WalFold` moves its pages
+ * into the file.
  */
 export const setUpWriter = ({ db }: Connection): void => {
   db.exec(`
     PRAGMA page_size = ${PAGE_BYTES};
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
+    PRAGMA wal_autocheckpoint = 0;
     PRAGMA checkpoint_fullfsync = ON;
     PRAGMA journal_size_limit = 67108864;
   `)

@@ -42,6 +42,11 @@ export class LogWriter {
     this.#head = options.partitions.head
   }
 
+  /** Bytes that the open transaction has appended. */
+  get pendingBytes(): number {
+    return this.#pending.bytes
+  }
+
   append(append: Append): number {
     const pending = this.#pending
     this.#insert ??= this.#prepareInsert()

@@ -43,6 +43,7 @@ import { LostCommit, UnitWriter } from './unit-writer.ts'
 import { applyMigrations } from './user-migrations.ts'
 import { createUserStatements } from './user-statements.ts'
 import { checkWal } from './wal-check.ts'
+import { WalFold } from './wal-fold.ts'
 import { WalSync } from './wal-sync.ts'
 
 export interface SqliteStoreOptions {
@@ -159,7 +160,7 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     await checkAtStart(parts, options.startCheckBytesMax ?? LIMITS.startCheckBytesMax)
     await markHeight(parts, marked, options)
     lock.opened()
-    return new SqliteStore(parts)
+    return new SqliteStore(parts, log)
   } catch (error) {
     for (const connection of connections) connection.close()
     wal?.close()
@@ -250,9 +251,16 @@ class SqliteStore implements Store {
   #mode: 'open' | 'failed' | 'closed' = 'open'
   #failure: unknown
   #tail: Promise<unknown> = Promise.resolve()
+  readonly #fold: WalFold
 
-  constructor(parts: StoreParts) {
+  constructor(parts: StoreParts, log: Logger) {
     this.#parts = parts
+    const { file, writer } = parts
+    const onFailed = (problem: string): void => {
+      const details = { problem: `the write-ahead log could not be folded: ${problem}` }
+      this.#failed(new JuncturaError('JUNCTURA_STORE_UNKNOWN', { details }), 'commit')
+    }
+    this.#fold = new WalFold({ file, writer, log, onFailed })
   }
 
   commit(
@@ -276,10 +284,12 @@ class SqliteStore implements Store {
         claims.write()
         phase = 'commit'
         writer.run('COMMIT')
+        const appended = logWriter.pendingBytes
         await this.#parts.wal.sync()
         logWriter.settle()
         claims.settle()
         mark.reached(partitions.head)
+        this.#fold.committed(appended)
         return outcomes
       } catch (error) {
         throw this.#rolledBack(error, phase)
@@ -362,6 +372,7 @@ class SqliteStore implements Store {
     if (this.#mode === 'closed') return
     this.#mode = 'closed'
     await this.#tail
+    await this.#fold.close()
     const { reader, writer, wal, lock, mark } = this.#parts
     mark.close()
     // The last connection that closes folds the write-ahead log into the file: the writer.
