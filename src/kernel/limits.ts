@@ -165,8 +165,8 @@ export const LIMITS = {
   dedupeBytesMax: 134_217_728,
   /** The least that may be set: tables and filters that are too small cost more than they hold. */
   dedupeBytesMin: 4_194_304,
-  /** Rows and pages of expired idempotency keys deleted at once, and in one round of retention. */
-  claimRowsDeletedMax: 256,
+  /** Pages of expired idempotency keys deleted at once, and in one round of retention. */
+  claimPagesDeletedMax: 256,
   claimCleanStepsMax: 400,
   /** Tables of expired idempotency keys dropped in one call; each drop holds the loop. */
   claimTablesDroppedMax: 2,

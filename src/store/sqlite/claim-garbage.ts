@@ -1,6 +1,6 @@
 import { firstPageId } from './claim-pages.ts'
 import { claimTableName } from './claim-rows.ts'
-import type { Connection } from './connection.ts'
+import { type Connection, integerAt, PAGE_BYTES } from './connection.ts'
 
 /**
  * What is no longer looked into and still on disk: pages of a run whose keys are elsewhere or have
@@ -12,17 +12,17 @@ export type Garbage =
   | { readonly kind: 'rows'; readonly bucket: number; readonly to: number }
   | { readonly kind: 'table'; readonly bucket: number }
 
-/** Deletes some, in the open transaction; true when nothing is left. */
-export const deleteSome = (writer: Connection, garbage: Garbage, rowsMax: number): boolean => {
+/** Deletes some pages' worth, in the open transaction; true when nothing is left. */
+export const deleteSome = (writer: Connection, garbage: Garbage, pagesMax: number): boolean => {
   switch (garbage.kind) {
     case 'run':
-      return deleteRun(writer, garbage.run, rowsMax)
+      return deleteRun(writer, garbage.run, pagesMax)
     case 'rows':
-      return deleteRows(writer, claimTableName(garbage.bucket), { to: garbage.to, rowsMax })
+      return deleteRows(writer, claimTableName(garbage.bucket), { to: garbage.to, pagesMax })
     case 'table': {
       const table = claimTableName(garbage.bucket)
       const to = Number.MAX_SAFE_INTEGER
-      if (!deleteRows(writer, table, { to, rowsMax })) return false
+      if (!deleteRows(writer, table, { to, pagesMax })) return false
       writer.forget(table)
       writer.db.exec(`DROP TABLE ${table}`)
       return true
@@ -31,31 +31,41 @@ export const deleteSome = (writer: Connection, garbage: Garbage, rowsMax: number
 }
 
 /** Its row goes with the last page, so that pages never stand without one. */
-function deleteRun(writer: Connection, run: number, rowsMax: number): boolean {
+function deleteRun(writer: Connection, run: number, pagesMax: number): boolean {
   const deleted = writer.rows(
     `DELETE FROM junctura_claim_pages WHERE id IN (
        SELECT id FROM junctura_claim_pages WHERE id >= ? AND id < ? ORDER BY id LIMIT ?
      ) RETURNING 1`,
     firstPageId(run),
     firstPageId(run + 1),
-    rowsMax,
+    pagesMax,
   )
-  if (deleted.length === rowsMax) return false
+  if (deleted.length === pagesMax) return false
   writer.run('DELETE FROM junctura_claim_runs WHERE run = ?', run)
   return true
 }
 
+/** A row holds the keys of one commit, be it one or thousands: what counts is their size. */
 function deleteRows(
   writer: Connection,
   table: string,
-  { to, rowsMax }: { readonly to: number; readonly rowsMax: number },
+  { to, pagesMax }: { readonly to: number; readonly pagesMax: number },
 ): boolean {
-  const deleted = writer.rows(
-    `DELETE FROM ${table} WHERE id IN (
-       SELECT id FROM ${table} WHERE id <= ? ORDER BY id LIMIT ?
-     ) RETURNING 1`,
+  const rows = writer.rows(
+    `SELECT id, length(entries) FROM ${table} WHERE id <= ? ORDER BY id LIMIT ${ROWS_MAX}`,
     to,
-    rowsMax,
   )
-  return deleted.length < rowsMax
+  let last = 0
+  let count = 0
+  let bytesLeft = pagesMax * PAGE_BYTES
+  for (const row of rows) {
+    if (bytesLeft <= 0) break
+    last = integerAt(row, 0)
+    bytesLeft -= integerAt(row, 1)
+    count += 1
+  }
+  if (count > 0) writer.run(`DELETE FROM ${table} WHERE id <= ?`, last)
+  return count === rows.length && count < ROWS_MAX
 }
+
+const ROWS_MAX = 2_048

@@ -145,9 +145,9 @@ export class ClaimSealer {
   }
 
   /** In the open transaction: deletes rows that nothing looks into. */
-  clean(rowsMax: number): void {
+  clean(pagesMax: number): void {
     const [garbage] = this.#garbage
-    if (garbage === undefined || !deleteSome(this.#options.writer, garbage, rowsMax)) return
+    if (garbage === undefined || !deleteSome(this.#options.writer, garbage, pagesMax)) return
     this.#settling.push(() => {
       this.#garbage = this.#garbage.filter((one) => one !== garbage)
     })
@@ -304,7 +304,7 @@ const FREEZE_SHARE = 8
 const FREEZE_BYTES_MAX = 33_554_432
 const FILTER_ENTRY_BYTES = 2.25
 /** A key is written again when it is sealed and in two or three merges: none may fall behind. */
-const ENTRIES_PER_CLAIM = 4
+const ENTRIES_PER_CLAIM = 5
 /** Fewer at once would write the table's inner pages, which every step changes, more often. */
 const STEP_PAGES_MIN = 8
 /** Of one commit; some two milliseconds. */

@@ -200,7 +200,7 @@ export class ClaimTables {
 
   /** Deletes some of what is no longer looked into. */
   clean(): void {
-    this.#transaction(() => this.#sealer.clean(LIMITS.claimRowsDeletedMax))
+    this.#transaction(() => this.#sealer.clean(LIMITS.claimPagesDeletedMax))
   }
 
   #find(fingerprint: Fingerprint, nowMs: number): number | undefined {

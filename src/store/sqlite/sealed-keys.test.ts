@@ -9,7 +9,7 @@ import type { Store } from '../store.ts'
 import { PAGE_ENTRIES } from './claim-pages.ts'
 import { createSqliteStore, repairSqliteStore } from './index.ts'
 
-const KEYS = 24_000
+const KEYS = 36_000
 const KEYS_PER_COMMIT = 1_000
 const clock = createVirtualClock()
 const random = createSeededRandom(3)
