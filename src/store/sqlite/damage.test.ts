@@ -16,7 +16,7 @@ import type { Store } from '../store.ts'
 import { createSqliteStore, repairSqliteStore } from './index.ts'
 
 const clock = createVirtualClock()
-const random = createSeededRandom(10)
+const random = createSeededRandom(7)
 const RECORDS = 200
 
 const open = (directory: string): Promise<Store> => createSqliteStore({ directory, clock, random })

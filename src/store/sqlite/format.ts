@@ -3,7 +3,7 @@ import { type Clock, JuncturaError, must, type Random } from '../../kernel/index
 import { CLAIM_PAGES_SCHEMA } from './claim-pages.ts'
 import { CLAIM_RUNS_SCHEMA } from './claim-runs.ts'
 import { bytesAt, type Connection, integerAt, textAt } from './connection.ts'
-import { addPartition, LOG_SCHEMA } from './log-layout.ts'
+import { addPartition, LOG_SCHEMA, renewChecksums } from './log-layout.ts'
 import { transaction } from './log-writer.ts'
 import { createStateTables } from './state-tables.ts'
 import { MIGRATIONS_SCHEMA } from './user-migrations.ts'
@@ -36,15 +36,18 @@ export const openFormat = ({ writer, clock, random }: OpenFormat): void => {
 }
 
 /** What each format needs to become the next. */
-const UPGRADES: Readonly<Record<number, string>> = {
-  // Claims may be sealed; rows that are not are read as before.
-  1: CLAIM_RUNS_SCHEMA + CLAIM_PAGES_SCHEMA,
+const UPGRADES: Readonly<Record<number, (writer: Connection) => void>> = {
+  // Claims may be sealed; rows that are not are read as before. Checksums cover whole numbers.
+  1: (writer) => {
+    writer.db.exec(CLAIM_RUNS_SCHEMA + CLAIM_PAGES_SCHEMA)
+    renewChecksums(writer)
+  },
 }
 
 function upgrade(writer: Connection): void {
   const format = integerAt(firstOf(writer, 'PRAGMA user_version'), 0)
   for (let from = format; from < STORE_FORMAT; from++) {
-    writer.db.exec(must(UPGRADES[from], 'every earlier format can be upgraded'))
+    must(UPGRADES[from], 'every earlier format can be upgraded')(writer)
     writer.db.exec(`PRAGMA user_version = ${from + 1}`)
   }
 }

@@ -1,7 +1,10 @@
 import { type ErrorCode, isJuncturaError, JuncturaError, messageOf } from '../../kernel/index.ts'
 
-/** Where the engine failed: once `commit` was sent, the outcome may be unknown. */
-export type StorePhase = 'read' | 'write' | 'commit'
+/**
+ * Where the engine failed: once `commit` was sent, the outcome may be unknown. While the store is
+ * opened all statements are ours, so one that fits no table says that the schema is damaged.
+ */
+export type StorePhase = 'open' | 'read' | 'write' | 'commit'
 
 /**
  * The engine's error as ours.
@@ -10,14 +13,18 @@ export type StorePhase = 'read' | 'write' | 'commit'
  * second fsync that succeeds says nothing about them (F21).
  */
 export const storeErrorOf = (error: unknown, file: string, phase: StorePhase): JuncturaError => {
-  if (isJuncturaError(error)) return error
+  // What we wrote has the types we read: while the store is opened, others are damage.
+  const isDamage = phase === 'open' && isJuncturaError(error, 'JUNCTURA_INVARIANT')
+  if (isJuncturaError(error) && !isDamage) return error
   const options = { cause: error, details: { file, problem: messageOf(error) } }
+  if (isDamage) return new JuncturaError('JUNCTURA_STORE_DAMAGED', options)
   return new JuncturaError(codeOf(resultCodeOf(error), phase), options)
 }
 
 function codeOf(resultCode: number | undefined, phase: StorePhase): ErrorCode {
   if (resultCode === SQLITE_FULL) return 'JUNCTURA_STORE_FULL'
   if (DAMAGE.has(resultCode ?? 0)) return 'JUNCTURA_STORE_DAMAGED'
+  if (resultCode === SQLITE_ERROR && phase === 'open') return 'JUNCTURA_STORE_DAMAGED'
   if (resultCode === SQLITE_IOERR && phase === 'commit') return 'JUNCTURA_STORE_UNKNOWN'
   return 'JUNCTURA_STORE_FAILED'
 }

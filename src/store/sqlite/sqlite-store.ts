@@ -36,6 +36,7 @@ import { LogReader } from './log-reader.ts'
 import { LogWriter } from './log-writer.ts'
 import { behindMark, rolledBack, settleHeight } from './rollback.ts'
 import { storeErrorOf, type StorePhase } from './sqlite-errors.ts'
+import { checkSchema } from './schema-check.ts'
 import { StateReader, StateWriter } from './state-tables.ts'
 import { type CheckedParts, checkAtStart, checkNotHalfRepaired, checkWhole } from './store-check.ts'
 import { acquireStoreLock, type StoreLock } from './store-lock.ts'
@@ -127,6 +128,7 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     setUpWriter(writer)
     limitFile(writer, options.fileBytesMax)
     openFormat({ clock, random: options.random, writer })
+    checkSchema(writer, file)
     const reader = openConnection({ file, readOnly: true })
     connections.unshift(reader)
     setUpReader(reader.db)
@@ -165,7 +167,7 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
     for (const connection of connections) connection.close()
     wal?.close()
     lock?.abandon()
-    throw storeErrorOf(error, file, 'write')
+    throw storeErrorOf(error, file, 'open')
   }
 }
 
