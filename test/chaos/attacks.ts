@@ -1,8 +1,14 @@
 // Every attack by its name, in the order of the table.
 import { availableParallelism } from 'node:os'
 import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
+import { describeBothKilled, runBothKilled } from './both-killed.ts'
+import { describeClockJumps, runClockJumps } from './clock-jumps.ts'
 import { runDrain } from './drain-under-load.ts'
+import { describeFrozen, runFrozen } from './frozen-process.ts'
 import { runFullDisk } from './full-disk.ts'
+import { describeParserFuzz } from './fuzz-parsers.ts'
+import { describeProcessFuzz, fuzzProcess } from './fuzz-process.ts'
+import { describeHttpAttacks, runHttpAttacks } from './http-attacks.ts'
 import { countCalls, describeInjections, listCases, runInjections } from './inject-faults.ts'
 import { describeRepairs, listRepairCases, makeDamagedStore, runRepairs } from './inject-repair.ts'
 import { runKillRounds } from './kill-rounds.ts'
@@ -102,6 +108,29 @@ const slowDisk: Attack = async ({ newFolder, seed }) => {
   return lines
 }
 
+const frozen: Attack = async ({ newFolder, seed }) => [
+  describeFrozen(await runFrozen({ dataDir: newFolder(), seed, frozenMs: 60_000 })),
+]
+
+const clock: Attack = async ({ newFolder, seed }) => [
+  describeClockJumps(await runClockJumps({ folder: newFolder(), seed, loadMs: 3_000 })),
+]
+
+const bothKilled: Attack = async ({ newFolder, seed, rounds }) => [
+  describeBothKilled(await runBothKilled({ folder: newFolder(), seed, rounds })),
+]
+
+const http: Attack = async ({ newFolder }) => [
+  describeHttpAttacks(await runHttpAttacks(newFolder())),
+]
+
+const fuzz: Attack = async ({ newFolder, seed }) => {
+  const options = { dataDir: newFolder(), seed, inputs: 10_000 }
+  const listeners = describeProcessFuzz(await fuzzProcess(options))
+  const parsers = await describeParserFuzz(seed, 20_000, 2_000)
+  return [listeners, parsers]
+}
+
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   kill,
   drain,
@@ -112,4 +141,9 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   damage,
   'read-only-disk': readOnly,
   'slow-disk': slowDisk,
+  frozen,
+  clock,
+  'both-killed': bothKilled,
+  http,
+  fuzz,
 }
