@@ -10,7 +10,7 @@ const idAt = (atMs: number, number: number): string =>
 
 it('finds each message also after the wall clock has jumped back and forward (F35)', async () => {
   const clock = createVirtualClock()
-  const store = await createMemoryStore({ clock, random: createSeededRandom(1) })
+  const store = createMemoryStore({ clock, random: createSeededRandom(1) })
   const startMs = clock.now()
   const offsetsMs = [0, 1, 2, 24 * HOUR_MS, 24 * HOUR_MS + 1, -HOUR_MS, -HOUR_MS + 1, 3, 4]
   const ids = offsetsMs.map((offsetMs, number) => idAt(startMs + offsetMs, number))

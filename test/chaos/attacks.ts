@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
 import { describeBothKilled, runBothKilled } from './both-killed.ts'
+import { describeCareless, runCareless } from './careless-handlers.ts'
 import { describeClockJumps, runClockJumps } from './clock-jumps.ts'
 import { runDrain } from './drain-under-load.ts'
 import { describeFrozen, runFrozen } from './frozen-process.ts'
@@ -13,8 +14,11 @@ import { countCalls, describeInjections, listCases, runInjections } from './inje
 import { describeRepairs, listRepairCases, makeDamagedStore, runRepairs } from './inject-repair.ts'
 import { runKillRounds } from './kill-rounds.ts'
 import { runKillerMessage } from './killer-message.ts'
+import { describeManyMessages, runManyMessages } from './many-messages.ts'
 import { describeReadOnly, runReadOnlyDisk } from './read-only-disk.ts'
+import { describeSlowSenders, runSlowSenders } from './slow-senders.ts'
 import { smallDisk } from './small-disk.ts'
+import { describeSoak, runSoak } from './soak.ts'
 import { describeSlowDisk, runSlowDisk, SYNC_DELAYS_MS } from './slow-disk.ts'
 import { describeDamages, listDamages, makeKilledStore, runDamages } from './random-damage.ts'
 
@@ -131,6 +135,31 @@ const fuzz: Attack = async ({ newFolder, seed }) => {
   return [listeners, parsers]
 }
 
+const slowSenders: Attack = async ({ newFolder, seed }) => [
+  // A few less than LIMITS.connectionsMax: what is beyond it is not taken at all.
+  describeSlowSenders(await runSlowSenders({ dataDir: newFolder(), seed, senders: 9_900 })),
+]
+
+const manyMessages: Attack = async ({ newFolder }) => {
+  const messages = 1_000_000
+  const manyKeys = await runManyMessages({ dataDir: newFolder(), messages, keys: messages })
+  const one = { dataDir: newFolder(), messages, keys: 1, waitMs: 30_000 }
+  const oneKey = await runManyMessages(one)
+  return [
+    describeManyMessages('a million keys with one message each', manyKeys),
+    describeManyMessages('one key with a million messages', oneKey),
+  ]
+}
+
+const careless: Attack = async ({ newFolder, seed }) => [
+  describeCareless(await runCareless({ dataDir: newFolder(), seed, prefix: 'BLOCK' })),
+  describeCareless(await runCareless({ dataDir: newFolder(), seed, prefix: 'LEAK' })),
+]
+
+const soak: Attack = async ({ newFolder, seed, isLongSoak }) => [
+  describeSoak(await runSoak({ dataDir: newFolder(), seed, seconds: isLongSoak ? 600 : 60 })),
+]
+
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   kill,
   drain,
@@ -146,4 +175,8 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   'both-killed': bothKilled,
   http,
   fuzz,
+  'slow-senders': slowSenders,
+  'many-messages': manyMessages,
+  careless,
+  soak,
 }
