@@ -24,7 +24,8 @@ const SHARE = 0.7
 const CONNECTIONS = 16
 /** Two keys of each message, that of the sender and that of the fact, with their table. */
 const BYTES_PER_MESSAGE = 400
-const SLACK_MIB = 30
+const SLACK_MIB = 40
+const HEAP_MIB = 192
 
 export const runSoak = async (options: {
   readonly dataDir: string
@@ -35,7 +36,12 @@ export const runSoak = async (options: {
   let perSecond = Infinity
   const random = createRandom(seed)
   const partner = createPartner({ random, giveUpShare: 0, perSecondMax: () => perSecond })
-  const runtime = await startRuntime({ dataDir, integration: ROUGH_ORDERS })
+  const runtime = await startRuntime({
+    dataDir,
+    integration: ROUGH_ORDERS,
+    // As in a small container: without a bound the engine would rather grow than collect.
+    env: { NODE_OPTIONS: `--max-old-space-size=${HEAP_MIB}` },
+  })
   const url = `${runtime.url}/webhooks/acme`
   try {
     const load = partner.startLoad(url, CONNECTIONS)
