@@ -1,14 +1,24 @@
 // Every attack by its name, in the order of the table.
 import { availableParallelism } from 'node:os'
 import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
+import { describeBothKilled, runBothKilled } from './both-killed.ts'
+import { describeCareless, runCareless } from './careless-handlers.ts'
+import { describeClockJumps, runClockJumps } from './clock-jumps.ts'
 import { runDrain } from './drain-under-load.ts'
+import { describeFrozen, runFrozen } from './frozen-process.ts'
 import { runFullDisk } from './full-disk.ts'
+import { describeParserFuzz } from './fuzz-parsers.ts'
+import { describeProcessFuzz, fuzzProcess } from './fuzz-process.ts'
+import { describeHttpAttacks, runHttpAttacks } from './http-attacks.ts'
 import { countCalls, describeInjections, listCases, runInjections } from './inject-faults.ts'
 import { describeRepairs, listRepairCases, makeDamagedStore, runRepairs } from './inject-repair.ts'
 import { runKillRounds } from './kill-rounds.ts'
 import { runKillerMessage } from './killer-message.ts'
+import { describeManyMessages, runManyMessages } from './many-messages.ts'
 import { describeReadOnly, runReadOnlyDisk } from './read-only-disk.ts'
+import { describeSlowSenders, runSlowSenders } from './slow-senders.ts'
 import { smallDisk } from './small-disk.ts'
+import { describeSoak, runSoak } from './soak.ts'
 import { describeSlowDisk, runSlowDisk, SYNC_DELAYS_MS } from './slow-disk.ts'
 import { describeDamages, listDamages, makeKilledStore, runDamages } from './random-damage.ts'
 
@@ -105,6 +115,54 @@ const slowDisk: Attack = async ({ newFolder, seed }) => {
   return lines
 }
 
+const frozen: Attack = async ({ newFolder, seed }) => [
+  describeFrozen(await runFrozen({ dataDir: newFolder(), seed, frozenMs: 60_000 })),
+]
+
+const clock: Attack = async ({ newFolder, seed }) => [
+  describeClockJumps(await runClockJumps({ folder: newFolder(), seed, loadMs: 3_000 })),
+]
+
+const bothKilled: Attack = async ({ newFolder, seed, rounds }) => [
+  describeBothKilled(await runBothKilled({ folder: newFolder(), seed, rounds })),
+]
+
+const http: Attack = async ({ newFolder }) => [
+  describeHttpAttacks(await runHttpAttacks(newFolder())),
+]
+
+const fuzz: Attack = async ({ newFolder, seed }) => {
+  const options = { dataDir: newFolder(), seed, inputs: 10_000 }
+  const listeners = describeProcessFuzz(await fuzzProcess(options))
+  const parsers = await describeParserFuzz(seed, 20_000, 2_000)
+  return [listeners, parsers]
+}
+
+const slowSenders: Attack = async ({ newFolder, seed }) => [
+  // A few less than LIMITS.connectionsMax: what is beyond it is not taken at all.
+  describeSlowSenders(await runSlowSenders({ dataDir: newFolder(), seed, senders: 9_900 })),
+]
+
+const manyMessages: Attack = async ({ newFolder }) => {
+  const messages = 1_000_000
+  const manyKeys = await runManyMessages({ dataDir: newFolder(), messages, keys: messages })
+  const one = { dataDir: newFolder(), messages, keys: 1, waitMs: 30_000 }
+  const oneKey = await runManyMessages(one)
+  return [
+    describeManyMessages('a million keys with one message each', manyKeys),
+    describeManyMessages('one key with a million messages', oneKey),
+  ]
+}
+
+const careless: Attack = async ({ newFolder, seed }) => [
+  describeCareless(await runCareless({ dataDir: newFolder(), seed, prefix: 'BLOCK' })),
+  describeCareless(await runCareless({ dataDir: newFolder(), seed, prefix: 'LEAK' })),
+]
+
+const soak: Attack = async ({ newFolder, seed, isLongSoak }) => [
+  describeSoak(await runSoak({ dataDir: newFolder(), seed, seconds: isLongSoak ? 600 : 60 })),
+]
+
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   kill,
   drain,
@@ -115,4 +173,13 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   damage,
   'read-only-disk': readOnly,
   'slow-disk': slowDisk,
+  frozen,
+  clock,
+  'both-killed': bothKilled,
+  http,
+  fuzz,
+  'slow-senders': slowSenders,
+  'many-messages': manyMessages,
+  careless,
+  soak,
 }

@@ -2,6 +2,7 @@
 // its way is lost on both sides, and neither remembers more than what it wrote down.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
@@ -17,8 +18,9 @@ export interface BothKilledResult {
 }
 
 const PARTNER = join(import.meta.dirname, 'partner-process.ts')
-const LOAD_MS_MIN = 300
-const LOAD_MS_MAX = 900
+/** Counted from the first that the partner writes down: its own start takes a while. */
+const LOAD_MS_MAX = 800
+const START_MS_MAX = 20_000
 
 export const runBothKilled = async (options: {
   readonly folder: string
@@ -33,8 +35,11 @@ export const runBothKilled = async (options: {
   for (let round = 0; round < rounds; round++) {
     const runtime = await startRuntime({ dataDir, integration: ROUGH_ORDERS })
     recoveryMs.push(runtime.startMs)
+    const before = sizeOf(journal)
     const partner = startPartner(journal, runtime, `${seed + round}`)
-    await delay(random.between(LOAD_MS_MIN, LOAD_MS_MAX))
+    const deadlineMs = performance.now() + START_MS_MAX
+    while (sizeOf(journal) === before && performance.now() < deadlineMs) await delay(5)
+    await delay(random.between(0, LOAD_MS_MAX))
     process.kill(partner.pid ?? 0, 'SIGKILL')
     await Promise.all([runtime.kill(), once(partner, 'close')])
   }
@@ -55,6 +60,8 @@ export const describeBothKilled = (result: BothKilledResult): AttackLine => ({
   recovery: `${spread(result.recoveryMs)}; ${result.recoveryMs.length - 1} rounds`,
   faults: faultsOf(result.verdict, result.partner),
 })
+
+const sizeOf = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0
 
 const startPartner = (journal: string, runtime: RuntimeProcess, seed: string) =>
   spawn(process.execPath, [PARTNER, journal, `${runtime.url}/webhooks/acme`, seed, '8'], {

@@ -94,16 +94,14 @@ export const runInjection = async (one: InjectionCase): Promise<InjectionResult>
     const dataDir = join(folder, 'data')
     const trace = join(folder, 'trace')
     const partner = newPartner()
-    const end = await meetFault(partner, dataDir, injectArguments(trace, one))
-    const injected = (await readTrace(trace)).find(({ isInjected }) => isInjected)
+    const { end, target } = await meetFault({ partner, dataDir, trace, one })
     const runtime = await startRuntime({ dataDir, integration: ROUGH_ORDERS })
     try {
       const load = partner.startLoad(`${runtime.url}/webhooks/acme`, CONNECTIONS, MESSAGES)
       await load.ended
       await partner.finish(`${runtime.url}/webhooks/acme`)
       const verdict = await judge({ partner, runtime, dataDir, settleMsMax: 15_000 })
-      const target = injected?.target
-      const faults = [...faultsOf(verdict, partner), ...faultsOfEnd(one, target, end)]
+      const faults = [...faultsOf(verdict, partner), ...faultsOfEnd(one, { target, end })]
       return {
         ...one,
         target,
@@ -117,15 +115,9 @@ export const runInjection = async (one: InjectionCase): Promise<InjectionResult>
     }
   })
 
-/** Nobody knows what a failed sync left on the disk: the process may not go on (F21). */
-function faultsOfEnd(
-  { call, injection }: InjectionCase,
-  target: string | undefined,
-  end: string | undefined,
-): readonly string[] {
-  if (target === undefined || end !== undefined) return []
-  if (injection === 'SIGKILL') return ['the process was not killed']
-  return call.endsWith('sync') ? ['the process went on after a sync that failed'] : []
+function faultsOfEnd(one: InjectionCase, { target, end }: Met): readonly string[] {
+  if (end !== undefined || !mustEnd(one, target)) return []
+  return [`the process went on after it at ${target}`]
 }
 
 const newPartner = (): Partner =>
@@ -136,24 +128,44 @@ const newPartner = (): Partner =>
     giveUpShare: 0,
   })
 
-/** How the process ended by itself, if it did. */
-async function meetFault(
-  partner: Partner,
-  dataDir: string,
-  wrapper: readonly string[],
-): Promise<string | undefined> {
+interface Met {
+  readonly end: string | undefined
+  readonly target: string | undefined
+}
+
+async function meetFault(options: {
+  readonly partner: Partner
+  readonly dataDir: string
+  readonly trace: string
+  readonly one: InjectionCase
+}): Promise<Met> {
+  const { partner, dataDir, trace, one } = options
   let runtime: RuntimeProcess
   try {
-    runtime = await startTraced(dataDir, wrapper)
+    runtime = await startTraced(dataDir, injectArguments(trace, one))
   } catch {
-    return 'did not start'
+    return { end: 'did not start', target: await targetIn(trace) }
   }
   const died = runtime.ended.then(({ code, signal }) => signal ?? `exit ${code}`)
   const isThere = await useUntilQuiet(partner, runtime)
-  const end = await Promise.race([died, delay(isThere ? 0 : DIE_MS_MAX, undefined)])
+  // Before it is killed: a call that this cuts off looks like one that was made to fail.
+  const target = await targetIn(trace)
+  const mayGoOn = isThere && !mustEnd(one, target)
+  const end = await Promise.race([died, delay(mayGoOn ? 0 : DIE_MS_MAX, undefined)])
   await runtime.kill()
-  return end
+  return { end, target }
 }
+
+const targetIn = async (trace: string): Promise<string | undefined> =>
+  (await readTrace(trace)).find(({ isInjected }) => isInjected)?.target
+
+/**
+ * Nobody knows what a failed sync left on the disk: the process may not go on (F21). The sync of a
+ * folder, before there is anything in the store, is the engine's own care.
+ */
+const mustEnd = ({ call, injection }: InjectionCase, target: string | undefined): boolean =>
+  target !== undefined &&
+  (injection === 'SIGKILL' || (call.endsWith('sync') && target.startsWith('junctura.')))
 
 const startTraced = (dataDir: string, wrapper: readonly string[]): Promise<RuntimeProcess> =>
   startRuntime({ dataDir, integration: ROUGH_ORDERS, wrapper, readyMsMax: READY_MS_MAX })

@@ -52,6 +52,8 @@ export interface PartnerOptions {
   readonly giveUpShare?: number
   /** What its wall clock is off by, in milliseconds, when it signs. @default 0 */
   readonly clockOffMs?: () => number
+  /** Requests in a second, at most. @default as many as are answered */
+  readonly perSecondMax?: () => number
   /** A file that outlives the partner: what it sent and what was acknowledged. @default none */
   readonly journal?: string
 }
@@ -99,6 +101,7 @@ class TruthfulPartner implements Partner {
   readonly #options: PartnerOptions
   readonly #unanswered: SentMessage[] = []
   readonly #acked: SentMessage[] = []
+  #nextTurnMs = 0
 
   constructor(options: PartnerOptions) {
     this.#options = options
@@ -116,6 +119,7 @@ class TruthfulPartner implements Partner {
     const stopping = new AbortController()
     const work = async (): Promise<void> => {
       while (!stopping.signal.aborted && this.messages.length < messagesMax) {
+        await this.#turn(stopping.signal)
         const wasHeard = await this.#send(webhookUrl, agent, this.#next())
         // Nobody is there: what is left to do is to wait.
         if (!wasHeard) await delay(20)
@@ -143,6 +147,17 @@ class TruthfulPartner implements Partner {
     agent.destroy()
     const left = this.#unanswered.length
     if (left > 0) this.complaints.push(`${left} messages were never taken`)
+  }
+
+  /** Each request has its moment, whoever sends it; one that comes late does not make it up. */
+  async #turn(signal: AbortSignal): Promise<void> {
+    const { perSecondMax } = this.#options
+    if (perSecondMax === undefined) return
+    const mineMs = Math.max(performance.now(), this.#nextTurnMs)
+    this.#nextTurnMs = mineMs + 1_000 / perSecondMax()
+    await delay(Math.max(0, mineMs - performance.now()), undefined, { signal }).catch(
+      () => undefined,
+    )
   }
 
   #next(): SentMessage {

@@ -79,9 +79,9 @@ const warehouse = consumer('warehouse', {
   },
 })
 
-const BLOCK_MS = 1_500
-const LEAK_BYTES = 8 * 1_048_576
-const leaked: Uint8Array[] = []
+const BLOCK_MS = 1_200
+const LEAK_NUMBERS = 2_097_152
+const leaked: number[][] = []
 
 /** What some orders do to the process, as a careless handler would. */
 const beRough = ({ orderId }: { readonly orderId: string }, attempt: number): void => {
@@ -90,7 +90,8 @@ const beRough = ({ orderId }: { readonly orderId: string }, attempt: number): vo
   if (orderId.startsWith('BLOCK-')) {
     for (const fromMs = performance.now(); performance.now() - fromMs < BLOCK_MS;);
   }
-  if (orderId.startsWith('LEAK-')) leaked.push(new Uint8Array(LEAK_BYTES).fill(1))
+  if (orderId.startsWith('LEAK-'))
+    leaked.push(Array.from({ length: LEAK_NUMBERS }, (_, index) => index + 0.5))
 }
 
 const finance = consumer('finance', {

@@ -1,9 +1,9 @@
 // A disk whose every sync takes longer, up to what a dying one or an overloaded volume needs.
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type AttackLine, faultsOf, figuresOf } from './attack.ts'
 import { createPartner } from './partner.ts'
+import { memoryMiB } from './process-memory.ts'
 import { createRandom } from './random.ts'
 import { ROUGH_ORDERS, startRuntime } from './runtime-process.ts'
 import { readTrace, slowSyncArguments } from './strace.ts'
@@ -52,7 +52,7 @@ export const runSlowDisk = async (options: {
       .toSorted((one, other) => one - other)
     await partner.finish(`${runtime.url}/webhooks/acme`)
     const verdict = await judge({ partner, runtime, dataDir })
-    const memoryMiBMax = peakMemoryMiB(runtime.pid)
+    const memoryMiBMax = memoryMiB(runtime.pid).peak
     await runtime.kill()
     return {
       verdict,
@@ -76,9 +76,3 @@ export const describeSlowDisk = (result: SlowDiskResult): AttackLine => ({
     `${result.memoryMiBMax} MiB`,
   faults: result.faults,
 })
-
-/** The most memory that the process has had so far. */
-const peakMemoryMiB = (pid: number): number => {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Math.round(Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1_024)
-}
