@@ -118,6 +118,7 @@ const overview = {
   store: exactly({
     engine: text,
     durability: text,
+    unitOfOrder: { type: 'string', enum: ['key', 'slot', 'partition'] },
     headPosition: count,
     sizeBytes: { type: ['integer', 'null'], minimum: 0 },
   }),

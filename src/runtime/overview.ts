@@ -94,6 +94,7 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
     store: {
       engine: store.features.engine,
       durability: store.features.durability,
+      unitOfOrder: store.features.unitOfOrder,
       headPosition: await store.headPosition(),
       sizeBytes: (await store.sizeBytes()) ?? null,
     },
