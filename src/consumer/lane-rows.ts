@@ -74,6 +74,7 @@ export const heldRow = (
   held: Pick<LaneRow, 'state' | 'attempts' | 'dueAtMs' | 'firstFailedAtMs'> & {
     readonly failure: Failure
     readonly deadLetter: string | undefined
+    readonly newerVersion?: number
   },
 ): LaneRow => {
   const { failure, deadLetter, ...rest } = held

@@ -4,9 +4,10 @@ import { runAttempt, STORE_RETRY_MS } from './attempt.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
 import { settleEmits } from './emitted.ts'
 import { describeFailure, isPermanent } from './failure.ts'
-import { failItem } from './give-up.ts'
+import { failItem, parkNewer } from './give-up.ts'
 import { drainingRow, marksOf, successUnit } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
+import { isNewerError } from './newer-version.ts'
 import type { WorkItem } from './work-item.ts'
 
 /** An item and the lane it runs in. */
@@ -27,7 +28,12 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
     const startedMs = ports.kernel.clock.monotonicMs()
     const run = { taken, attempt, startedMs }
     const read = readItem(runner, item)
-    if (read.kind === 'failed') return failed(runner, run, { ...read, timedOut: false })
+    if (read.kind === 'failed') {
+      if (isNewerError(read.error)) {
+        return parkNewer(runner, { ...taken, failure: describeFailure(read.error, (text) => text) })
+      }
+      return failed(runner, run, { ...read, timedOut: false })
+    }
     const success = successUnit(consumer, { ...taken, nowMs: ports.kernel.clock.now() })
     if (read.kind === 'filtered') {
       const refusal = await complete(runner, item, success)

@@ -213,7 +213,7 @@ export const METRICS = {
   parkedLanes: {
     name: 'junctura_consumer_parked_lanes',
     type: 'gauge',
-    help: 'Keys that wait behind a dead letter, for a person.',
+    help: 'Keys that wait behind a dead letter, for a person, or for code that knows a newer version.',
     unit: '',
     labels: ['consumer'],
   },

@@ -92,6 +92,8 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
       const { lastError, dueAtMs: nextAttemptAtMs } = held
       return { ...base, status: 'retrying', nextAttemptAtMs, lastError }
     }
+    if (held?.newerVersion !== undefined && held.position === position)
+      return { ...base, status: 'parked', lastError: held.lastError }
     if (letter && letter.state !== 'resolved') {
       const status = letter.state === 'dropped' ? 'dropped' : 'dead'
       return { ...base, status, lastError: `${letter.errorName}: ${letter.errorMessage}` }

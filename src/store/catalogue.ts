@@ -114,8 +114,9 @@ export interface LaneRow {
   readonly consumer: string
   readonly key: string
   /**
-   * `retry` waits for `dueAtMs`; `parked` waits for a person; `replaying` waits until a replay has
-   * done its part of the key; `draining` is released, and its successor rows are being run.
+   * `retry` waits for `dueAtMs`; `parked` waits for a person, or for newer code; `replaying` waits
+   * until a replay has done its part of the key; `draining` is released, and its successor rows are
+   * being run.
    */
   readonly state: 'retry' | 'parked' | 'replaying' | 'draining'
   /** The message at the head. */
@@ -131,6 +132,11 @@ export interface LaneRow {
   readonly deadLetter?: string
   /** Set when a replay released it. */
   readonly replay?: string
+  /**
+   * Version of a parked head that the code did not know. It waits for a start of code that does,
+   * and not for a person.
+   */
+  readonly newerVersion?: number
 }
 
 export interface SuccessorRow {
