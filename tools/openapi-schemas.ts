@@ -46,6 +46,7 @@ const STATUS = words(
   'parked',
   'dead',
   'dropped',
+  'expired',
   'duplicate',
   'no-consumer',
 )

@@ -111,5 +111,5 @@ export interface FinishedEvent {
   readonly position: number
   readonly receivedAtMs: number
   readonly finishedAtMs: number
-  readonly how: 'done' | 'filtered' | 'skipped'
+  readonly how: 'done' | 'filtered' | 'skipped' | 'expired'
 }

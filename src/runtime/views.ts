@@ -100,6 +100,8 @@ export type MessageStatus =
   | 'parked'
   | 'dead'
   | 'dropped'
+  /** Its `ttl` had passed when a consumer came to it. */
+  | 'expired'
   | 'duplicate'
   | 'no-consumer'
 

@@ -35,6 +35,8 @@ export const COLLECTIONS = {
   replays: { byState: ['state', 'createdAtMs'] },
   /** What a guarded replay has run: key `run LF consumer LF position`. */
   replayed: {},
+  /** A message that was discarded because its `ttl` had passed: key `consumer LF position`. */
+  expired: { byTime: ['atMs'] },
   /** Results of `ctx.once`: key `consumer LF position LF name`. */
   onceResults: { byMessage: ['consumer', 'position'] },
   /** Durable timers of every feature. */
@@ -73,6 +75,7 @@ interface Rows {
   operations: OperationRow
   replays: ReplayRow
   replayed: { readonly atMs: number }
+  expired: { readonly consumer: string; readonly position: number; readonly atMs: number }
   onceResults: {
     readonly consumer: string
     readonly position: number
