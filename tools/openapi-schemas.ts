@@ -46,6 +46,7 @@ const STATUS = words(
   'parked',
   'dead',
   'dropped',
+  'expired',
   'duplicate',
   'no-consumer',
 )
@@ -118,6 +119,7 @@ const overview = {
   store: exactly({
     engine: text,
     durability: text,
+    unitOfOrder: { type: 'string', enum: ['key', 'slot', 'partition'] },
     headPosition: count,
     sizeBytes: { type: ['integer', 'null'], minimum: 0 },
   }),

@@ -27,7 +27,9 @@ export const checkStore = async (options: StoreCheckOptions): Promise<readonly C
   }
   try {
     const size = await store.sizeBytes()
-    const text = `${store.features.engine} opens${size === undefined ? '' : `, ${size} bytes`}`
+    const { engine, unitOfOrder } = store.features
+    const bytes = size === undefined ? '' : `, ${size} bytes`
+    const text = `${engine} opens${bytes}; it keeps order per ${unitOfOrder}`
     return [ok('store', text), ...(options.deep ? await checkDeeply(store) : [])]
   } finally {
     await store.close()

@@ -82,7 +82,12 @@ describe('start', () => {
       name: 'shop',
       pid: server.pid,
       consumers: ['ledger'],
-      store: { engine: 'sqlite', durability: 'fsync', directory: join(cwd, '.junctura') },
+      store: {
+        engine: 'sqlite',
+        durability: 'fsync',
+        unitOfOrder: 'key',
+        directory: join(cwd, '.junctura'),
+      },
       webhooks: [{ name: 'orders', path: '/webhooks/orders', url: `${ready.url}/webhooks/orders` }],
     })
     expect(sent).toMatchObject({ code: 0, output: { accepted: 1, duplicates: 4 } })

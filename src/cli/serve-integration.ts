@@ -38,6 +38,7 @@ export interface ReadyReport {
   readonly store: {
     readonly engine: string
     readonly durability: string
+    readonly unitOfOrder: string
     readonly directory?: string
   }
   readonly modelHash: string
@@ -97,7 +98,7 @@ async function describeReady(
 ): Promise<ReadyReport> {
   const { integration, model } = runtime
   const { url, managementUrl, store } = where
-  const { engine, durability } = (await runtime.overview()).store
+  const { engine, durability, unitOfOrder } = (await runtime.overview()).store
   return {
     name: integration.name,
     pid: process.pid,
@@ -108,6 +109,7 @@ async function describeReady(
     store: {
       engine,
       durability,
+      unitOfOrder,
       ...(store.engine === 'sqlite' && { directory: store.directory }),
     },
     modelHash: model.hash,

@@ -18,6 +18,7 @@ import {
   successorWrite,
 } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
+import { newerVersionCause } from './newer-version.ts'
 import type { WorkItem } from './work-item.ts'
 
 /** An item whose attempt failed, and the attempts it has had. */
@@ -81,6 +82,39 @@ export const buryItem = async (runner: ConsumerRunner, failed: FailedItem): Prom
   const told = { consumer: consumer.name, id, messageId, key, type, cause }
   const previousCause = item.letter?.cause
   ports.observer.deadLettered(previousCause === undefined ? told : { ...told, previousCause })
+}
+
+/**
+ * Parks a message that only newer code can read, and its key with it (M41). Nothing has failed: no
+ * attempt is counted, and the next start looks whether its code knows the version.
+ */
+export const parkNewer = async (
+  runner: ConsumerRunner,
+  { lane, item, failure }: Omit<FailedItem, 'attempts'>,
+): Promise<void> => {
+  const { consumer, ports } = runner
+  // Held in memory only, it cannot wait for another process.
+  if (item.origin === 'volatile') return runner.dropVolatile(item)
+  const { id: messageId, type, contractversion: newerVersion } = item.record.head.envelope
+  const atMs = ports.kernel.clock.now()
+  const { attempts, firstFailedAtMs = atMs, letter } = item
+  const row = heldRow(consumer, item, {
+    state: 'parked',
+    attempts,
+    dueAtMs: atMs,
+    firstFailedAtMs,
+    failure,
+    deadLetter: letter?.id,
+    newerVersion,
+  })
+  const cause = newerVersionCause({ consumer: consumer.name, type, version: newerVersion })
+  const title = `${consumer.name} parks what it cannot read yet: ${failure.message}`
+  const extra = ports.raiseAlert({ kind: 'newer-version', cause, title, consumer, atMs })
+  const failed = { lane, item, failure, attempts }
+  if (!(await hold(runner, failed, { row, extra }))) return
+  tellReplay(runner, item, 'retrying')
+  const fields = { consumer: consumer.name, messageId, type, version: newerVersion }
+  ports.kernel.log.warn(fields, 'a message waits for code that knows its version')
 }
 
 const parkedRow = (

@@ -12,6 +12,7 @@ import type { ConsumerRunner } from './consumer-runner.ts'
 import { ItemReader } from './item-reader.ts'
 import { drainingRow, laneWrite, marksOf, successorWrite } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
+import { isNewer } from './newer-version.ts'
 import { laneKey, type WorkItem } from './work-item.ts'
 
 /** Successors read back, and claimed, at once when a lane drains. */
@@ -78,7 +79,11 @@ export class HeldLanes {
     const { ports, consumer, lanes } = this.#runner
     this.#isStarted = true
     ports.timers.register(timerOwner(consumer.name), (lane) => this.#wake(lane))
-    for (const lane of lanes.all()) this.turn(lane)
+    for (const lane of lanes.all()) {
+      this.turn(lane)
+      // This code may know the version that the last one did not.
+      if (lane.row?.newerVersion !== undefined) this.#wake(lane.key)
+    }
   }
 
   /** Waits for what is being written. After a clean stop nothing of it is claimed any more. */
@@ -248,20 +253,21 @@ export class HeldLanes {
     this.#runner.dispatch()
   }
 
-  /** A timer of this consumer is due. */
+  /** A timer of this consumer is due, or a start looks at what waits for newer code. */
   #wake(laneName: string): void {
     const lane = this.#runner.lanes.find(laneName)
     if (!lane || this.#isClosed) return
     lane.woken = false
     this.section(lane, async () => {
       const { row } = lane
-      if (this.#isClosed || lane.state !== 'held' || row?.state !== 'retry') return
+      if (this.#isClosed || lane.state !== 'held' || !row || !mayWake(row)) return
       if (!isIdle(lane)) {
         // The attempt that set the timer has not let go of its lane yet; then it asks again.
         lane.woken = row.runningEpoch === undefined
         return
       }
       const item = await this.reader.head(row)
+      if (item && row.state === 'parked' && isNewer(this.#runner, item)) return
       if (item) return this.claimHead(lane, row, item)
       const { consumer, ports } = this.#runner
       const fields = { consumer: consumer.name, position: row.position }
@@ -325,5 +331,9 @@ export class HeldLanes {
 export const timerOwner = (consumer: string): string => `consumer/${consumer}`
 
 export const isIdle = (lane: Lane): boolean => !lane.running && lane.queue.length === 0
+
+/** What is parked behind a dead letter waits for a person. */
+const mayWake = ({ state, newerVersion }: LaneRow): boolean =>
+  state === 'retry' || (state === 'parked' && newerVersion !== undefined)
 
 const ignore = (): void => undefined

@@ -1,6 +1,7 @@
 export * from './consumer-runner.ts'
 export * from './hand-over.ts'
 export { timerOwner } from './held-lanes.ts'
+export { readNewerVersionCause } from './newer-version.ts'
 export * from './ports.ts'
 export * from './progress.ts'
 export * from './work-item.ts'

@@ -2,7 +2,7 @@ import type { Consumer } from '../contract/index.ts'
 import type { CommitUnit, DeadLetterRow, LaneRow, RowWrite } from '../store/index.ts'
 import type { Failure } from './failure.ts'
 import type { Lane } from './lane-table.ts'
-import { laneKey, successorKey, suspectKey, type WorkItem } from './work-item.ts'
+import { expiredKey, laneKey, successorKey, suspectKey, type WorkItem } from './work-item.ts'
 
 /**
  * Marks of the items that were fetched: only those are finished in the progress row; every other
@@ -45,6 +45,11 @@ export const successUnit = (
     const row: DeadLetterRow = { ...item.letter, state: 'resolved', resolvedAtMs: nowMs }
     rows.push({ collection: 'deadLetters', key: row.id, row })
   }
+  // A replay may handle what was too late before: the contract may ask for more time now.
+  if (item.replay) {
+    const key = expiredKey(consumer.name, item.position)
+    rows.push({ collection: 'expired', key, row: undefined })
+  }
   return { rows, ...marksOf(consumer, [item]) }
 }
 
@@ -74,6 +79,7 @@ export const heldRow = (
   held: Pick<LaneRow, 'state' | 'attempts' | 'dueAtMs' | 'firstFailedAtMs'> & {
     readonly failure: Failure
     readonly deadLetter: string | undefined
+    readonly newerVersion?: number
   },
 ): LaneRow => {
   const { failure, deadLetter, ...rest } = held

@@ -41,7 +41,7 @@ export interface EmitCause {
 }
 
 export interface ConsumerAlert {
-  readonly kind: 'dead-letter' | 'consumer-stopped' | 'consumer-outage'
+  readonly kind: 'dead-letter' | 'consumer-stopped' | 'consumer-outage' | 'newer-version'
   readonly cause: string
   readonly title: string
   readonly consumer: Consumer
@@ -111,5 +111,5 @@ export interface FinishedEvent {
   readonly position: number
   readonly receivedAtMs: number
   readonly finishedAtMs: number
-  readonly how: 'done' | 'filtered' | 'skipped'
+  readonly how: 'done' | 'filtered' | 'skipped' | 'expired'
 }

@@ -3,10 +3,12 @@ import type { CommitUnit } from '../store/index.ts'
 import { runAttempt, STORE_RETRY_MS } from './attempt.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
 import { settleEmits } from './emitted.ts'
+import { expiredUnit, isExpired } from './expiry.ts'
 import { describeFailure, isPermanent } from './failure.ts'
-import { failItem } from './give-up.ts'
+import { failItem, parkNewer } from './give-up.ts'
 import { drainingRow, marksOf, successUnit } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
+import { isNewerError } from './newer-version.ts'
 import type { WorkItem } from './work-item.ts'
 
 /** An item and the lane it runs in. */
@@ -27,7 +29,13 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
     const startedMs = ports.kernel.clock.monotonicMs()
     const run = { taken, attempt, startedMs }
     const read = readItem(runner, item)
-    if (read.kind === 'failed') return failed(runner, run, { ...read, timedOut: false })
+    if (read.kind === 'failed') {
+      if (isNewerError(read.error)) {
+        return parkNewer(runner, { ...taken, failure: describeFailure(read.error, (text) => text) })
+      }
+      return failed(runner, run, { ...read, timedOut: false })
+    }
+    if (read.kind === 'expired') return expire(runner, taken)
     const success = successUnit(consumer, { ...taken, nowMs: ports.kernel.clock.now() })
     if (read.kind === 'filtered') {
       const refusal = await complete(runner, item, success)
@@ -64,6 +72,17 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
   }
 }
 
+/** Too late to be worth handling: finished without its handler, and without a dead letter (M16). */
+async function expire(runner: ConsumerRunner, taken: TakenItem): Promise<void> {
+  const { item } = taken
+  const onceKeys = mayHaveOnceKeys(item) ? await onceKeysOf(runner, item) : []
+  const refusal = await complete(runner, item, expiredUnit(runner, taken, onceKeys))
+  if (refusal === 'stopped') return
+  // Our own rows: there is nobody else whose fault it could be.
+  if (refusal) throw refusal.error
+  done(runner, taken, 'expired')
+}
+
 /**
  * Runs several messages in one attempt. Which of them is at fault when it fails is not known: then
  * each runs alone, and only that counts (M19).
@@ -96,18 +115,23 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
   const startedMs = ports.kernel.clock.monotonicMs()
   const readable: { readonly one: TakenItem; readonly data: unknown }[] = []
   const filtered: TakenItem[] = []
+  const expired: TakenItem[] = []
   for (const one of taken) {
     const read = readItem(runner, one.item)
     if (read.kind === 'failed') return false
     if (read.kind === 'filtered') filtered.push(one)
+    else if (read.kind === 'expired') expired.push(one)
     else readable.push({ one, data: read.data })
   }
   const items = taken.map(({ item }) => item)
-  const success = marksOf(consumer, items)
+  const notes = expired.flatMap((one) => expiredUnit(runner, one, []).rows ?? [])
+  const success = { ...marksOf(consumer, items), rows: notes }
   const [first, ...rest] = readable
   const [head] = taken
   if (!first) {
-    if (!head || (await complete(runner, head.item, success))) return true
+    if (!head) return true
+    const refusal = await complete(runner, head.item, success)
+    if (refusal) return refusal === 'stopped'
   } else {
     const result = await runAttempt({
       ports,
@@ -134,6 +158,7 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
     done(runner, one, 'done')
   }
   for (const one of filtered) done(runner, one, 'filtered')
+  for (const one of expired) done(runner, one, 'expired')
   return true
 }
 
@@ -205,10 +230,13 @@ async function onceKeysOf(runner: ConsumerRunner, item: WorkItem): Promise<reado
 type ReadResult =
   | { readonly kind: 'read'; readonly data: unknown }
   | { readonly kind: 'filtered' }
+  | { readonly kind: 'expired' }
   | { readonly kind: 'failed'; readonly error: unknown; readonly data: unknown }
 
-function readItem({ ports, consumer }: ConsumerRunner, item: WorkItem): ReadResult {
+function readItem(runner: ConsumerRunner, item: WorkItem): ReadResult {
+  const { ports, consumer } = runner
   const { record } = item
+  if (isExpired(runner, item)) return { kind: 'expired' }
   let data: unknown
   try {
     data = ports.readData(consumer, record.head.envelope, record.data)
@@ -252,7 +280,11 @@ async function failed(
   await failItem(runner, { ...run.taken, failure, attempts: run.attempt })
 }
 
-function done(runner: ConsumerRunner, { lane, item }: TakenItem, how: 'done' | 'filtered'): void {
+function done(
+  runner: ConsumerRunner,
+  { lane, item }: TakenItem,
+  how: 'done' | 'filtered' | 'expired',
+): void {
   const { consumer, ports } = runner
   if (how === 'done') runner.outage.succeeded()
   if (item.origin === 'head') {

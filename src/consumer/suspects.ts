@@ -8,6 +8,7 @@ import { buryItem } from './give-up.ts'
 import { isIdle } from './held-lanes.ts'
 import { laneWrite } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
+import { isNewer } from './newer-version.ts'
 import { runItem } from './run-item.ts'
 import { itemOf, laneKey, suspectKey, type WorkItem } from './work-item.ts'
 
@@ -167,6 +168,10 @@ async function alone(lane: Lane, work: () => Promise<void>): Promise<void> {
 }
 
 /** It has crashed as often as any may, or its attempts are used up by crashes. */
-const isWornOut = ({ consumer }: ConsumerRunner, item: WorkItem): boolean =>
-  item.crashes >= LIMITS.crashesMax ||
-  (item.crashes > 0 && item.attempts >= (consumer.retry?.attempts ?? 1))
+const isWornOut = (runner: ConsumerRunner, item: WorkItem): boolean => {
+  if (item.crashes === 0) return false
+  const attemptsMax = runner.consumer.retry?.attempts ?? 1
+  // No handler has seen what only newer code can read: it cannot have killed the process.
+  const isOver = item.crashes >= LIMITS.crashesMax || item.attempts >= attemptsMax
+  return isOver && !isNewer(runner, item)
+}

@@ -76,5 +76,8 @@ export const successorKey = (consumer: string, lane: string, position: number): 
 export const suspectKey = (consumer: string, position: number): string =>
   `${consumer}\n${positionText(position)}`
 
+export const expiredKey = (consumer: string, position: number): string =>
+  `${consumer}\n${positionText(position)}`
+
 export const replayedKey = (runId: string, consumer: string, position: number): string =>
   `${runId}\n${consumer}\n${positionText(position)}`

@@ -52,6 +52,26 @@ describe('a start', () => {
     expect(findingsOf(listener())).toEqual([])
   })
 
+  it('is refused when a message would expire before its retries are over, with the sum (M16)', () => {
+    const retry = { attempts: 3, first: '10s', factor: 2, max: '1m' } as const
+
+    const [finding, ...more] = findingsOf(listener({ retry, on: told({ ttl: '30s' }) }))
+
+    expect(more).toEqual([])
+    expect(finding).toContain('ttl-outlives-retries: partner.told')
+    expect(finding).toContain('ttl of 30s')
+    expect(finding).toContain('a ttl longer than 30s')
+    expect(findingsOf(listener({ retry, on: told({ ttl: '31s' }) }))).toEqual([])
+  })
+
+  it('knows no ttl below a second or above a year (M16)', () => {
+    for (const ttl of ['999ms', '366d'] as const) {
+      expect(() => told({ ttl })).toThrow('allowed is 1s to 365d')
+    }
+    expect(told({ ttl: '1s' }).ttlMs).toBe(1_000)
+    expect(told().ttlMs).toBeUndefined()
+  })
+
   it('is refused when keys are forgotten before the last repeat may come, with the sum (M13)', () => {
     const late = { retriesFor: '5d', replayWindow: '3d', idempotency: { retention: '7d' } } as const
 

@@ -1,4 +1,5 @@
 import { formatDuration } from '../kernel/index.ts'
+import { retryHorizonMs } from '../policy/index.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import type { Integration } from './integration.ts'
@@ -153,6 +154,17 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
     )
   }
   found.list.push(...missingLifts(consumer.on, found.part, consumer.at))
+  const { ttlMs, name } = consumer.on
+  const neededMs = consumer.retry ? retryHorizonMs(consumer.retry) : 0
+  if (ttlMs !== undefined && ttlMs <= neededMs) {
+    // Its last attempts could never run, and what fails would expire without dead letter or alert.
+    found.add(
+      'ttl-outlives-retries',
+      `${name} is worth nothing after its ttl of ${formatDuration(ttlMs)}, but the delays of the retries add up to ` +
+        `${formatDuration(neededMs)}; what fails would expire before it is a dead letter, and nobody would be told`,
+      `write a ttl longer than ${formatDuration(neededMs)} on ${name}, or fewer or shorter retries here`,
+    )
+  }
   return found.list
 }
 

@@ -1,4 +1,4 @@
-import { type Duration, durationMs } from '../kernel/index.ts'
+import { type Duration, durationMs, formatDuration, LIMITS } from '../kernel/index.ts'
 import { checkName, declarationError } from './declaration-error.ts'
 import type { PathOf } from './key-source.ts'
 import {
@@ -53,6 +53,8 @@ export interface AnyContract {
   readonly compatibility: Compatibility
   readonly fact?: FactIdentity
   readonly retentionMs: number
+  /** After this a message is worth nothing: what is not handled by then is discarded (M16). */
+  readonly ttlMs?: number
   readonly guarantee: Guarantee
   /** Dotted paths of personal data; masked in every output. */
   readonly pii: readonly string[]
@@ -147,6 +149,16 @@ export interface ContractOptions<S extends SchemaMap> {
    * @default '30d'
    */
   readonly retention?: Duration
+  /**
+   * How long a message is worth handling, from when it was received or emitted. A consumer that
+   * comes to it later, at first, for a retry, after a restart or in a replay, discards and counts
+   * it; that is no dead letter. Longer than the retries of every consumer may take.
+   *
+   * @default none: every message is handled, however old
+   * @minimum 1s
+   * @maximum 365d
+   */
+  readonly ttl?: Duration
   /** @default 'at-least-once' */
   readonly guarantee?: Guarantee
   /**
@@ -228,12 +240,24 @@ function declare<const Name extends string, S extends SchemaMap>(
       },
     }),
     retentionMs: durationMs(options.retention ?? '30d', `${what}.retention`),
+    ...(options.ttl !== undefined && { ttlMs: readTtl(options.ttl, `${what}.ttl`) }),
     guarantee: options.guarantee ?? 'at-least-once',
     pii: options.pii ?? [],
     codec: options.codec ?? 'json',
     at: callerLocation(),
   }
   return withMethods(contract) as ContractFor<Name, S>
+}
+
+function readTtl(ttl: Duration, field: string): number {
+  const ttlMs = durationMs(ttl, field)
+  const { ttlMsMin, ttlMsMax } = LIMITS
+  if (ttlMs >= ttlMsMin && ttlMs <= ttlMsMax) return ttlMs
+  throw declarationError(
+    field,
+    `${formatDuration(ttlMs)} is out of range`,
+    `allowed is ${formatDuration(ttlMsMin)} to ${formatDuration(ttlMsMax)}; leave it out for no end`,
+  )
 }
 
 function withMethods(contract: AnyContract): AnyContract {

@@ -121,6 +121,7 @@ const describeContract = (contract: Contracts): Json =>
     compatibility: contract.compatibility,
     fact: contract.fact,
     retentionMs: contract.retentionMs,
+    ttlMs: contract.ttlMs,
     guarantee: contract.guarantee,
     pii: contract.pii,
     codec: contract.codec,

@@ -228,6 +228,12 @@ export const ERROR_CODES = {
     message: 'The data of {type} version {version} cannot be read as version {asked}: {problem}',
     advice: 'Correct the upcaster of the contract, then retry the dead letter.',
   },
+  JUNCTURA_VERSION_NEWER: {
+    status: 500,
+    retryable: true,
+    message: 'The data of {type} version {version} is newer than this process knows, {known}',
+    advice: 'Start code that declares the version; what waits for it runs by itself then.',
+  },
   JUNCTURA_EMIT_INVALID: {
     status: 500,
     retryable: false,

@@ -192,6 +192,9 @@ export const LIMITS = {
   parameterCharsMax: 2_048,
   /** Characters of a person's reason, which is journaled. */
   reasonCharsMax: 500,
+  /** Shortest `ttl`: a commit and a busy key may take as long. Longest: above it is for ever. */
+  ttlMsMin: 1_000,
+  ttlMsMax: 31_536_000_000,
   /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */
   streamReaderEventsMax: 12_000,
 } as const

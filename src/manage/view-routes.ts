@@ -22,6 +22,7 @@ const STATUSES = [
   'parked',
   'dead',
   'dropped',
+  'expired',
   'duplicate',
   'no-consumer',
 ] as const

@@ -213,7 +213,7 @@ export const METRICS = {
   parkedLanes: {
     name: 'junctura_consumer_parked_lanes',
     type: 'gauge',
-    help: 'Keys that wait behind a dead letter, for a person.',
+    help: 'Keys that wait behind a dead letter, for a person, or for code that knows a newer version.',
     unit: '',
     labels: ['consumer'],
   },
@@ -241,9 +241,9 @@ export const METRICS = {
   expired: {
     name: 'junctura_consumer_expired',
     type: 'counter',
-    help: 'Unfinished envelopes that retention removed at its hard limit.',
+    help: 'Messages that nobody handled in time: their ttl had passed, or retention removed them.',
     unit: '',
-    /** `consumer` is all: retention does not say whose they were. */
+    /** `consumer` is all for what retention removed at its hard limit: it does not say whose. */
     labels: ['consumer'],
   },
 

@@ -1,4 +1,10 @@
-import { type ConsumerRunner, laneKey, laneOf, successorKey } from '../consumer/index.ts'
+import {
+  type ConsumerRunner,
+  expiredKey,
+  laneKey,
+  laneOf,
+  successorKey,
+} from '../consumer/index.ts'
 import {
   type AnyContract,
   decodeRecord,
@@ -88,17 +94,22 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     const base = { consumer, attempts, ...(letter && { deadLetter: letter.id }) }
     const lane = laneOf(runner.consumer, delivered)
     const held = await store.row('lanes', laneKey(consumer, lane))
+    const isFinished = runner.progress.isFinished(position)
     if (held?.state === 'retry' && held.position === position) {
       const { lastError, dueAtMs: nextAttemptAtMs } = held
       return { ...base, status: 'retrying', nextAttemptAtMs, lastError }
     }
+    if (held?.newerVersion !== undefined && held.position === position)
+      return { ...base, status: 'parked', lastError: held.lastError }
+    if (isFinished && (await store.row('expired', expiredKey(consumer, position))))
+      return { ...base, status: 'expired' }
     if (letter && letter.state !== 'resolved') {
       const status = letter.state === 'dropped' ? 'dropped' : 'dead'
       return { ...base, status, lastError: `${letter.errorName}: ${letter.errorMessage}` }
     }
     if (held && (await store.row('successors', successorKey(consumer, lane, position))))
       return { ...base, status: 'parked' }
-    return { ...base, status: runner.progress.isFinished(position) ? 'done' : 'pending' }
+    return { ...base, status: isFinished ? 'done' : 'pending' }
   }
 
   const statusOf = async (
@@ -302,6 +313,7 @@ const URGENCY: readonly MessageStatus[] = [
   'parked',
   'pending',
   'dropped',
+  'expired',
   'done',
 ]
 

@@ -61,6 +61,7 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
       const own = series.get(event.consumer)
       if (event.how === 'done')
         own?.latency.record((event.finishedAtMs - event.receivedAtMs) / 1_000)
+      if (event.how === 'expired') own?.expired.add()
     },
     retryScheduled(event) {
       series.get(event.consumer)?.retries.add()
@@ -98,4 +99,5 @@ const consumerSeries = (metrics: Metrics, consumer: string) => ({
   retries: metrics.counter(METRICS.retriesScheduled).with({ consumer }),
   dead: metrics.counter(METRICS.deadLetters).with({ consumer, stage: 'handler' }),
   dropped: metrics.counter(METRICS.droppedAtMostOnce).with({ consumer }),
+  expired: metrics.counter(METRICS.expired).with({ consumer }),
 })

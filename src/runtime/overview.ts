@@ -50,6 +50,7 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
     ...consumers
       .filter((one) => one.deadLettersOpen > 0)
       .map((one) => `${one.name} has ${one.deadLettersOpen} open dead letters`),
+    ...[...alerts.all()].filter((one) => one.kind === 'newer-version').map(({ title }) => title),
     ...[...options.openLetters.transform]
       .filter(([, count]) => count > 0)
       .map(([name, count]) => `the transform of ${name} has ${count} open dead letters`),
@@ -94,6 +95,7 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
     store: {
       engine: store.features.engine,
       durability: store.features.durability,
+      unitOfOrder: store.features.unitOfOrder,
       headPosition: await store.headPosition(),
       sizeBytes: (await store.sizeBytes()) ?? null,
     },

@@ -402,10 +402,12 @@ async function openIngress(
   return { ingress, developmentSecrets }
 }
 
+const HELD_STATUSES: ReadonlySet<MessageStatus> = new Set(['dead', 'parked', 'dropped', 'expired'])
+
 /** What a sender is told: nothing of who consumes, only whether it is through. */
 function outcomeFor(status: MessageStatus): 'pending' | 'delivered' | 'held' {
   if (status === 'pending' || status === 'retrying') return 'pending'
-  return status === 'dead' || status === 'parked' || status === 'dropped' ? 'held' : 'delivered'
+  return HELD_STATUSES.has(status) ? 'held' : 'delivered'
 }
 
 function openOverview(

@@ -1,5 +1,5 @@
 import type { Consumer, Envelope, Integration } from '../contract/index.ts'
-import { JuncturaError, messageOf } from '../kernel/index.ts'
+import { isJuncturaError, JuncturaError, messageOf } from '../kernel/index.ts'
 import { compileValidator, evaluateUpcast, type UpcastPlan } from '../schema/index.ts'
 
 /** Reads a record's data as the version that a consumer asked for. */
@@ -7,8 +7,10 @@ export type ReadData = (consumer: Consumer, envelope: Envelope, data: Uint8Array
 
 /**
  * Older data is lifted step by step. Newer data is given as it is when it is valid in the version
- * asked for, as forward-compatible changes are; otherwise nobody can make it older.
+ * asked for, as forward-compatible changes are; otherwise nobody can make it older. Where the
+ * version is newer than any declared, other code wrote it: that code, or later one, can read it.
  *
+ * @throws JUNCTURA_VERSION_NEWER when no declared version is as new; the message waits (M41).
  * @throws JUNCTURA_DATA_UNREADABLE from the reader; a retry does not help, so it is permanent.
  */
 export const createReadData = (integration: Integration): ReadData => {
@@ -24,7 +26,7 @@ export const createReadData = (integration: Integration): ReadData => {
   }
   return (consumer, envelope, data) => {
     const { contractversion: from, type } = envelope
-    const asked = consumer.on.asked
+    const { asked, latest } = consumer.on
     const plan = plans.get(type)
     try {
       const value: unknown = JSON.parse(
@@ -34,8 +36,15 @@ export const createReadData = (integration: Integration): ReadData => {
       if (from < asked) return evaluateUpcast(plan, { data: value, from, to: asked })
       const verdict = plan.validators.get(asked)?.validate(value)
       if (verdict?.ok === true) return value
+      if (from > latest) {
+        const known = [...plan.validators.keys()].join(', ')
+        throw new JuncturaError('JUNCTURA_VERSION_NEWER', {
+          details: { type, version: from, known },
+        })
+      }
       throw unreadable(envelope, asked, 'it is newer, and not valid in the version asked for')
     } catch (error) {
+      if (isJuncturaError(error, 'JUNCTURA_VERSION_NEWER')) throw error
       throw unreadable(envelope, asked, messageOf(error))
     }
   }

@@ -127,6 +127,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
     await store.expireClaims(kernel.clock.now())
     await forgetHeld()
     await forgetFinished()
+    await forgetExpired()
     const quiet = options.resolveQuiet()
     if (quiet.length > 0) await committer.submit({ rows: quiet })
     return dropped
@@ -137,6 +138,18 @@ export const createRetention = (options: RetentionOptions): Retention => {
     const range = { from, to: `${from}\u{10ffff}`, limit: FINISHED_ROWS_PER_ROUND }
     const done = await store.scan({ collection: 'replayed', ...range })
     return done.map(({ key }) => ({ collection: 'replayed', key, row: undefined }))
+  }
+
+  /** What expired is told of as long as its message may be in the log. */
+  const forgetExpired = async (): Promise<void> => {
+    const page = await store.scan({
+      collection: 'expired',
+      index: 'byTime',
+      to: kernel.clock.now() - retentionMs,
+      limit: FINISHED_ROWS_PER_ROUND,
+    })
+    const rows = page.map(({ key }) => ({ collection: 'expired', key, row: undefined }) as const)
+    if (rows.length > 0) await submit(rows)
   }
 
   const forgetFinished = async (): Promise<void> => {

@@ -1,4 +1,4 @@
-import { type ConsumerRunner, outageCause } from '../consumer/index.ts'
+import { type ConsumerRunner, outageCause, readNewerVersionCause } from '../consumer/index.ts'
 import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
@@ -85,6 +85,7 @@ export class RunningIntegration implements Runtime {
       // One that no longer looks for outages could never say that it is over.
       ...(consumer.outage ? [] : alerts.resolve(outageCause(name))),
     ])
+    rows.push(...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause)))
     if (rows.length > 0) await committer.submit({ rows, isInternal: true })
     for (const runner of runners.values()) runner.start()
     await timers.start()
@@ -93,6 +94,16 @@ export class RunningIntegration implements Runtime {
     await deadLetters.settleAll()
     notifier.poke()
     this.#mode = 'running'
+  }
+
+  /** Resolves the alert of a contract version that the last code did not know and this one does. */
+  #knownNow(cause: string): readonly RowWrite[] {
+    const { alerts, runners } = this.#pipeline
+    const told = readNewerVersionCause(cause)
+    if (!told) return []
+    const on = runners.get(told.consumer)?.consumer.on
+    const isUnknown = on?.name === told.type && on.latest < told.version
+    return isUnknown ? [] : alerts.resolve(cause)
   }
 
   isAlive(): boolean {

@@ -69,7 +69,7 @@ async function firstWatermark(store: Store, consumer: Consumer): Promise<number>
 }
 
 /** Collections whose keys begin with the consumer's name. */
-const KEYED_BY_CONSUMER = ['lanes', 'successors', 'suspects', 'onceResults'] as const
+const KEYED_BY_CONSUMER = ['lanes', 'successors', 'suspects', 'onceResults', 'expired'] as const
 
 /**
  * Gives a renamed consumer everything its former name had. The old progress row goes last, in one

@@ -51,6 +51,8 @@ export interface Overview {
   readonly store: {
     readonly engine: string
     readonly durability: string
+    /** Smallest thing within which the engine keeps order: `key`, `slot` or `partition` (M9). */
+    readonly unitOfOrder: string
     readonly headPosition: number
     readonly sizeBytes: number | null
   }
@@ -98,6 +100,8 @@ export type MessageStatus =
   | 'parked'
   | 'dead'
   | 'dropped'
+  /** Its `ttl` had passed when a consumer came to it. */
+  | 'expired'
   | 'duplicate'
   | 'no-consumer'
 

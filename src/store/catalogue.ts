@@ -35,6 +35,8 @@ export const COLLECTIONS = {
   replays: { byState: ['state', 'createdAtMs'] },
   /** What a guarded replay has run: key `run LF consumer LF position`. */
   replayed: {},
+  /** A message that was discarded because its `ttl` had passed: key `consumer LF position`. */
+  expired: { byTime: ['atMs'] },
   /** Results of `ctx.once`: key `consumer LF position LF name`. */
   onceResults: { byMessage: ['consumer', 'position'] },
   /** Durable timers of every feature. */
@@ -73,6 +75,7 @@ interface Rows {
   operations: OperationRow
   replays: ReplayRow
   replayed: { readonly atMs: number }
+  expired: { readonly consumer: string; readonly position: number; readonly atMs: number }
   onceResults: {
     readonly consumer: string
     readonly position: number
@@ -114,8 +117,9 @@ export interface LaneRow {
   readonly consumer: string
   readonly key: string
   /**
-   * `retry` waits for `dueAtMs`; `parked` waits for a person; `replaying` waits until a replay has
-   * done its part of the key; `draining` is released, and its successor rows are being run.
+   * `retry` waits for `dueAtMs`; `parked` waits for a person, or for newer code; `replaying` waits
+   * until a replay has done its part of the key; `draining` is released, and its successor rows are
+   * being run.
    */
   readonly state: 'retry' | 'parked' | 'replaying' | 'draining'
   /** The message at the head. */
@@ -131,6 +135,11 @@ export interface LaneRow {
   readonly deadLetter?: string
   /** Set when a replay released it. */
   readonly replay?: string
+  /**
+   * Version of a parked head that the code did not know. It waits for a start of code that does,
+   * and not for a person.
+   */
+  readonly newerVersion?: number
 }
 
 export interface SuccessorRow {

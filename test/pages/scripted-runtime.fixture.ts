@@ -258,6 +258,7 @@ export const overviewOf = (nowMs: number): Overview => ({
   store: {
     engine: 'sqlite',
     durability: 'fsync before each answer',
+    unitOfOrder: 'key',
     headPosition: 96_420,
     sizeBytes: 61_300_000,
   },

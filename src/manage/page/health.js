@@ -104,8 +104,13 @@ const drawFigures = (overview) => {
   ]
 }
 
-const storeText = ({ engine, durability, sizeBytes }) =>
-  [engine, sizeBytes === null ? undefined : formatBytes(sizeBytes), durability]
+const storeText = ({ engine, durability, unitOfOrder, sizeBytes }) =>
+  [
+    engine,
+    sizeBytes === null ? undefined : formatBytes(sizeBytes),
+    durability,
+    `order per ${unitOfOrder}`,
+  ]
     .filter(Boolean)
     .join(', ')
 

@@ -37,7 +37,7 @@ const hasTable = async (store: Store, table: string): Promise<boolean> => {
 
 export const LIFECYCLE_CASES: readonly ConformanceCase[] = [
   {
-    title: 'it declares the features it is tested for',
+    title: 'it declares the features it is tested for, the unit of order among them (M9)',
     run: async ({ store, features }) => {
       deepEqual(store.features, features)
     },
