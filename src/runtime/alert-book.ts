@@ -33,6 +33,11 @@ export interface AlertBook {
   resolve(cause: string): readonly RowWrite[]
   /** Resolves what nobody can put right by an act, once it has not happened for an hour. */
   resolveQuiet(): readonly RowWrite[]
+  /**
+   * Compares the rows with memory, and gives what is to be written. They differ after a commit was
+   * refused and offered again later: it brought its rows as they were when they were made.
+   */
+  reconcile(): Promise<readonly RowWrite[]>
   acknowledge(id: string): readonly RowWrite[] | undefined
   delivered(id: string, kind: AlertNotificationKind): readonly RowWrite[]
   /** Alerts that owe a notification, oldest first. */
@@ -49,6 +54,9 @@ export interface AlertBookOptions {
   /** Told when an alert changes or owes something new. */
   readonly onChange: (alert: AlertRow, owes: boolean) => void
 }
+
+/** A commit that still holds an older row has come by then, or the store refuses everything. */
+const SETTLED_MS = 30_000
 
 /** An hour without another one. */
 const QUIET_MS = 3_600_000
@@ -120,6 +128,21 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
         .filter((row) => PASSING_KINDS.has(row.kind) && row.lastAtMs < before)
         .flatMap((row) => keep({ ...row, ...resolveAlert(row, kernel.clock.now()).record }, true))
     },
+    async reconcile() {
+      const before = kernel.clock.now() - SETTLED_MS
+      const rows: RowWrite[] = []
+      for (const state of ['open', 'acknowledged'] as const) {
+        const scan = { collection: 'alerts', index: 'byState', where: [state] } as const
+        for await (const { row } of eachRow(store, scan)) {
+          const known = byCause.get(row.cause) ?? leaving.get(row.id)
+          // It was resolved, and raised again by a commit that came late.
+          if (!known) byCause.set(row.cause, row)
+          else if (known.id === row.id && known.lastAtMs < before && !isEqual(known, row))
+            rows.push({ collection: 'alerts', key: known.id, row: known })
+        }
+      }
+      return rows
+    },
     acknowledge(id) {
       const existing = find(id)
       if (!existing) return undefined
@@ -139,3 +162,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
     all: () => byCause.values(),
   }
 }
+
+/** Rows are JSON; memory and the store hold the same fields in the same order. */
+const isEqual = (left: AlertRow, right: AlertRow): boolean =>
+  JSON.stringify(left) === JSON.stringify(right)

@@ -10,6 +10,7 @@ import {
 import { JuncturaError, type Kernel, LIMITS } from '../kernel/index.ts'
 import type { Committer, DeadLetterRow, RowWrite, Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
+import { offerRows } from './offer-rows.ts'
 import { refused } from './operations.ts'
 import { eachRow, newestDeathMs, openLetters, pageOf } from './paging.ts'
 import type { DeadLetterGroup, DeadLetterQuery, Page } from './views.ts'
@@ -140,8 +141,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       limit: 1,
     })
     if (open.length > 0 || alerts.countOf(cause) !== before) return
-    const rows = alerts.resolve(cause)
-    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
+    await offerRows({ committer, kernel }, alerts.resolve(cause))
   }
 
   return {

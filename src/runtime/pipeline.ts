@@ -45,6 +45,7 @@ import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
+import { offerRows } from './offer-rows.ts'
 import type { OverviewOptions } from './overview.ts'
 import { createReadData } from './read-data.ts'
 import { recordStart } from './record-start.ts'
@@ -115,7 +116,7 @@ export const buildPipeline = async (
       const cause = `stopped/${consumer.name}`
       const atMs = base.kernel.clock.now()
       const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
-      void base.committer.submit({ rows }).catch(() => undefined)
+      void offerRows(base, rows).catch(() => undefined)
     },
   })
   base.volatile.connect(runners)
@@ -256,6 +257,7 @@ async function openAlerting(base: Foundations, options: Opened): Promise<Alertin
   const sent = metrics.counter(METRICS.alertNotifications)
   const notifier = createAlertNotifier({
     book: alerts,
+    store,
     committer,
     kernel,
     send: options.send ?? createAlertDialer(kernel),
@@ -356,7 +358,7 @@ function openRetention(
     ...base,
     runners: parts.runners,
     ...(archive && { archive }),
-    resolveQuiet: () => alerts.resolveQuiet(),
+    tidyAlerts: async () => [...(await alerts.reconcile()), ...alerts.resolveQuiet()],
     onExpired: (count) => {
       expired.with({ consumer: 'all' }).add(count)
       const rows = alerts.raise({
@@ -368,7 +370,7 @@ function openRetention(
         severity: 'critical',
         atMs: kernel.clock.now(),
       })
-      void committer.submit({ rows }).catch(() => undefined)
+      void offerRows({ committer, kernel }, rows).catch(() => undefined)
     },
   })
 }

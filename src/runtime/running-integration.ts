@@ -6,6 +6,7 @@ import type { Metrics } from '../observe/index.ts'
 import type { DeadLetterRow, RowWrite } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import type { EventHub } from './events.ts'
+import { offerRows } from './offer-rows.ts'
 import { createOperations, refused } from './operations.ts'
 import { buildOverview, consumerStatuses } from './overview.ts'
 import { pageOf } from './paging.ts'
@@ -79,7 +80,7 @@ export class RunningIntegration implements Runtime {
     for (const runner of runners.values()) await runner.recover()
     // A consumer that had stopped runs again; should it stop again, that is a new alert.
     const rows = [...runners.keys()].flatMap((name) => alerts.resolve(`stopped/${name}`))
-    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
+    await offerRows({ committer, kernel: this.kernel }, rows)
     for (const runner of runners.values()) runner.start()
     await timers.start()
     retention.start()
@@ -214,7 +215,7 @@ export class RunningIntegration implements Runtime {
           throw new JuncturaError('JUNCTURA_NOT_FOUND', {
             details: { what: 'open alert', id: command.id },
           })
-        await committer.submit({ rows })
+        await offerRows({ committer, kernel: this.kernel }, rows)
         return { id: command.id }
       }
       case 'consumer.pause':
@@ -271,7 +272,7 @@ export class RunningIntegration implements Runtime {
     }
     for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
     const rows = this.#pipeline.alerts.resolve(`stopped/${name}`)
-    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
+    await offerRows({ committer, kernel: this.kernel }, rows)
     return { removed: retired.removed }
   }
 

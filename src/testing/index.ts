@@ -1,6 +1,13 @@
 export * from './store-conformance.ts'
-export * from './virtual-clock.ts'
+export { createVirtualClock, type VirtualClock, type VirtualClockOptions } from './virtual-clock.ts'
 export * from './virtual-kernel.ts'
-export * from './simulator/fates.ts'
-export * from './simulator/simulate.ts'
+export * from './simulator/faults.ts'
+export { describeFailure, simulate } from './simulator/simulate.ts'
+export type {
+  SimulationFailure,
+  SimulationOptions,
+  SimulationReport,
+} from './simulator/simulate.ts'
+export * from './simulator/situations.ts'
 export type { Delivery, SimulatedMessage } from './simulator/simulated-sender.ts'
+export type { CheckWorld, MakeBody, SimulatedWorld } from './simulator/world.ts'
