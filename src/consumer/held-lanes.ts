@@ -130,13 +130,18 @@ export class HeldLanes {
   }
 
   /** The attempt is noted before it begins, so that a crash in it is seen (M19). */
-  async claimHead(lane: Lane, row: LaneRow, item: WorkItem): Promise<void> {
+  async claimHead(
+    lane: Lane,
+    { row, extra = [] }: { readonly row: LaneRow; readonly extra?: readonly RowWrite[] },
+    item: WorkItem,
+  ): Promise<void> {
     const { consumer, ports, lanes } = this.#runner
     const running: LaneRow = { ...row, runningEpoch: ports.epoch }
     const committed = await this.#runner.commit({
       rows: [
         laneWrite(consumer, lane.key, running),
         clearTimerRow(timerOwner(consumer.name), lane.key),
+        ...extra,
       ],
     })
     if (!committed) return
@@ -261,7 +266,7 @@ export class HeldLanes {
         return
       }
       const item = await this.reader.head(row)
-      if (item) return this.claimHead(lane, row, item)
+      if (item) return this.claimHead(lane, { row }, item)
       const { consumer, ports } = this.#runner
       const fields = { consumer: consumer.name, position: row.position }
       ports.kernel.log.error(fields, 'a message that waited for a retry has expired')

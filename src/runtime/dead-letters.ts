@@ -98,6 +98,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     const result = await retryHead(runner, letter, mark)
     if (result === 'busy') throw isRunning()
     if (result === 'running') return 'running'
+    if (result === 'tried') throw refused('this replay has tried it already', 'make another plan')
     const delivered = await runner.held.reader.record(letter.position)
     if (!delivered) throw refused('its message has expired', 'drop the dead letter')
     const isNew = await handOver(runner, { delivered, letter, ...(mark && { replay: mark }) })
