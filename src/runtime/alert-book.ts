@@ -42,6 +42,8 @@ export interface AlertBook {
   delivered(id: string, kind: AlertNotificationKind): readonly RowWrite[]
   /** Alerts that owe a notification, oldest first. */
   owing(): readonly AlertRow[]
+  /** Whether everything that was raised for a cause is in the store. */
+  isDurable(cause: string): Promise<boolean>
   /** How often the open alert of a cause was raised; 0 when there is none. */
   countOf(cause: string): number
   openCount(): number
@@ -157,6 +159,10 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       [...byCause.values(), ...leaving.values()]
         .filter((row) => row.owed.length > 0)
         .sort((a, b) => a.lastAtMs - b.lastAtMs),
+    async isDurable(cause) {
+      const known = byCause.get(cause)
+      return !known || (await store.row('alerts', known.id))?.count === known.count
+    },
     countOf: (cause) => byCause.get(cause)?.count ?? 0,
     openCount: () => byCause.size,
     all: () => byCause.values(),

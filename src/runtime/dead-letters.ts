@@ -38,6 +38,8 @@ export interface DeadLetters {
   settled(cause: string): Promise<void>
   /** Resolves what the last process had no time to resolve. */
   settleAll(): Promise<void>
+  /** Resolves what could not be resolved before, because a dead letter was not durable yet. */
+  settleLate(): Promise<void>
 }
 
 export interface Selection {
@@ -131,10 +133,16 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     if (outcome.status === 'failed') throw outcome.error
   }
 
+  /** Causes whose alert may have to be resolved later. */
+  const late = new Set<string>()
+
   const settled = async (cause: string): Promise<void> => {
     const before = alerts.countOf(cause)
-    // What was raised and is not durable yet is waited for: its dead letter must be seen.
+    // What was raised and is not durable yet is waited for: its dead letter must be seen. A commit
+    // that was refused is offered again in a while, and this is too early then.
     await committer.submit({ isInternal: true })
+    if (!(await alerts.isDurable(cause))) return void late.add(cause)
+    late.delete(cause)
     const open = await store.scan({
       collection: 'deadLetters',
       index: 'byCause',
@@ -152,6 +160,9 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       for (const alert of Array.from(alerts.all())) {
         if (alert.kind === 'dead-letter') await settled(alert.cause)
       }
+    },
+    async settleLate() {
+      for (const cause of Array.from(late)) await settled(cause)
     },
     list: (query) => {
       const state = query.state ?? 'open'

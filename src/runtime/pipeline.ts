@@ -136,7 +136,7 @@ export const buildPipeline = async (
   people.replays = replays
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
-  const retention = openRetention(base, alerting, { runners, options })
+  const retention = openRetention(base, alerting, { runners, deadLetters, options })
   const border = await openIngress(base, { inbox, views })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
@@ -349,7 +349,11 @@ class OpenLetters {
 function openRetention(
   base: Foundations,
   { alerts }: Alerting,
-  parts: { readonly runners: ReadonlyMap<string, ConsumerRunner>; readonly options: Opened },
+  parts: {
+    readonly runners: ReadonlyMap<string, ConsumerRunner>
+    readonly deadLetters: DeadLetters
+    readonly options: Opened
+  },
 ): Retention {
   const { kernel, committer, metrics } = base
   const { archive } = parts.options
@@ -358,7 +362,10 @@ function openRetention(
     ...base,
     runners: parts.runners,
     ...(archive && { archive }),
-    tidyAlerts: async () => [...(await alerts.reconcile()), ...alerts.resolveQuiet()],
+    tidyAlerts: async () => {
+      await parts.deadLetters.settleLate()
+      return [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
+    },
     onExpired: (count) => {
       expired.with({ consumer: 'all' }).add(count)
       const rows = alerts.raise({

@@ -10,4 +10,5 @@ export type {
 } from './simulator/simulate.ts'
 export * from './simulator/situations.ts'
 export type { Delivery, SimulatedMessage } from './simulator/simulated-sender.ts'
-export type { CheckWorld, MakeBody, SimulatedWorld } from './simulator/world.ts'
+export type { MakeBody } from './simulator/plan-traffic.ts'
+export type { CheckWorld, SimulatedWorld } from './simulator/world.ts'

@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { createSystemClock } from '../../src/kernel/index.ts'
@@ -8,7 +9,7 @@ import {
   SITUATIONS,
   type SimulationReport,
 } from '../../src/testing/index.ts'
-import { isProfile, runSeed } from './run-seed.ts'
+import { isProfile, profileOf, runSeed } from './run-seed.ts'
 
 /**
  * `npm run sim -- [--seed N] [--seeds COUNT] [--profile P] [--messages N] [--twice] [--trace]`
@@ -67,8 +68,9 @@ const note = (report: SimulationReport): void => {
   }
   for (const failure of report.failures) {
     totals.failed += 1
-    const again = `npm run sim -- --seed ${failure.seed} --profile ${String(failure.faults)}`
-    console.log(`${describeFailure(failure)}\nagain: ${again} --messages ${options.messages}\n`)
+    const name = profile ?? profileOf(failure.seed)
+    const again = `--seed ${failure.seed} --profile ${name} --messages ${options.messages}`
+    console.log(`${describeFailure(failure)}\nagain: npm run sim -- ${again}\n`)
   }
 }
 
@@ -87,11 +89,12 @@ function runThread(thread: number, threads: number): Promise<void> {
   const seeds = Array.from({ length: count }, (_, index) => first + index).filter(
     (seed) => seed % threads === thread,
   )
-  const worker = new Worker(new URL('./seeds.worker.ts', import.meta.url), {
+  const worker = new Worker(new URL('./seeds-worker.ts', import.meta.url), {
     workerData: { seeds, options },
+    stdout: true,
   })
+  createInterface({ input: worker.stdout }).on('line', (line) => note(JSON.parse(line)))
   return new Promise((resolve, reject) => {
-    worker.on('message', ({ report }: { report: SimulationReport }) => note(report))
     worker.on('error', reject)
     worker.on('exit', () => resolve())
   })

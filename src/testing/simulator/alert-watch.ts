@@ -17,10 +17,9 @@ export class AlertWatch {
 
   applied({ rows }: AppliedCommit): void {
     const causes = new Set<string>()
-    for (const { collection, key, row } of rows) {
-      // Rows of a collection are what the catalogue says.
-      if (collection === 'alerts') this.#alert(key, row as AlertRow | undefined, causes)
-      if (collection === 'deadLetters') this.#letter(row as DeadLetterRow | undefined, causes)
+    for (const write of rows) {
+      if (write.collection === 'alerts') this.#alert(write.key, write.row, causes)
+      if (write.collection === 'deadLetters') this.#letter(write.row, causes)
     }
     for (const cause of causes) this.#check(cause)
   }

@@ -2,10 +2,16 @@ import type { Random } from '../../kernel/index.ts'
 import type { FaultName, Faults } from './faults.ts'
 import type { RandomStreams } from './random-streams.ts'
 
+/** A fault that comes at a moment, unless it is suppressed or the faults have stopped. */
+export interface PlannedFault {
+  readonly atMs: number
+  take(): boolean
+}
+
 /**
- * Decides each time something could go wrong. Every decision has a name: the fault and which
- * of its occurrences it would be. A run can be repeated with only some of them, which is how the few that
- * matter are found.
+ * Decides each time something could go wrong. Every fault that happens has a name: what it is, and
+ * a number. A run can be repeated with only some of them, which is how the few that matter are
+ * found.
  */
 export class FaultDice {
   /** The names of the faults that happened, in order. */
@@ -50,12 +56,9 @@ export class FaultDice {
   }
 
   /** Moments of a fault that comes a number of times in a run, each with its own name. */
-  planned(
-    name: FaultName,
-    withinMs: number,
-  ): readonly { readonly atMs: number; take(): boolean }[] {
+  planned(name: FaultName, withinMs: number): readonly PlannedFault[] {
     const random = this.random(name)
-    const moments: { readonly atMs: number; take(): boolean }[] = []
+    const moments: PlannedFault[] = []
     for (let left = this.faults[name]; left > 0; left--) {
       if (random.next() > left) continue
       const atMs = random.next() * withinMs

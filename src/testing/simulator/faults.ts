@@ -56,7 +56,7 @@ export interface Faults {
   readonly notifyFails: number
   /** The node dies at some moment; expected number in one run. */
   readonly crashes: number
-  /** The node is paused; if for long, another takes over and it wakes as a zombie. Expected number. */
+  /** The node is paused; if for long, another takes over and it wakes as a zombie; number. */
   readonly pauses: number
   /** Chance that the node is paused just while a commit is being synced. */
   readonly pausesInSync: number

@@ -10,11 +10,7 @@ import type { FaultDice } from './fault-dice.ts'
 import type { FaultName } from './faults.ts'
 import type { NodeClock } from './node-clock.ts'
 import type { HandlerCall, WorldObserver } from './observer.ts'
-
-/** What a handler of a user, or a disk, would throw: an ordinary error, with no code of ours. */
-export class SimulatedFault extends Error {
-  override readonly name: string = 'SimulatedFault'
-}
+import { SimulatedFault } from './simulated-fault.ts'
 
 export interface InstrumentOptions {
   readonly node: number

@@ -99,12 +99,11 @@ export class MessageBooks {
       positions.add(position)
     }
     for (const effect of effects) this.#effect(effect, touch)
-    for (const { collection, key, row } of rows) {
-      // Rows of a collection are what the catalogue says.
-      if (collection === 'progress') this.#progress(row as ProgressRow | undefined, touch)
-      else if (collection === 'lanes') this.#lane(key, row as LaneRow | undefined, touch)
-      else if (collection === 'successors') this.#successor(key, row as SuccessorRow, touch)
-      else if (collection === 'deadLetters') this.#letter(row as DeadLetterRow | undefined, touch)
+    for (const write of rows) {
+      if (write.collection === 'progress') this.#progress(write.row, touch)
+      else if (write.collection === 'lanes') this.#lane(write.key, write.row, touch)
+      else if (write.collection === 'successors') this.#successor(write.key, write.row, touch)
+      else if (write.collection === 'deadLetters') this.#letter(write.row, touch)
     }
     for (const [book, positions] of touched) {
       for (const position of positions) this.#check(book, position)

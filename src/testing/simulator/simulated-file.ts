@@ -1,6 +1,7 @@
 import type { JournalFile } from '../../store/index.ts'
 import type { FaultDice } from './fault-dice.ts'
 import type { NodeClock } from './node-clock.ts'
+import { SimulatedFault } from './simulated-fault.ts'
 import type { SituationBook } from './situations.ts'
 
 /** The process that has the file open: its time, and how it dies. */
@@ -49,7 +50,7 @@ export class SimulatedFile implements JournalFile {
       const room = Math.floor(this.#dice.random('diskFull').next() * bytes.length)
       this.#write(bytes.subarray(0, room))
       this.#situations.hit('disk-full')
-      throw new Error('ENOSPC: no space left on device, write')
+      throw new SimulatedFault('ENOSPC: no space left on device, write')
     }
     this.#write(bytes)
   }
@@ -81,10 +82,10 @@ export class SimulatedFile implements JournalFile {
     if (this.#holder !== holder) return
     if (this.#dice.happens('syncFails')) {
       this.#isDirtyLost = true
-      throw new Error('EIO: i/o error, fsync')
+      throw new SimulatedFault('EIO: i/o error, fsync')
     }
     this.#synced = Math.max(this.#synced, Math.min(upTo, this.#length))
-    if (this.#dice.happens('commitLies')) throw new Error('EIO: i/o error, fsync')
+    if (this.#dice.happens('commitLies')) throw new SimulatedFault('EIO: i/o error, fsync')
     this.#told = this.#synced
   }
 

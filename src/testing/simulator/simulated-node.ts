@@ -9,11 +9,12 @@ import {
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
 import { createMemoryStore, type MemoryDisk, type Store } from '../../store/index.ts'
 import type { FaultDice } from './fault-dice.ts'
-import { instrumentConsumer, SimulatedFault } from './instrument-consumer.ts'
+import { instrumentConsumer } from './instrument-consumer.ts'
 import { createNodeClock, type NodeClock } from './node-clock.ts'
 import type { WorldObserver } from './observer.ts'
 import type { RandomStreams } from './random-streams.ts'
 import type { Scheduler } from './scheduler.ts'
+import { SimulatedFault } from './simulated-fault.ts'
 import type { SimulatedFile } from './simulated-file.ts'
 import type { SituationBook } from './situations.ts'
 

@@ -1,6 +1,5 @@
 import { isJuncturaError, type Random } from '../../kernel/index.ts'
 import type { OperationCommand, OperationResult, Runtime } from '../../runtime/index.ts'
-import type { ReplayRow } from '../../store/index.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { SituationBook } from './situations.ts'
 
@@ -88,10 +87,9 @@ export class SimulatedOperator {
     const filter = { from, consumer }
     const ratePerSecond = 2 + random.next() * 18
     const planned = await this.#operate({ kind: 'replay.plan', filter, ratePerSecond })
-    // The result of a plan is its row.
-    const row = planned?.result as ReplayRow | undefined
-    if (!row) return
-    const { id, token } = row
+    if (!planned) return
+    const { id, token }: { id?: unknown; token?: unknown } = { ...Object(planned.result) }
+    if (typeof id !== 'string' || typeof token !== 'string') return
     await this.#operate({ kind: 'replay.run', id, token })
     if (random.next() < 0.5) return
     await scheduler.sleep(random.next() * 5_000)

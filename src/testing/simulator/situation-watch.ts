@@ -31,14 +31,13 @@ export class SituationWatch {
   }
 
   applied({ rows }: AppliedCommit): void {
-    for (const { collection, key, row } of rows) {
-      // Rows of a collection are what the catalogue says.
-      if (collection === 'deadLetters' && row) this.#letter(row as DeadLetterRow)
-      else if (collection === 'lanes') this.#lane(key, row as LaneRow | undefined)
-      else if (collection === 'successors' && row) this.#successor(row as SuccessorRow)
-      else if (collection === 'replays' && row) this.#replay(row as ReplayRow)
-      else if (collection === 'timers') this.#timer(key, row as TimerRow | undefined)
-      else if (collection === 'suspects') this.#suspect(row !== undefined)
+    for (const write of rows) {
+      if (write.collection === 'deadLetters' && write.row) this.#letter(write.row)
+      else if (write.collection === 'lanes') this.#lane(write.key, write.row)
+      else if (write.collection === 'successors' && write.row) this.#successor(write.row)
+      else if (write.collection === 'replays' && write.row) this.#replay(write.row)
+      else if (write.collection === 'timers') this.#timer(write.key, write.row)
+      else if (write.collection === 'suspects') this.#suspect(write.row !== undefined)
     }
   }
 

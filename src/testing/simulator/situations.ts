@@ -40,11 +40,14 @@ export const SITUATIONS = {
 
 export type SituationName = keyof typeof SITUATIONS
 
+const namesOf = <T extends object>(record: T): readonly (keyof T & string)[] => {
+  const names: (keyof T & string)[] = []
+  for (const name in record) names.push(name)
+  return names
+}
+
 /** Names of all of them. */
-export const SITUATION_NAMES: readonly SituationName[] = Object.keys(
-  SITUATIONS,
-  // The keys of a constant are its keys.
-) as readonly SituationName[]
+export const SITUATION_NAMES: readonly SituationName[] = namesOf(SITUATIONS)
 
 export class SituationBook {
   readonly counts: Map<SituationName, number> = new Map()

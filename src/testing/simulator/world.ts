@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { type Integration, sql, type Webhook } from '../../contract/index.ts'
-import { JuncturaError, messageOf, type Random, randomInteger } from '../../kernel/index.ts'
+import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
 import { retryHorizonMs } from '../../policy/index.ts'
-import { makeExample } from '../../schema/index.ts'
-import { createSigningKey, type SigningKey } from '../../security/index.ts'
-import { createMemoryDisk, inspectDisk, type MemoryDisk } from '../../store/index.ts'
+import {
+  type AppliedCommit,
+  createMemoryDisk,
+  inspectDisk,
+  type MemoryDisk,
+} from '../../store/index.ts'
 import { AlertWatch } from './alert-watch.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { FaultDice } from './fault-dice.ts'
@@ -13,6 +16,8 @@ import { drawFaults, type Faults, NO_FAULTS, type ProfileName } from './faults.t
 import { LEDGER_TABLE } from './instrument-consumer.ts'
 import { type EffectRow, MessageBooks } from './message-books.ts'
 import type { HandlerCall, WorldObserver } from './observer.ts'
+import { environmentOf, keysFor } from './partner-secrets.ts'
+import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
 import { createRandomStreams, type RandomStreams } from './random-streams.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
 import { SimulatedFile } from './simulated-file.ts'
@@ -22,9 +27,6 @@ import { deliver, type Delivery, type SimulatedMessage } from './simulated-sende
 import { SituationBook, type SituationName } from './situations.ts'
 import { SituationWatch } from './situation-watch.ts'
 import { Supervisor } from './supervisor.ts'
-
-/** Makes the body of one message of a partner. */
-export type MakeBody = (webhook: Webhook, random: Random, index: number) => unknown
 
 export interface SeedOptions {
   readonly seed: number
@@ -68,7 +70,6 @@ export interface SeedReport {
   readonly lastEvents: readonly string[]
 }
 
-const SECRET = 'whsec_c2ltdWxhdGVkLXNlY3JldC0zMi1ieXRlcy1sb25nIQ=='
 const EVENTS_KEPT = 60
 const FAILURES_MAX = 20
 /** More turns than this without an end is a loop that makes no progress. */
@@ -76,16 +77,11 @@ const EVENTS_MAX = 2_000_000
 /** Nothing may be left to do for this long before the world counts as at rest. */
 const QUIET_MS = 6_000
 const DRAIN_MS = 900_000
-const TRAFFIC_MS_MAX = 60_000
-const BURST_MS_MAX = 2_000
-/** A log kept no longer than this loses its first part while a run goes on. */
-const SHORT_RETENTION_MS = 3_600_000
-const LULL_MS_MAX = 60_000
 const PEOPLE_MS_MAX = 20_000
 const PARTITION_BYTES_MIN = 4_096
 const PARTITION_BYTES_MAX = 65_536
 
-/** One seed: a world of processes, a disk, partners and people, from its first to its last event. */
+/** One seed: a world of processes, a disk, partners and people, from first to last event. */
 export class World {
   readonly #options: SeedOptions
   readonly #integration: Integration
@@ -162,7 +158,7 @@ export class World {
         this.#books.applied(commit, effects)
         this.#alerts.applied(commit)
         this.#watch.applied(commit)
-        this.#forgetResolved(commit.rows)
+        this.#forgetResolved(commit)
       }
       if (noted) void noted.then(apply)
       else apply([])
@@ -179,7 +175,13 @@ export class World {
   }
 
   async #live(): Promise<void> {
-    const messages = this.#plan()
+    const messages = planTraffic(this.#integration, {
+      messages: this.#options.messages,
+      random: this.#streams('traffic'),
+      situations: this.#situations,
+      isBurst: this.#dice.faults.requestTwice > 0.4,
+      bodyOf: (webhook, random, index) => this.#bodyOf(webhook, random, index),
+    })
     const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), 0)
     this.#supervisor.start()
     this.#supervisor.plan(lastAtMs + 10_000)
@@ -284,54 +286,8 @@ export class World {
     for (const sentence of (await check?.(world)) ?? []) this.#fail(sentence)
   }
 
-  #plan(): readonly SimulatedMessage[] {
-    const { webhooks } = this.#integration
-    if (webhooks.length === 0) {
-      const problem = 'a simulation sends to the webhooks of an integration, and this one has none'
-      throw new JuncturaError('JUNCTURA_OPERATION_REFUSED', {
-        details: { problem, fix: 'simulate an integration with at least one webhook' },
-      })
-    }
-    const random = this.#streams('traffic')
-    const isBurst = this.#dice.faults.requestTwice > 0.4 || random.next() < 0.1
-    const trafficMs = random.next() * (isBurst ? BURST_MS_MAX : TRAFFIC_MS_MAX)
-    const lullMs = random.next() < 0.25 ? this.#retentionMs() + random.next() * LULL_MS_MAX : 0
-    let before: Webhook | undefined
-    return Array.from({ length: this.#options.messages }, (_, index) => {
-      const webhook = this.#pick(webhooks, random)
-      // Partners do not know each other: now and then two of them use one id.
-      const isShared = before !== undefined && before !== webhook && random.next() < 0.2
-      before = isShared ? undefined : webhook
-      if (isShared) this.#situations.hit('same-id-other-source')
-      const id = `sim-${isShared ? index - 1 : index}`
-      const body = this.#bodyOf(webhook, random, index)
-      const isLate = lullMs > 0 && random.next() < 0.3
-      const atMs = random.next() * trafficMs + (isLate ? trafficMs + lullMs : 0)
-      return { webhook, id, body, atMs }
-    })
-  }
-
-  /** How long the log is kept, if a run can see the end of it. */
-  #retentionMs(): number {
-    const { contracts, webhooks } = this.#integration
-    const longestMs = Math.max(
-      ...[...contracts.values()].map(({ retentionMs }) => retentionMs),
-      ...webhooks.map(({ idempotency }) => idempotency.retentionMs),
-    )
-    return longestMs <= SHORT_RETENTION_MS ? longestMs : 0
-  }
-
   #bodyOf(webhook: Webhook, random: Random, index: number): Uint8Array {
-    const schema = webhook.accepts.versions.get(webhook.accepts.latest)
-    const value = this.#options.body?.(webhook, random, index) ?? makeExample(schema ?? {}, random)
-    return Buffer.from(JSON.stringify(value))
-  }
-
-  #pick<T>(items: readonly T[], random: Random): T {
-    const item = items[randomInteger(random, 0, items.length - 1)]
-    if (item === undefined)
-      throw new JuncturaError('JUNCTURA_INVARIANT', { details: { invariant: 'one of several' } })
-    return item
+    return encodeBody(this.#options.body, { webhook, random, index })
   }
 
   #superviseNodes(trace: (what: string) => void): Supervisor {
@@ -432,11 +388,9 @@ export class World {
   }
 
   /** What died, or was brought back by a person, begins its attempts anew. */
-  #forgetResolved(rows: readonly { readonly collection: string; readonly row: unknown }[]): void {
+  #forgetResolved({ rows }: AppliedCommit): void {
     for (const { collection, row } of rows) {
-      if (collection !== 'deadLetters' || !row) continue
-      const { consumer, position } = row as { readonly consumer: string; readonly position: number }
-      this.#attempts.forget(consumer, position)
+      if (collection === 'deadLetters' && row) this.#attempts.forget(row.consumer, row.position)
     }
   }
 
@@ -498,18 +452,3 @@ export class World {
     }
   }
 }
-
-/** Every secret that a webhook names is the simulator's own. */
-function environmentOf(integration: Integration): Readonly<Record<string, string>> {
-  const names = integration.webhooks.flatMap(({ verify }) =>
-    verify.kind === 'unsigned'
-      ? []
-      : verify.secrets.flatMap((one) => (one.kind === 'env' ? [one.name] : [])),
-  )
-  return Object.fromEntries(names.map((name) => [name, SECRET]))
-}
-
-const keysFor = (webhook: Webhook): readonly SigningKey[] =>
-  webhook.verify.kind === 'unsigned'
-    ? []
-    : [createSigningKey({ scheme: webhook.verify, text: SECRET, source: 'simulator' })]
