@@ -81,7 +81,8 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
   const keep = (row: AlertRow, owes: boolean): readonly RowWrite[] => {
     if (row.state !== 'resolved') byCause.set(row.cause, row)
     else {
-      byCause.delete(row.cause)
+      // The same cause may have opened another one meanwhile.
+      if (byCause.get(row.cause)?.id === row.id) byCause.delete(row.cause)
       if (row.owed.length > 0) leaving.set(row.id, row)
       else leaving.delete(row.id)
     }

@@ -11,6 +11,11 @@ const REGRESSIONS: readonly { readonly seed: number; readonly profile: ProfileNa
   // A commit that was offered again brought an alert's row back as it had been when it was raised.
   { seed: 32, profile: 'slow-disk' },
   { seed: 56, profile: 'slow-disk' },
+  // What was told of a resolved alert made its successor forgotten: nobody was told of that one.
+  { seed: 2001, profile: 'clock-mad' },
+  { seed: 2025, profile: 'clock-mad' },
+  // An alert was resolved beside a dead letter whose commit was still being offered.
+  { seed: 1199, profile: 'everything' },
 ]
 
 describe('the path of a message, simulated', () => {
@@ -36,6 +41,7 @@ describe('the path of a message, simulated', () => {
     },
   )
 
+  // A replay tried what takes the process down again after each start (F11, F13).
   it('holds for the orders example, with bodies made of its contract', async () => {
     const report = await simulate(orders, { seeds: 4, messages: 40, replays: true })
     expect(report.failures.map(describeFailure).join('\n')).toBe('')

@@ -13,6 +13,8 @@ import type { HandlerCall, WorldObserver } from './observer.ts'
 import { SimulatedFault } from './simulated-fault.ts'
 
 export interface InstrumentOptions {
+  /** The consumer as its author declared it. */
+  readonly declared: Consumer
   readonly node: number
   readonly clock: NodeClock
   readonly dice: FaultDice
@@ -39,14 +41,14 @@ export const instrumentConsumer = (consumer: Consumer, options: InstrumentOption
   const { handleBatch } = consumer
   if (!handleBatch) {
     const handle = (data: unknown, context: ConsumerContext): Promise<void> =>
-      withFates(options, { messages: [context.message], consumer, context }, (calls) =>
+      withFates(options, { messages: [context.message], context }, (calls) =>
         consumer.handle(data, watchContext(options, calls, context)),
       )
     return { ...consumer, handle }
   }
   const batch: NonNullable<Consumer['handleBatch']> = (items, context) => {
     const messages = items.map((item: BatchItem<unknown>) => item.message)
-    return withFates(options, { messages, consumer, context }, (calls) =>
+    return withFates(options, { messages, context }, (calls) =>
       handleBatch(items, { ...context, tx: ledgerTx(options, calls, context.tx) }),
     )
   }
@@ -56,13 +58,12 @@ export const instrumentConsumer = (consumer: Consumer, options: InstrumentOption
 type Calls = readonly [HandlerCall, ...HandlerCall[]]
 
 function callsOf(
-  { node }: InstrumentOptions,
-  consumer: Consumer,
+  { node, declared }: InstrumentOptions,
   messages: readonly ConsumedMessage[],
   context: Pick<ConsumerContext, 'attempt' | 'replay'>,
 ): readonly HandlerCall[] {
   return messages.map(({ id, position, key }) => ({
-    consumer,
+    consumer: declared,
     messageId: id,
     position,
     key,
@@ -76,13 +77,12 @@ function callsOf(
 async function withFates(
   options: InstrumentOptions,
   given: {
-    readonly consumer: Consumer
     readonly messages: readonly ConsumedMessage[]
     readonly context: Pick<ConsumerContext, 'attempt' | 'replay' | 'signal'>
   },
   handle: (calls: Calls) => Promise<void>,
 ): Promise<void> {
-  const [first, ...rest] = callsOf(options, given.consumer, given.messages, given.context)
+  const [first, ...rest] = callsOf(options, given.messages, given.context)
   if (!first) return
   const { observer, isAlive, dice } = options
   const calls: Calls = [first, ...rest]

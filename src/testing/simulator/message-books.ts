@@ -332,7 +332,9 @@ export class MessageBooks {
     const isLaneHead = lane !== undefined && isHead(lane) && lane.position === position
     if (letter?.state === 'open') states.push('dead')
     if (letter?.state === 'dropped') states.push('dropped')
-    if (effects) states.push('done')
+    // A guarded replay may run what has been done, and it may die this time.
+    const isRerun = book.consumer.replay === 'guarded' && letter !== undefined
+    if (effects && !(isRerun && letter.state !== 'resolved')) states.push('done')
     if (book.pending.has(position)) states.push('pending')
     // What a person or a replay brings again has been done, or is dead, and is both while it waits.
     const isNew = successor !== undefined && !successor.deadLetter && successor.replay === undefined

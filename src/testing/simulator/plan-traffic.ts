@@ -20,7 +20,7 @@ const TRAFFIC_MS_MAX = 60_000
 const BURST_MS_MAX = 2_000
 /** A log kept no longer than this loses its first part while a run goes on. */
 const SHORT_RETENTION_MS = 3_600_000
-const LULL_MS_MAX = 60_000
+const LULL_MS_MAX = 90_000
 
 /**
  * What partners send and when: within a minute, or all at once; now and then some of it only after
@@ -36,7 +36,8 @@ export const planTraffic = (
   const isBurst = options.isBurst || random.next() < 0.1
   const trafficMs = random.next() * (isBurst ? BURST_MS_MAX : TRAFFIC_MS_MAX)
   const hasLull = random.next() < 0.25
-  const lullMs = hasLull ? shortRetentionMs(integration) + random.next() * LULL_MS_MAX : 0
+  // What comes late comes while the first parts of the log are being dropped.
+  const lullMs = hasLull ? shortRetentionMs(integration) - random.next() * LULL_MS_MAX : 0
   let before: Webhook | undefined
   return Array.from({ length: options.messages }, (_, index) => {
     const webhook = must(webhooks[randomInteger(random, 0, webhooks.length - 1)], 'one of them')

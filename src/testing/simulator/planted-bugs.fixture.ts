@@ -5,6 +5,8 @@ import type { Tamper } from './simulated-node.ts'
 /** A mistake that messaging systems have shipped, put between the runtime and its store. */
 export interface PlantedBug {
   readonly name: string
+  /** What the simulator has to say about it. */
+  readonly seen: RegExp
   readonly tamper: Tamper
 }
 
@@ -189,11 +191,24 @@ const deadLetterWithoutAlert = withRows((write) =>
 )
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [
-  { name: 'an answer before the commit', tamper: { store: ackBeforeCommit } },
-  { name: 'a key that is seen although its commit failed', tamper: { store: skipSeenAndFailed } },
-  { name: 'an attempt counted after the handler', tamper: { store: countAfterHandler } },
+  {
+    name: 'an answer before the commit',
+    seen: /which is not in the log/,
+    tamper: { store: ackBeforeCommit },
+  },
+  {
+    name: 'a key that is seen although its commit failed',
+    seen: /was answered 'duplicate' without the id/,
+    tamper: { store: skipSeenAndFailed },
+  },
+  {
+    name: 'an attempt counted after the handler',
+    seen: /took the process down \d+ times|not everything was done/,
+    tamper: { store: countAfterHandler },
+  },
   {
     name: 'retries without a cap',
+    seen: /allowed are 4/,
     tamper: {
       integration: (integration) => ({
         ...integration,
@@ -203,11 +218,39 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       }),
     },
   },
-  { name: 'a timer lost at the restart', tamper: { store: timerLostAtRestart } },
-  { name: 'a dedupe key without the consumer', tamper: { store: dedupeWithoutConsumer } },
-  { name: 'progress saved before the effect', tamper: { store: progressBeforeEffect } },
-  { name: 'a replay that takes new ids', tamper: { store: replayTakesNewIds } },
-  { name: 'a parked key forgotten at the restart', tamper: { store: parkedForgottenAtRestart } },
-  { name: 'a watermark that jumps a gap', tamper: { store: watermarkJumpsGap } },
-  { name: 'a dead letter without an alert', tamper: { store: deadLetterWithoutAlert } },
+  {
+    name: 'a timer lost at the restart',
+    seen: /in state retry/,
+    tamper: { store: timerLostAtRestart },
+  },
+  {
+    name: 'a dedupe key without the consumer',
+    seen: /reused what ctx\.once kept for another/,
+    tamper: { store: dedupeWithoutConsumer },
+  },
+  {
+    name: 'progress saved before the effect',
+    seen: /is lost for/,
+    tamper: { store: progressBeforeEffect },
+  },
+  {
+    name: 'a replay that takes new ids',
+    seen: /-again, which is not in the log/,
+    tamper: { store: replayTakesNewIds },
+  },
+  {
+    name: 'a parked key forgotten at the restart',
+    seen: /which is held \(parked\)/,
+    tamper: { store: parkedForgottenAtRestart },
+  },
+  {
+    name: 'a watermark that jumps a gap',
+    seen: /is lost for/,
+    tamper: { store: watermarkJumpsGap },
+  },
+  {
+    name: 'a dead letter without an alert',
+    seen: /nobody was told/,
+    tamper: { store: deadLetterWithoutAlert },
+  },
 ]

@@ -1,4 +1,4 @@
-import type { Integration } from '../../contract/index.ts'
+import type { Consumer, Integration } from '../../contract/index.ts'
 import {
   createIds,
   isJuncturaError,
@@ -117,7 +117,9 @@ export class SimulatedNode {
         this.#storeFate(point)
       const store = createMemoryStore({ clock, random, disk, fault, partitionBytesMax })
       const declared = tamper.integration?.(integration) ?? integration
-      const consumers = declared.consumers.map((one) => this.#instrument(one))
+      const consumers = declared.consumers.map((one, index) =>
+        this.#instrument(one, integration.consumers[index] ?? one),
+      )
       const runtime = await createRuntime(
         { ...declared, consumers },
         {
@@ -137,10 +139,12 @@ export class SimulatedNode {
     }
   }
 
-  #instrument(consumer: Integration['consumers'][number]): typeof consumer {
+  /** What is checked is the declaration, whatever the runtime was given. */
+  #instrument(consumer: Consumer, declared: Consumer): Consumer {
     const { dice, observer, isKiller, onBlocked, number } = this.#options
     const { clock } = this
     return instrumentConsumer(consumer, {
+      declared,
       node: number,
       clock,
       dice,
