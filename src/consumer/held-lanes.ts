@@ -184,6 +184,10 @@ export class HeldLanes {
     if (row.deadLetter === undefined)
       ports.kernel.log.error(fields, 'a waiting message has expired')
     await this.#runner.commit({ rows: [{ collection: 'successors', key, row: undefined }] })
+    if (row.replay === undefined) return
+    // The replay that brought it waits for its end.
+    const told = { runId: row.replay, consumer: consumer.name, position } as const
+    ports.observer.replayed({ ...told, outcome: 'skipped' })
   }
 
   /** Work on the rows of one lane, after all that was asked for before. */

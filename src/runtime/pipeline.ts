@@ -129,7 +129,10 @@ export const buildPipeline = async (
       const result = await inbox.retryTransform(letter.id, 'operator')
       return { ok: result.kind === 'done' }
     },
-    onDropped: (letter) => letters.add(letter.consumer, -1),
+    onDropped: (letter) => {
+      letters.add(letter.consumer, -1)
+      people.replays?.dropped(letter.consumer, letter.position)
+    },
   })
   people.deadLetters = deadLetters
   const replays = createReplays({ ...base, runners, deadLetters })

@@ -141,6 +141,17 @@ export class MessageBooks {
     return this.#known.has(id)
   }
 
+  /** Whether something that a replay brought waits behind a parked key, for a person. */
+  isReplayParked(runId: string): boolean {
+    for (const { consumer, lanes, successors } of this.#books.values()) {
+      for (const { replay, lane } of successors.values()) {
+        const key = lane.slice(consumer.name.length + 1)
+        if (replay === runId && lanes.get(key)?.state === 'parked') return true
+      }
+    }
+    return false
+  }
+
   /** What is still going to happen by itself; empty when the world may rest. */
   unrest(): readonly string[] {
     const found: string[] = []

@@ -30,6 +30,10 @@ export class SituationWatch {
     return this.#runningReplays.size > 0
   }
 
+  get runningReplays(): Iterable<string> {
+    return this.#runningReplays
+  }
+
   applied({ rows }: AppliedCommit): void {
     for (const write of rows) {
       if (write.collection === 'deadLetters' && write.row) this.#letter(write.row)

@@ -248,7 +248,9 @@ export class World {
     if (this.#senders > 0) found.push(`${this.#senders} messages are still being sent`)
     if (this.#people > 0) found.push('people wait for an answer')
     if (!this.#supervisor.runtime) found.push('no process runs')
-    if (this.#watch.hasRunningReplay) found.push('a replay is still running')
+    for (const runId of this.#watch.runningReplays) {
+      if (!this.#books.isReplayParked(runId)) found.push(`${runId} is still running`)
+    }
     if (this.#alerts.owing > 0) found.push(`${this.#alerts.owing} alerts owe a notification`)
     return found.length > 0 ? found : this.#books.unrest()
   }
