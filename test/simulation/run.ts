@@ -56,15 +56,18 @@ const options = {
 }
 const clock = createSystemClock()
 const startedMs = clock.monotonicMs()
-const situations = new Map<string, number>()
+const situations = new Map<string, { count: number; firstSeed: number }>()
 const totals = { failed: 0, accepted: 0, effects: 0, deadLetters: 0 }
 
-const note = (report: SimulationReport): void => {
+const note = ({ seed, report }: { seed: number; report: SimulationReport }): void => {
   totals.accepted += report.accepted
   totals.effects += report.effects
   totals.deadLetters += report.deadLetters
   for (const [name, times] of Object.entries(report.situations)) {
-    situations.set(name, (situations.get(name) ?? 0) + times)
+    if (times === 0) continue
+    const known = situations.get(name) ?? { count: 0, firstSeed: seed }
+    const firstSeed = Math.min(known.firstSeed, seed)
+    situations.set(name, { count: known.count + times, firstSeed })
   }
   for (const failure of report.failures) {
     totals.failed += 1
@@ -77,7 +80,7 @@ const note = (report: SimulationReport): void => {
 if (count === 1) {
   const onEvent = (line: string): void => console.log(line)
   const report = await runSeed(first, { ...options, ...(values.trace && { onEvent }) })
-  note(report)
+  note({ seed: first, report })
   console.log(JSON.stringify({ traceHash: report.traceHash, faults: report.faults }))
 } else {
   const threads = Math.min(numberOf('threads'), count)
@@ -102,11 +105,12 @@ function runThread(thread: number, threads: number): Promise<void> {
 
 const seconds = (clock.monotonicMs() - startedMs) / 1_000
 const { user, system } = process.cpuUsage()
-const missed = SITUATION_NAMES.filter((name) => (situations.get(name) ?? 0) === 0)
+const missed = SITUATION_NAMES.filter((name) => !situations.has(name))
 const mustMeetAll = count >= SEEDS_FOR_ALL && profile === undefined && options.messages >= 200
 if (count > 1) {
   for (const name of SITUATION_NAMES) {
-    console.log(`${String(situations.get(name) ?? 0).padStart(8)}  ${name}: ${SITUATIONS[name]}`)
+    const { count: times, firstSeed } = situations.get(name) ?? { count: 0, firstSeed: 0 }
+    console.log(`${`${times}`.padStart(8)}  ${name}: ${SITUATIONS[name]}, seed ${firstSeed}`)
   }
 }
 if (mustMeetAll && missed.length > 0) console.log(`never met: ${missed.join(', ')}`)

@@ -5,4 +5,7 @@ const { seeds, options }: { seeds: readonly number[]; options: Parameters<typeof
   workerData
 
 // One line for each seed, which the other thread reads.
-for (const seed of seeds) console.log(JSON.stringify(await runSeed(seed, options)))
+for (const seed of seeds) {
+  const report = await runSeed(seed, options)
+  console.log(JSON.stringify({ seed, report }))
+}

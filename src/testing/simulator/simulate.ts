@@ -1,7 +1,6 @@
 import type { Integration } from '../../contract/index.ts'
 import type { Faults, ProfileName } from './faults.ts'
 import { minimiseFaults } from './minimise-faults.ts'
-import type { Tamper } from './simulated-node.ts'
 import { SITUATION_NAMES, type SituationName } from './situations.ts'
 import type { MakeBody } from './plan-traffic.ts'
 import { type CheckWorld, type SeedOptions, type SeedReport, World } from './world.ts'
@@ -85,15 +84,9 @@ const MINIMISE_RUNS_DEFAULT = 60
  * expect(report.failures).toEqual([])
  * ```
  */
-export const simulate = (
+export const simulate = async (
   integration: Integration,
   options: SimulationOptions = {},
-): Promise<SimulationReport> => simulateWith(integration, options)
-
-/** The same with something in the runtime's way: for tests of the simulator itself. */
-export const simulateWith = async (
-  integration: Integration,
-  options: SimulationOptions & { readonly tamper?: Tamper },
 ): Promise<SimulationReport> => {
   const totals = new Totals()
   const failures: SimulationFailure[] = []
@@ -138,18 +131,14 @@ export const describeFailure = (failure: SimulationFailure): string => {
 const seedsOf = (seeds: number | readonly number[]): readonly number[] =>
   typeof seeds === 'number' ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds
 
-const optionsOf = (
-  options: SimulationOptions & { readonly tamper?: Tamper },
-  seed: number,
-): SeedOptions => {
-  const { body, check, tamper, faults = 'everything', messages = MESSAGES_DEFAULT } = options
+const optionsOf = (options: SimulationOptions, seed: number): SeedOptions => {
+  const { body, check, faults = 'everything', messages = MESSAGES_DEFAULT } = options
   return {
     seed,
     faults,
     messages: Math.min(MESSAGES_MAX, Math.max(1, messages)),
     ...(body && { body }),
     ...(check && { check }),
-    ...(tamper && { tamper }),
   }
 }
 
