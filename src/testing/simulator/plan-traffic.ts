@@ -1,5 +1,5 @@
 import type { Integration, Webhook } from '../../contract/index.ts'
-import { JuncturaError, must, type Random, randomInteger } from '../../kernel/index.ts'
+import { must, type Random, randomInteger } from '../../kernel/index.ts'
 import { makeExample } from '../../schema/index.ts'
 import type { SimulatedMessage } from './simulated-sender.ts'
 import type { SituationBook } from './situations.ts'
@@ -32,7 +32,6 @@ export const planTraffic = (
 ): readonly SimulatedMessage[] => {
   const { webhooks } = integration
   const { random, situations } = options
-  if (webhooks.length === 0) throw noWebhooks()
   const isBurst = options.isBurst || random.next() < 0.1
   const trafficMs = random.next() * (isBurst ? BURST_MS_MAX : TRAFFIC_MS_MAX)
   const hasLull = random.next() < 0.25
@@ -72,11 +71,3 @@ function shortRetentionMs({ contracts, webhooks }: Integration): number {
   )
   return longestMs <= SHORT_RETENTION_MS ? longestMs : 0
 }
-
-const noWebhooks = (): JuncturaError =>
-  new JuncturaError('JUNCTURA_OPERATION_REFUSED', {
-    details: {
-      problem: 'a simulation sends to the webhooks of an integration, and this one has none',
-      fix: 'simulate an integration with at least one webhook',
-    },
-  })

@@ -1,4 +1,5 @@
 import type { Integration } from '../../contract/index.ts'
+import { JuncturaError } from '../../kernel/index.ts'
 import type { Faults, ProfileName } from './faults.ts'
 import { minimiseFaults } from './minimise-faults.ts'
 import { SITUATION_NAMES, type SituationName } from './situations.ts'
@@ -76,8 +77,9 @@ const MINIMISE_RUNS_DEFAULT = 60
  * pending, done, parked, dead and dropped, that no effect is there twice or out of order, that no
  * attempt is too many or too early, and that people are told once for each cause.
  *
- * Never rejects for what does not hold: `failures` says it.
+ * What does not hold is in `failures`, and does not reject.
  *
+ * @throws JUNCTURA_OPERATION_REFUSED when the integration has no webhook to send to.
  * @example
  * ```ts
  * const report = await simulate(integration, { seeds: 50, faults: 'crashy' })
@@ -88,6 +90,7 @@ export const simulate = async (
   integration: Integration,
   options: SimulationOptions = {},
 ): Promise<SimulationReport> => {
+  if (integration.webhooks.length === 0) throw noWebhooks()
   const totals = new Totals()
   const failures: SimulationFailure[] = []
   for (const seed of seedsOf(options.seeds ?? SEEDS_DEFAULT)) {
@@ -205,3 +208,11 @@ class Totals {
     }
   }
 }
+
+const noWebhooks = (): JuncturaError =>
+  new JuncturaError('JUNCTURA_OPERATION_REFUSED', {
+    details: {
+      problem: 'a simulation sends to the webhooks of an integration, and this one has none',
+      fix: 'simulate an integration with at least one webhook',
+    },
+  })
