@@ -14,6 +14,8 @@ export interface AttemptWatchOptions {
 }
 
 interface History {
+  /** A replay has attempts of its own. */
+  readonly run: string | undefined
   /** Attempts that failed before somebody brought the message back. */
   failures: number
   kills: number
@@ -107,11 +109,11 @@ export class AttemptWatch {
     this.#histories.delete(`${consumer}\n${position}`)
   }
 
-  #historyOf({ consumer, position }: HandlerCall): History {
+  #historyOf({ consumer, position, run }: HandlerCall): History {
     const key = `${consumer.name}\n${position}`
     let history = this.#histories.get(key)
-    if (!history) {
-      history = { failures: 0, kills: 0, deaths: 0, lastFailedAtMs: -1, lastAttempt: 0 }
+    if (!history || history.run !== run) {
+      history = { run, failures: 0, kills: 0, deaths: 0, lastFailedAtMs: -1, lastAttempt: 0 }
       this.#histories.set(key, history)
     }
     return history

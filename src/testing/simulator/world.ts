@@ -14,6 +14,7 @@ import { AttemptWatch } from './attempt-watch.ts'
 import { FaultDice } from './fault-dice.ts'
 import { drawFaults, type Faults, NO_FAULTS, type ProfileName } from './faults.ts'
 import { LEDGER_TABLE } from './instrument-consumer.ts'
+import { LimitWatch } from './limit-watch.ts'
 import { type EffectRow, MessageBooks } from './message-books.ts'
 import type { HandlerCall, WorldObserver } from './observer.ts'
 import { environmentOf, keysFor } from './partner-secrets.ts'
@@ -97,6 +98,7 @@ export class World {
   readonly #disk: MemoryDisk
   readonly #books: MessageBooks
   readonly #alerts: AlertWatch
+  readonly #limits: LimitWatch
   readonly #attempts: AttemptWatch
   readonly #watch: SituationWatch
   readonly #supervisor: Supervisor
@@ -132,6 +134,7 @@ export class World {
     this.#disk = createMemoryDisk({ file: this.#file })
     this.#books = new MessageBooks(this.#integration, fail)
     this.#alerts = new AlertWatch(fail)
+    this.#limits = new LimitWatch(fail)
     this.#watch = new SituationWatch(this.#situations, inspectDisk(this.#disk))
     this.#attempts = new AttemptWatch({
       books: this.#books,
@@ -196,6 +199,7 @@ export class World {
     await this.#until(() => this.#people === 0 && this.#supervisor.runtime !== undefined, drainMs)
     void this.#do(() => this.#operator.goHome())
     await this.#rest(drainMs)
+    if (this.#supervisor.runtime) this.#limits.checkAtRest(this.#supervisor.runtime)
     await this.#closing()
     await this.#checkAtRest()
   }
@@ -223,6 +227,7 @@ export class World {
         return false
       }
       this.#watch.look()
+      this.#limits.look(this.#supervisor.runtime)
     }
     return true
   }
