@@ -60,14 +60,18 @@ export const handOver = (runner: ConsumerRunner, work: HandOver): Promise<boolea
   })
 }
 
-export type RetryHeadResult = 'running' | 'busy' | 'not-parked' | 'expired'
+export type RetryHeadResult = 'running' | 'busy' | 'not-parked' | 'expired' | 'tried'
 
-/** Runs a parked head again. */
+/**
+ * Runs a parked head again; a replay does so once. Were it to try again after each start, a message
+ * that takes the process down would do so for ever (F13).
+ */
 export const retryHead = async (
   runner: ConsumerRunner,
   letter: DeadLetterRow,
   replay: ReplayMark | undefined,
 ): Promise<RetryHeadResult> => {
+  const { store, kernel } = runner.ports
   const lane = runner.lanes.find(laneOfLetter(runner.consumer, letter))
   if (!lane) return 'not-parked'
   return runner.held.section(lane, async () => {
@@ -81,9 +85,15 @@ export const retryHead = async (
       crashes: 0,
       ...(replay && { replay: replay.runId }),
     }
+    const tried = replay && replayedKey(replay.runId, runner.consumer.name, row.position)
+    if (tried !== undefined && (await store.row('replayed', tried))) return 'tried'
     const item = await runner.held.reader.head(fresh)
     if (!item) return 'expired'
-    await runner.held.claimHead(lane, fresh, item)
+    const done: RowWrite[] =
+      tried === undefined
+        ? []
+        : [{ collection: 'replayed', key: tried, row: { atMs: kernel.clock.now() } }]
+    await runner.held.claimHead(lane, { row: fresh, extra: done }, item)
     return 'running'
   })
 }

@@ -136,13 +136,18 @@ export class HeldLanes {
   }
 
   /** The attempt is noted before it begins, so that a crash in it is seen (M19). */
-  async claimHead(lane: Lane, row: LaneRow, item: WorkItem): Promise<void> {
+  async claimHead(
+    lane: Lane,
+    { row, extra = [] }: { readonly row: LaneRow; readonly extra?: readonly RowWrite[] },
+    item: WorkItem,
+  ): Promise<void> {
     const { consumer, ports, lanes } = this.#runner
     const running: LaneRow = { ...row, runningEpoch: ports.epoch }
     const committed = await this.#runner.commit({
       rows: [
         laneWrite(consumer, lane.key, running),
         clearTimerRow(timerOwner(consumer.name), lane.key),
+        ...extra,
       ],
     })
     if (!committed) return
@@ -185,6 +190,10 @@ export class HeldLanes {
     if (row.deadLetter === undefined)
       ports.kernel.log.error(fields, 'a waiting message has expired')
     await this.#runner.commit({ rows: [{ collection: 'successors', key, row: undefined }] })
+    if (row.replay === undefined) return
+    // The replay that brought it waits for its end.
+    const told = { runId: row.replay, consumer: consumer.name, position } as const
+    ports.observer.replayed({ ...told, outcome: 'skipped' })
   }
 
   /** Work on the rows of one lane, after all that was asked for before. */
@@ -268,7 +277,7 @@ export class HeldLanes {
       }
       const item = await this.reader.head(row)
       if (item && row.state === 'parked' && isNewer(this.#runner, item)) return
-      if (item) return this.claimHead(lane, row, item)
+      if (item) return this.claimHead(lane, { row }, item)
       const { consumer, ports } = this.#runner
       const fields = { consumer: consumer.name, position: row.position }
       ports.kernel.log.error(fields, 'a message that waited for a retry has expired')

@@ -1,3 +1,4 @@
+export { isStoreTrouble, STORE_RETRY_MS } from './attempt.ts'
 export * from './consumer-runner.ts'
 export * from './hand-over.ts'
 export { timerOwner } from './held-lanes.ts'

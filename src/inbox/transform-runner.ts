@@ -80,6 +80,7 @@ function runGroup(group: readonly Waiting[], script: Script, clock: Clock): void
         if (waiting) runOne(waiting, again, clock)
       }
     }
+    if (clock.isSimulated === true) return runRest()
     if (guarded(runRest, script, group[start]?.job.timeoutMs ?? 1)) return
     const cut = group[index]
     if (!cut) return

@@ -12,6 +12,11 @@ export interface Clock {
    * a 32-bit timer can hold are chained (F38). A negative or NaN delay counts as 0.
    */
   setTimer(delayMs: number, run: () => void): Timer
+  /**
+   * Set where real time says nothing: code is not cut off for how long it really runs, or the same
+   * seed would not always give the same run.
+   */
+  readonly isSimulated?: boolean
   /** Resolves on a later turn of the event loop; group commit collects work until then. */
   yield(): Promise<void>
 }

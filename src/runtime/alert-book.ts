@@ -33,10 +33,17 @@ export interface AlertBook {
   resolve(cause: string): readonly RowWrite[]
   /** Resolves what nobody can put right by an act, once it has not happened for an hour. */
   resolveQuiet(): readonly RowWrite[]
+  /**
+   * Compares the rows with memory, and gives what is to be written. They differ after a commit was
+   * refused and offered again later: it brought its rows as they were when they were made.
+   */
+  reconcile(): Promise<readonly RowWrite[]>
   acknowledge(id: string): readonly RowWrite[] | undefined
   delivered(id: string, kind: AlertNotificationKind): readonly RowWrite[]
   /** Alerts that owe a notification, oldest first. */
   owing(): readonly AlertRow[]
+  /** Whether everything that was raised for a cause is in the store. */
+  isDurable(cause: string): Promise<boolean>
   /** How often the open alert of a cause was raised; 0 when there is none. */
   countOf(cause: string): number
   openCount(): number
@@ -49,6 +56,9 @@ export interface AlertBookOptions {
   /** Told when an alert changes or owes something new. */
   readonly onChange: (alert: AlertRow, owes: boolean) => void
 }
+
+/** A commit that still holds an older row has come by then, or the store refuses everything. */
+const SETTLED_MS = 30_000
 
 /** An hour without another one. */
 const QUIET_MS = 3_600_000
@@ -72,7 +82,8 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
   const keep = (row: AlertRow, owes: boolean): readonly RowWrite[] => {
     if (row.state !== 'resolved') byCause.set(row.cause, row)
     else {
-      byCause.delete(row.cause)
+      // The same cause may have opened another one meanwhile.
+      if (byCause.get(row.cause)?.id === row.id) byCause.delete(row.cause)
       if (row.owed.length > 0) leaving.set(row.id, row)
       else leaving.delete(row.id)
     }
@@ -121,6 +132,21 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
         .filter((row) => PASSING_KINDS.has(row.kind) && row.lastAtMs < before)
         .flatMap((row) => keep({ ...row, ...resolveAlert(row, kernel.clock.now()).record }, true))
     },
+    async reconcile() {
+      const before = kernel.clock.now() - SETTLED_MS
+      const rows: RowWrite[] = []
+      for (const state of ['open', 'acknowledged'] as const) {
+        const scan = { collection: 'alerts', index: 'byState', where: [state] } as const
+        for await (const { row } of eachRow(store, scan)) {
+          const known = byCause.get(row.cause) ?? leaving.get(row.id)
+          // It was resolved, and raised again by a commit that came late.
+          if (!known) byCause.set(row.cause, row)
+          else if (known.id === row.id && known.lastAtMs < before && !isEqual(known, row))
+            rows.push({ collection: 'alerts', key: known.id, row: known })
+        }
+      }
+      return rows
+    },
     acknowledge(id) {
       const existing = find(id)
       if (!existing) return undefined
@@ -135,8 +161,16 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       [...byCause.values(), ...leaving.values()]
         .filter((row) => row.owed.length > 0)
         .sort((a, b) => a.lastAtMs - b.lastAtMs),
+    async isDurable(cause) {
+      const known = byCause.get(cause)
+      return !known || (await store.row('alerts', known.id))?.count === known.count
+    },
     countOf: (cause) => byCause.get(cause)?.count ?? 0,
     openCount: () => byCause.size,
     all: () => byCause.values(),
   }
 }
+
+/** Rows are JSON; memory and the store hold the same fields in the same order. */
+const isEqual = (left: AlertRow, right: AlertRow): boolean =>
+  JSON.stringify(left) === JSON.stringify(right)

@@ -1,7 +1,12 @@
 import { type Kernel, messageOf, sleep } from '../kernel/index.ts'
-import { alertNotification, type AlertNotification } from '../observe/index.ts'
-import type { AlertRow, Committer } from '../store/index.ts'
+import {
+  alertNotification,
+  type AlertNotification,
+  type AlertNotificationKind,
+} from '../observe/index.ts'
+import type { AlertRow, Committer, Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
+import { offerRows } from './offer-rows.ts'
 
 /** Sends one notification over its route; rejects when the route did not take it. */
 export type SendNotification = (
@@ -21,6 +26,7 @@ export interface AlertNotifier {
 
 export interface AlertNotifierOptions {
   readonly book: AlertBook
+  readonly store: Store
   readonly committer: Committer
   readonly kernel: Kernel
   readonly send: SendNotification
@@ -31,12 +37,18 @@ const FIRST_RETRY_MS = 1_000
 const RETRY_MS_MAX = 300_000
 
 export const createAlertNotifier = (options: AlertNotifierOptions): AlertNotifier => {
-  const { book, committer, kernel, send, onSent } = options
+  const { book, store, committer, kernel, send, onSent } = options
   const stop = new AbortController()
   /**
    * Routes that failed, and when they are tried again: one broken route does not hold the others.
    */
-  const resting = new Map<string, { untilMs: number; delayMs: number }>()
+  const resting = new Map<string, { readonly untilMs: number; readonly delayMs: number }>()
+  const restAfter = (
+    last: { readonly delayMs: number } | undefined,
+  ): { readonly untilMs: number; readonly delayMs: number } => {
+    const delayMs = Math.min(RETRY_MS_MAX, (last?.delayMs ?? FIRST_RETRY_MS / 2) * 2)
+    return { untilMs: kernel.clock.monotonicMs() + delayMs, delayMs }
+  }
   let running: Promise<void> | undefined
   let wake: { cancel(): void } | undefined
 
@@ -46,20 +58,26 @@ export const createAlertNotifier = (options: AlertNotifierOptions): AlertNotifie
     if (stop.signal.aborted) return
     // What was raised is durable before it is told: after a crash it has the same id.
     await committer.submit({ isInternal: true })
+    // The commit that raised it may have been refused, and be offered again in a while.
+    const isDurable = async (alert: AlertRow, kind: AlertNotificationKind): Promise<boolean> =>
+      (await store.row('alerts', alert.id))?.owed.includes(kind) ?? false
     for (const alert of book.owing()) {
       const kind = alert.owed[0]
       if (stop.signal.aborted || !kind) return
       const rest = resting.get(alert.id)
       if (rest && rest.untilMs > kernel.clock.monotonicMs()) continue
       try {
+        if (!(await isDurable(alert, kind))) {
+          resting.set(alert.id, restAfter(rest))
+          continue
+        }
         await send(alert, alertNotification(alert, kind), stop.signal)
-        await committer.submit({ rows: book.delivered(alert.id, kind), isInternal: true })
+        await offerRows({ committer, kernel }, book.delivered(alert.id, kind), stop.signal)
         resting.delete(alert.id)
         onSent(kind, 'sent')
       } catch (error) {
         if (stop.signal.aborted) return
-        const delayMs = Math.min(RETRY_MS_MAX, (rest?.delayMs ?? FIRST_RETRY_MS / 2) * 2)
-        resting.set(alert.id, { untilMs: kernel.clock.monotonicMs() + delayMs, delayMs })
+        resting.set(alert.id, restAfter(rest))
         onSent(kind, 'failed')
         kernel.log.warn(
           { alert: alert.id, route: alert.target.kind, problem: messageOf(error) },

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { JuncturaError, sleep } from '../kernel/index.ts'
 import type { AlertNotification } from '../observe/index.ts'
 import { createWorld, effect, type Order, placedConsumer, type World } from './world.fixture.ts'
 
@@ -43,6 +44,61 @@ describe('alerts', () => {
     expect(kinds(world.sent)).toEqual(['opened', 'grown', 'resolved'])
     expect((await world.runtime.alerts({})).items).toMatchObject([{ state: 'resolved', owed: [] }])
     expect((await world.runtime.overview()).alertsOpen).toBe(0)
+  })
+
+  it('keep a cause that comes again while its last alert is still being told as resolved', async () => {
+    const world = createWorld()
+    let isMended = false
+    const one = placedConsumer('one', quick, async (order, ctx) => {
+      if (!isMended) throw new Error('database is down')
+      await effect('one', order, ctx)
+    })
+    const slowly: AlertNotification[] = []
+    await world.start([one], {
+      send: async (_, notification) => {
+        await sleep(world.clock, 2_000)
+        slowly.push(notification)
+      },
+    })
+    await world.publish({ key: 'a', n: 1 })
+    await world.pass(5_000)
+    isMended = true
+    const [letter] = (await world.runtime.deadLetters({})).items
+    await world.operate({ kind: 'dead-letter.retry', ids: [letter?.id ?? ''] })
+    await world.pass(500)
+    isMended = false
+    await world.publish({ key: 'b', n: 2 })
+    await world.pass(10_000)
+    await world.publish({ key: 'c', n: 3 })
+    await world.pass(10_000)
+
+    expect(kinds(slowly)).toEqual(['opened', 'resolved', 'opened'])
+    expect((await world.runtime.alerts({ state: 'open' })).items).toMatchObject([{ count: 2 }])
+  })
+
+  it('tell only what is durable: a dead letter whose commit is refused is told when it is taken', async () => {
+    const world = createWorld()
+    let refuses = false
+    const one = placedConsumer('one', quick, () => {
+      refuses = true
+      return Promise.reject(new Error('database is down'))
+    })
+    await world.start([one], {
+      fault: async (point, { units }) => {
+        // Only the commit with the dead letter is refused; those that come after it are not.
+        if (point !== 'before-commit' || !refuses || units === 0) return
+        refuses = false
+        throw new JuncturaError('JUNCTURA_STORE_FAILED', { details: { problem: 'no' } })
+      },
+    })
+    await world.publish({ key: 'a', n: 1 })
+    await world.pass(300)
+    expect((await world.runtime.deadLetters({})).items).toEqual([])
+    expect(world.sent).toEqual([])
+    await world.pass(5_000)
+
+    expect((await world.runtime.deadLetters({})).items).toHaveLength(1)
+    expect(kinds(world.sent)).toEqual(['opened'])
   })
 
   it('tell the same thrice, under the same ids, when the process dies again and again (F10)', async () => {

@@ -10,6 +10,7 @@ import {
 import { JuncturaError, type Kernel, LIMITS } from '../kernel/index.ts'
 import type { Committer, DeadLetterRow, RowWrite, Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
+import { offerRows } from './offer-rows.ts'
 import { refused } from './operations.ts'
 import { eachRow, newestDeathMs, openLetters, pageOf } from './paging.ts'
 import type { DeadLetterGroup, DeadLetterQuery, Page } from './views.ts'
@@ -37,6 +38,8 @@ export interface DeadLetters {
   settled(cause: string): Promise<void>
   /** Resolves what the last process had no time to resolve. */
   settleAll(): Promise<void>
+  /** Resolves what could not be resolved before, because a dead letter was not durable yet. */
+  settleLate(): Promise<void>
 }
 
 export interface Selection {
@@ -97,6 +100,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     const result = await retryHead(runner, letter, mark)
     if (result === 'busy') throw isRunning()
     if (result === 'running') return 'running'
+    if (result === 'tried') throw refused('this replay has tried it already', 'make another plan')
     const delivered = await runner.held.reader.record(letter.position)
     if (!delivered) throw refused('its message has expired', 'drop the dead letter')
     const isNew = await handOver(runner, { delivered, letter, ...(mark && { replay: mark }) })
@@ -129,10 +133,16 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     if (outcome.status === 'failed') throw outcome.error
   }
 
+  /** Causes whose alert may have to be resolved later. */
+  const late = new Set<string>()
+
   const settled = async (cause: string): Promise<void> => {
     const before = alerts.countOf(cause)
-    // What was raised and is not durable yet is waited for: its dead letter must be seen.
+    // What was raised and is not durable yet is waited for: its dead letter must be seen. A commit
+    // that was refused is offered again in a while, and this is too early then.
     await committer.submit({ isInternal: true })
+    if (!(await alerts.isDurable(cause))) return void late.add(cause)
+    late.delete(cause)
     const open = await store.scan({
       collection: 'deadLetters',
       index: 'byCause',
@@ -140,8 +150,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       limit: 1,
     })
     if (open.length > 0 || alerts.countOf(cause) !== before) return
-    const rows = alerts.resolve(cause)
-    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
+    await offerRows({ committer, kernel }, alerts.resolve(cause))
   }
 
   return {
@@ -151,6 +160,9 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       for (const alert of Array.from(alerts.all())) {
         if (alert.kind === 'dead-letter' || alert.kind === 'transform') await settled(alert.cause)
       }
+    },
+    async settleLate() {
+      for (const cause of Array.from(late)) await settled(cause)
     },
     list: (query) => {
       const state = query.state ?? 'open'

@@ -45,6 +45,7 @@ import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
+import { offerRows } from './offer-rows.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { createReadData } from './read-data.ts'
@@ -124,7 +125,7 @@ export const buildPipeline = async (
       const cause = `stopped/${consumer.name}`
       const atMs = base.kernel.clock.now()
       const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
-      void base.committer.submit({ rows }).catch(() => undefined)
+      void offerRows(base, rows).catch(() => undefined)
     },
   })
   base.volatile.connect(runners)
@@ -141,14 +142,17 @@ export const buildPipeline = async (
       if (result.kind === 'done') letters.add(letter, -1)
       return { ok: result.kind === 'done' }
     },
-    onDropped: (letter) => letters.add(letter, -1),
+    onDropped: (letter) => {
+      letters.add(letter, -1)
+      people.replays?.dropped(letter.consumer, letter.position)
+    },
   })
   people.deadLetters = deadLetters
   const replays = createReplays({ ...base, runners, deadLetters })
   people.replays = replays
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
-  const retention = openRetention(base, alerting, { runners, options })
+  const retention = openRetention(base, alerting, { runners, deadLetters, options })
   const border = await openIngress(base, { inbox, views, options })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
@@ -269,6 +273,7 @@ async function openAlerting(base: Foundations, options: Opened): Promise<Alertin
   const sent = metrics.counter(METRICS.alertNotifications)
   const notifier = createAlertNotifier({
     book: alerts,
+    store,
     committer,
     kernel,
     send: options.send ?? createAlertDialer(kernel),
@@ -344,7 +349,11 @@ function consumerPorts(
 function openRetention(
   base: Foundations,
   { alerts }: Alerting,
-  parts: { readonly runners: ReadonlyMap<string, ConsumerRunner>; readonly options: Opened },
+  parts: {
+    readonly runners: ReadonlyMap<string, ConsumerRunner>
+    readonly deadLetters: DeadLetters
+    readonly options: Opened
+  },
 ): Retention {
   const { kernel, committer, metrics } = base
   const { archive } = parts.options
@@ -353,7 +362,10 @@ function openRetention(
     ...base,
     runners: parts.runners,
     ...(archive && { archive }),
-    resolveQuiet: () => alerts.resolveQuiet(),
+    tidyAlerts: async () => {
+      await parts.deadLetters.settleLate()
+      return [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
+    },
     onExpired: (count) => {
       expired.with({ consumer: 'all' }).add(count)
       const rows = alerts.raise({
@@ -365,7 +377,7 @@ function openRetention(
         severity: 'critical',
         atMs: kernel.clock.now(),
       })
-      void committer.submit({ rows }).catch(() => undefined)
+      void offerRows({ committer, kernel }, rows).catch(() => undefined)
     },
   })
 }

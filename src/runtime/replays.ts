@@ -31,6 +31,8 @@ export interface Replays {
   handle(command: OperationCommand, actor: string, reason: string): Promise<unknown>
   /** Told by the consumers what became of an item. */
   settled(event: ReplayedEvent): void
+  /** A person dropped what a replay may have handed over: nobody waits for it any more. */
+  dropped(consumer: string, position: number): void
   /** Goes on with what was running when the last process stopped. */
   resumeAll(): Promise<void>
   close(): Promise<void>
@@ -172,6 +174,11 @@ export const createReplays = (options: ReplaysOptions): Replays => {
       )
     },
     settled: (event) => running.get(event.runId)?.settled(event),
+    dropped(consumer, position) {
+      for (const [runId, run] of running) {
+        run.settled({ runId, consumer, position, outcome: 'skipped' })
+      }
+    },
     async resumeAll() {
       const scan = { collection: 'replays', index: 'byState', where: ['running'] } as const
       for await (const { row } of eachRow(store, scan)) start(row)

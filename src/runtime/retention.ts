@@ -10,6 +10,7 @@ import {
   type Store,
   type StoredRecord,
 } from '../store/index.ts'
+import { offerRows } from './offer-rows.ts'
 import { eachRow } from './paging.ts'
 
 /**
@@ -29,8 +30,8 @@ export interface RetentionOptions {
   readonly archive?: ArchivePartition
   /** Records that retention could not keep for an exception. */
   readonly onExpired: (count: number) => void
-  /** Rows that resolve alerts whose cause has not shown for a while. */
-  readonly resolveQuiet: () => readonly RowWrite[]
+  /** Rows that put alerts right, and resolve those whose cause has not shown for a while. */
+  readonly tidyAlerts: () => Promise<readonly RowWrite[]>
 }
 
 /** Forgets what may be forgotten, whole partitions at a time, a bounded amount per round. */
@@ -128,8 +129,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
     await forgetHeld()
     await forgetFinished()
     await forgetExpired()
-    const quiet = options.resolveQuiet()
-    if (quiet.length > 0) await committer.submit({ rows: quiet })
+    await offerRows({ committer, kernel }, await options.tidyAlerts(), stop.signal)
     return dropped
   }
 

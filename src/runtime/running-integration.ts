@@ -6,6 +6,7 @@ import type { Metrics } from '../observe/index.ts'
 import type { DeadLetterRow, RowWrite } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import type { EventHub } from './events.ts'
+import { offerRows } from './offer-rows.ts'
 import { createOperations, refused } from './operations.ts'
 import { buildOverview, consumerStatuses } from './overview.ts'
 import { pageOf } from './paging.ts'
@@ -86,7 +87,7 @@ export class RunningIntegration implements Runtime {
       ...(consumer.outage ? [] : alerts.resolve(outageCause(name))),
     ])
     rows.push(...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause)))
-    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
+    await offerRows({ committer, kernel: this.kernel }, rows)
     for (const runner of runners.values()) runner.start()
     await timers.start()
     retention.start()
@@ -234,7 +235,7 @@ export class RunningIntegration implements Runtime {
           throw new JuncturaError('JUNCTURA_NOT_FOUND', {
             details: { what: 'open alert', id: command.id },
           })
-        await committer.submit({ rows })
+        await offerRows({ committer, kernel: this.kernel }, rows)
         return { id: command.id }
       }
       case 'consumer.pause':
@@ -292,7 +293,7 @@ export class RunningIntegration implements Runtime {
     for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
     const causes = [`stopped/${name}`, outageCause(name)]
     const rows = causes.flatMap((cause) => this.#pipeline.alerts.resolve(cause))
-    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
+    await offerRows({ committer, kernel: this.kernel }, rows)
     return { removed: retired.removed }
   }
 

@@ -36,6 +36,18 @@ export interface Validator {
  * pattern that cannot be matched in linear time, or is too large or too deep.
  */
 export const compileValidator = (input: JsonSchema | boolean, field: string): Validator => {
+  const known = typeof input === 'boolean' ? undefined : COMPILED.get(input)
+  if (known) return known
+  const validator = compile(input, field)
+  // The border and the consumers ask for the same schemas, and a test starts many times.
+  if (typeof input !== 'boolean' && Object.isFrozen(input)) COMPILED.set(input, validator)
+  return validator
+}
+
+/** By frozen schema: what was compiled once stays right. */
+const COMPILED = new WeakMap<JsonSchema, Validator>()
+
+const compile = (input: JsonSchema | boolean, field: string): Validator => {
   const schema = typeof input === 'boolean' ? input : toJsonSchema(input, field)
   checkAgainstMetaSchema(schema, field)
   const patterns = new Map<string, LinearPattern>()

@@ -1,7 +1,15 @@
 export * from './store-conformance.ts'
 export * from './contract-tests/index.ts'
-export * from './virtual-clock.ts'
+export { createVirtualClock, type VirtualClock, type VirtualClockOptions } from './virtual-clock.ts'
 export * from './virtual-kernel.ts'
-export * from './simulator/fates.ts'
-export * from './simulator/simulate.ts'
+export * from './simulator/faults.ts'
+export { describeFailure, simulate } from './simulator/simulate.ts'
+export type {
+  SimulationFailure,
+  SimulationOptions,
+  SimulationReport,
+} from './simulator/simulate.ts'
+export * from './simulator/situations.ts'
 export type { Delivery, SimulatedMessage } from './simulator/simulated-sender.ts'
+export type { MakeBody } from './simulator/plan-traffic.ts'
+export type { CheckWorld, SimulatedWorld } from './simulator/world.ts'

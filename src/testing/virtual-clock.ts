@@ -81,4 +81,4 @@ export const createVirtualClock = (options: VirtualClockOptions = {}): VirtualCl
 /**
  * Lets every promise that can settle do so: the one real turn of the loop a virtual clock takes.
  */
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

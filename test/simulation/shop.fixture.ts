@@ -1,5 +1,7 @@
 import {
+  type BatchItem,
   consumer,
+  type ConsumerContext,
   event,
   header,
   integration,
@@ -28,19 +30,38 @@ const orderSchema = jsonSchema<Order>({
 
 const owners = team('owners')
 const partner = system('partner')
-const PartnerOrder = event('partner.order', { owner: owners, versions: { 1: orderSchema } })
+const courier = system('courier')
+// Kept for half an hour, so that a simulated afternoon sees parts of the log go.
+const retention = '30m'
+
+const PartnerOrder = event('partner.order', {
+  owner: owners,
+  retention,
+  versions: { 1: orderSchema },
+})
+const CourierOrder = event('courier.order', {
+  owner: owners,
+  retention,
+  versions: { 1: orderSchema },
+})
 const OrderStepped = event('shop.order-stepped', {
   owner: owners,
   key: 'id',
+  retention,
+  versions: { 1: orderSchema },
+})
+const OrderMailed = event('mail.order-mailed', {
+  owner: owners,
+  key: 'id',
+  retention,
   versions: { 1: orderSchema },
 })
 
 const policy = {
   owner: owners,
-  on: OrderStepped,
   from: 'earliest',
   idempotency: 'transaction',
-  retry: { attempts: 5, first: '1s', max: '30s' },
+  retry: { attempts: 4, first: '1s', max: '20s' },
   deadLetter: { alert: owners.oncall },
   replay: 'safe',
   timeout: '10s',
@@ -48,45 +69,88 @@ const policy = {
 
 const insert = 'insert into steps(consumer, id, step) values ($1, $2, $3)'
 
+const book = (name: string, { id, step }: Order, ctx: Pick<ConsumerContext, 'tx'>): Promise<void> =>
+  ctx.tx(async (db) => {
+    await db.run(insert, name, id, step)
+  })
+
+/** Stops a key at a message that never works. */
 const ledger = consumer('ledger', {
   ...policy,
+  on: OrderStepped,
   afterDeadLetter: 'park',
   handle: async (order, ctx) => {
     if (order.id === 'poison') throw new Error('this order never works')
-    await ctx.tx(async (db) => {
-      await db.run(insert, 'ledger', order.id, order.step)
-    })
+    await book('ledger', order, ctx)
   },
 })
 
+/** Goes on without what never works, does something outside, and says so in the same commit. */
 const mail = consumer('mail', {
   ...policy,
+  on: OrderStepped,
   afterDeadLetter: 'skip',
   handle: async (order, ctx) => {
-    await ctx.tx(async (db) => {
-      await db.run(insert, 'mail', order.id, order.step)
-    })
+    const receipt = await ctx.once('send', () => Promise.resolve(`mail ${order.step}`))
+    if (order.step % 50 === 49 && ctx.attempt === 1) throw new Error(`no answer to ${receipt}`)
+    ctx.emit(OrderMailed.of(order))
+    await book('mail', order, ctx)
   },
 })
 
-const hook = webhook('partner', {
-  from: partner,
-  path: '/webhooks/partner',
-  verify: standardWebhooks({ secret: secret.env('PARTNER_SECRET') }),
-  accepts: PartnerOrder,
-  idempotency: { key: header('webhook-id'), retention: '7d' },
-  retriesFor: '1d',
-  emit: (order) => OrderStepped.of(order),
+/** May be replayed on purpose. */
+const audit = consumer('audit', {
+  ...policy,
+  on: OrderStepped,
+  afterDeadLetter: 'park',
+  replay: 'guarded',
+  handle: async (order, ctx) => {
+    await ctx.once('send', () => Promise.resolve('noted'))
+    await book('audit', order, ctx)
+  },
 })
 
-/** A small integration with a parking and a skipping consumer, to run under the simulator. */
+/** Takes several messages at once, of what another consumer emits. */
+const statistics = consumer('statistics', {
+  ...policy,
+  on: OrderMailed,
+  afterDeadLetter: 'skip',
+  batch: { max: 8, maxAge: '200ms' },
+  handleBatch: (items: readonly BatchItem<Order>[], ctx) =>
+    ctx.tx(async (db) => {
+      for (const { data } of items) await db.run(insert, 'statistics', data.id, data.step)
+    }),
+})
+
+const hookOf = (
+  from: typeof partner,
+  accepts: typeof PartnerOrder | typeof CourierOrder,
+): Webhook =>
+  webhook(from.name, {
+    from,
+    path: `/webhooks/${from.name}`,
+    verify: standardWebhooks({ secret: secret.env('PARTNER_SECRET') }),
+    accepts,
+    idempotency: { key: header('webhook-id'), retention },
+    retriesFor: '10m',
+    emit: (order: Order) => OrderStepped.of(order),
+  })
+
+/** A small integration of every kind of consumer, to run under the simulator. */
 export const shop: Integration = integration('shop', {
-  parts: [hook, ledger, mail],
+  parts: [
+    hookOf(partner, PartnerOrder),
+    hookOf(courier, CourierOrder),
+    ledger,
+    mail,
+    audit,
+    statistics,
+  ],
   tables: [sql({ sqlite: 'create table steps(consumer text, id text, step integer)' })],
 })
 
 /** A few keys, so that they meet; now and then an order that no retry mends. */
 export const shopBody = (_webhook: Webhook, random: Random, index: number): Order => ({
-  id: random.next() < 0.03 ? 'poison' : `k${Math.floor(random.next() * 6)}`,
+  id: random.next() < 0.01 ? 'poison' : `k${Math.floor(random.next() * 8)}`,
   step: index,
 })

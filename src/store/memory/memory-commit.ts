@@ -44,12 +44,11 @@ export class MemoryCommit {
     return outcomes
   }
 
-  /** Nothing in here can fail half way, and nothing waits. */
-  apply(): void {
-    const { disk } = this.#options
+  /** Nothing in here can fail half way; only a journal is waited for. */
+  async apply(owner: object): Promise<void> {
     this.#mustLive()
-    disk.user.commit()
-    disk.apply({ records: this.#records, rows: this.#rows, claims: this.#claims })
+    const change = { records: this.#records, rows: this.#rows, claims: this.#claims }
+    await this.#options.disk.write(change, owner)
   }
 
   async #unit(unit: Unit): Promise<UnitOutcome> {
@@ -72,6 +71,7 @@ export class MemoryCommit {
     tx: NonNullable<Unit['tx']>,
   ): Promise<CheckedWork> {
     const { clock, disk } = this.#options
+    this.#mustLive()
     disk.user.savepoint()
     const ran = await runTx({ clock, database: this.#database(), callback: tx })
     this.#mustLive()
@@ -166,10 +166,13 @@ export class MemoryCommit {
   }
 
   #mustLive(): void {
-    if (this.#options.alive()) return
-    throw new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })
+    if (!this.#options.alive()) throw fencedError()
   }
 }
+
+/** Another process has the disk: what this one still wants to write comes too late (F39). */
+export const fencedError = (): JuncturaError =>
+  new JuncturaError('JUNCTURA_STORE_FENCED', { details: { store: 'memory' } })
 
 export const claimKey = ({ scope, key }: Pick<ClaimedKey, 'scope' | 'key'>): string =>
   `${scope.length}:${scope}${key}`

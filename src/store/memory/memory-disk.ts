@@ -1,25 +1,33 @@
 import type { SqlValue } from '../../contract/index.ts'
-import { JuncturaError, must } from '../../kernel/index.ts'
+import { isJuncturaError, JuncturaError, must } from '../../kernel/index.ts'
 import { COLLECTIONS, type CollectionName } from '../catalogue.ts'
 import { createUserTables, type UserTables } from '../sqlite/index.ts'
 import type { LogPartition, StoredRecord } from '../store.ts'
 import type { EncodedRow } from '../unit-check.ts'
 import { MemoryCollection } from './memory-collection.ts'
+import { type JournalFile, MemoryJournal } from './memory-journal.ts'
 
 /**
  * What survives: only what was committed. One store at a time is open on it, as on a directory.
  */
 export interface MemoryDisk {
   /**
-   * The process is gone: what was not committed is lost, the store that was open writes no more,
-   * and another may be opened.
+   * The process is gone, or another has taken its place: what was not committed is lost, and
+   * another store may be opened. The one that was open is fenced: should its process still live,
+   * its commits are refused with JUNCTURA_STORE_FENCED.
    */
   crash(): void
   /** Reads the user's tables from outside, as another process would. */
   query(sql: string, ...parameters: readonly SqlValue[]): Promise<Record<string, SqlValue>[]>
 }
 
-export const createMemoryDisk = (): MemoryDisk => new Disk()
+export interface MemoryDiskOptions {
+  /** Each commit is written to it and synced before it counts. @default none; a commit is a step */
+  readonly file?: JournalFile
+}
+
+export const createMemoryDisk = (options: MemoryDiskOptions = {}): MemoryDisk =>
+  new Disk(options.file)
 
 /** The disk behind the interface. */
 export const diskOf = (disk: MemoryDisk): Disk => {
@@ -57,8 +65,14 @@ export class Disk implements MemoryDisk {
   readonly #collections = new Map<CollectionName, MemoryCollection>()
   /** The store that may write, if one is open. */
   owner: object | undefined
+  /** Told of each commit when it is applied. */
+  readonly watchers: Set<(change: MemoryChange) => void> = new Set()
+  readonly #journal: MemoryJournal | undefined
+  /** Written and not known to be durable. */
+  #inFlight: MemoryChange | undefined
 
-  constructor() {
+  constructor(file: JournalFile | undefined) {
+    this.#journal = file && new MemoryJournal(file)
     for (const name of Object.keys(COLLECTIONS)) {
       // `Object.keys` of a constant gives its keys.
       const collection = name as CollectionName
@@ -68,7 +82,52 @@ export class Disk implements MemoryDisk {
 
   crash(): void {
     this.owner = undefined
-    this.user.rollback()
+    const inFlight = this.#inFlight
+    this.#inFlight = undefined
+    const hasSurvived = this.#journal?.recover() === true
+    if (hasSurvived && inFlight) this.#settle(inFlight)
+    else this.user.rollback()
+  }
+
+  /** @throws JUNCTURA_STORE_DAMAGED when a commit that was durable cannot be read any more. */
+  openFor(store: object): void {
+    // The last store did not know what became of its commit; the file does.
+    if (this.#inFlight) this.crash()
+    this.#journal?.open()
+    this.owner = store
+  }
+
+  /**
+   * Makes one commit durable, and then visible. Without a journal that is one step.
+   *
+   * @throws JUNCTURA_STORE_FULL with nothing written; JUNCTURA_STORE_UNKNOWN when the file was not
+   *   synced, or the disk was taken over meanwhile: what became of it, the next store finds.
+   */
+  async write(change: MemoryChange, owner: object | undefined): Promise<void> {
+    if (this.#journal) {
+      const writing = this.#journal.write(change)
+      this.#inFlight = change
+      try {
+        await writing
+      } catch (error) {
+        if (isJuncturaError(error, 'JUNCTURA_STORE_FULL')) this.#inFlight = undefined
+        throw error
+      }
+      if (this.owner !== owner) throw takenOver()
+      this.#inFlight = undefined
+    }
+    this.#settle(change)
+  }
+
+  /** Undoes what a commit did that was refused; one whose outcome is unknown stays as it is. */
+  abandon(): void {
+    if (!this.#inFlight) this.user.rollback()
+  }
+
+  #settle(change: MemoryChange): void {
+    this.user.commit()
+    this.apply(change)
+    for (const watch of this.watchers) watch(change)
   }
 
   query(sql: string, ...parameters: readonly SqlValue[]): Promise<Record<string, SqlValue>[]> {
@@ -125,3 +184,8 @@ export class Disk implements MemoryDisk {
     })
   }
 }
+
+const takenOver = (): JuncturaError =>
+  new JuncturaError('JUNCTURA_STORE_UNKNOWN', {
+    details: { problem: 'another process took the disk while the commit was being synced' },
+  })

@@ -23,7 +23,7 @@ import type {
   UnitOutcome,
 } from '../store.ts'
 import { failedCommit } from '../unit-check.ts'
-import { claimKey, MemoryCommit } from './memory-commit.ts'
+import { claimKey, fencedError, MemoryCommit } from './memory-commit.ts'
 import { createMemoryDisk, type Disk, diskOf, type MemoryDisk } from './memory-disk.ts'
 
 export interface MemoryStoreOptions {
@@ -91,7 +91,7 @@ class MemoryStore implements Store {
         details: { directory: 'memory', pid: 'this one' },
       })
     }
-    this.#disk.owner = this
+    this.#disk.openFor(this)
     if (this.#disk.partitions.length === 0) this.#disk.beginPartition(options.clock.now())
   }
 
@@ -107,7 +107,7 @@ class MemoryStore implements Store {
       try {
         const outcomes = await commit.run(units, finish)
         await this.#options.fault?.('before-commit', info)
-        commit.apply()
+        await commit.apply(this)
         await this.#afterCommit(info)
         return outcomes
       } catch (error) {
@@ -248,8 +248,9 @@ class MemoryStore implements Store {
   }
 
   #failed(error: unknown): JuncturaError {
-    const failure = this.#alive() ? failedCommit(error) : unknownOutcome(error)
-    if (this.#alive()) this.#disk.user.rollback()
+    const isFenced = isJuncturaError(error, 'JUNCTURA_STORE_FENCED')
+    const failure = this.#alive() || isFenced ? failedCommit(error) : unknownOutcome(error)
+    if (this.#alive()) this.#disk.abandon()
     if (isJuncturaError(failure, 'JUNCTURA_STORE_UNKNOWN') && this.#mode === 'open') {
       this.#mode = 'failed'
     }
@@ -269,7 +270,7 @@ class MemoryStore implements Store {
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
     if (this.#mode === 'closed') return Promise.reject(closedError())
     const result = this.#tail.then(() => {
-      if (!this.#alive()) throw closedError()
+      if (!this.#alive()) throw fencedError()
       if (this.#mode === 'failed') throw unknownOutcome('an earlier commit')
       return work()
     })

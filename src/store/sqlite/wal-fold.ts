@@ -45,6 +45,8 @@ export class WalFold {
     if (this.#hasNoThread) return this.#foldRest()
     this.#bytes = 0
     this.#mode = 'folding'
+    // A thread has one listener and no origin.
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin
     this.#thread().postMessage('fold')
   }
 

@@ -1,302 +1,218 @@
-import { createHash } from 'node:crypto'
-import { type Integration, sql, type Webhook } from '../../contract/index.ts'
-import { assert, type Random, randomInteger } from '../../kernel/index.ts'
-import type { Runtime } from '../../runtime/index.ts'
-import { makeExample } from '../../schema/index.ts'
-import { createSigningKey, type SigningKey } from '../../security/index.ts'
-import { createMemoryDisk, type MemoryDisk } from '../../store/index.ts'
-import { createVirtualClock, type VirtualClock } from '../virtual-clock.ts'
-import { checkWorld, type WorldFacts } from './check-world.ts'
-import { drawFaults, type Faults, NO_FAULTS, type ProfileName } from './fates.ts'
-import { createRandomStreams, type RandomStreams } from './random-streams.ts'
-import { type SimulatedNode, startNode } from './simulated-node.ts'
-import { deliver, type Delivery, type SimulatedMessage } from './simulated-sender.ts'
+import type { Integration } from '../../contract/index.ts'
+import { JuncturaError } from '../../kernel/index.ts'
+import type { Faults, ProfileName } from './faults.ts'
+import { minimiseFaults } from './minimise-faults.ts'
+import { SITUATION_NAMES, type SituationName } from './situations.ts'
+import type { MakeBody } from './plan-traffic.ts'
+import { type CheckWorld, type SeedOptions, type SeedReport, World } from './world.ts'
 
 export interface SimulationOptions {
-  /** The same seed gives the same run, event for event. */
-  readonly seed: number
-  /** @default 'everything' */
-  readonly profile?: ProfileName
-  /** Messages that partners send. @default 40 @maximum 10_000 */
+  /**
+   * How many seeds, 1 and up, or the seeds themselves. The same seed gives the same run.
+   *
+   * @default 20
+   */
+  readonly seeds?: number | readonly number[]
+  /**
+   * What goes wrong: a profile, from which each seed draws faults and how often they happen, or
+   * the faults themselves; then nothing else goes wrong.
+   *
+   * @default 'everything'
+   */
+  readonly faults?: ProfileName | Partial<Faults>
+  /** Messages that partners send in each seed. @default 100 @minimum 1 @maximum 10_000 */
   readonly messages?: number
   /** Makes the body of one message. @default an example of the webhook's contract */
-  readonly body?: (webhook: Webhook, random: Random, index: number) => unknown
-  /** What must hold at the end besides the built-in checks; throw, or return what does not hold. */
-  readonly check?: (world: SimulatedWorld) => Promise<readonly string[]> | readonly string[]
-}
-
-export interface SimulatedWorld {
-  readonly deliveries: readonly Delivery[]
-  readonly disk: MemoryDisk
+  readonly body?: MakeBody
+  /** What must hold at the end of each seed besides the built-in checks. */
+  readonly check?: CheckWorld
+  /** Runs each seed twice and fails when the second run is another one. @default false */
+  readonly replays?: boolean
+  /** Told each event of the first run of each seed, with its virtual time in milliseconds. */
+  readonly onEvent?: (line: string) => void
+  /** Runs spent on finding the faults that matter, for each failed seed. @default 60 @minimum 0 */
+  readonly minimiseRuns?: number
 }
 
 export interface SimulationReport {
-  readonly seed: number
-  readonly profile: ProfileName
-  /** What did not hold, in sentences; empty when everything did. */
-  readonly failures: readonly string[]
-  /** Of everything that happened: equal for equal seeds. */
-  readonly traceHash: string
-  readonly faults: Readonly<Partial<Record<keyof Faults, number>>>
+  readonly seeds: number
+  /** Of the seeds in which something did not hold; empty when everything did. */
+  readonly failures: readonly SimulationFailure[]
+  /** How often each rare situation was met, over all seeds. */
+  readonly situations: Readonly<Partial<Record<SituationName, number>>>
+  /** How often each fault happened, over all seeds. */
+  readonly faults: Readonly<Record<string, number>>
   readonly accepted: number
   readonly effects: number
   readonly deadLetters: number
-  readonly virtualMs: number
-  /** The latest events, for reading a failure. */
+  /** Equal for equal runs. */
+  readonly traceHash: string
+}
+
+export interface SimulationFailure {
+  readonly seed: number
+  readonly faults: ProfileName | Partial<Faults>
+  /** What did not hold, in sentences. */
+  readonly sentences: readonly string[]
+  /** Faults without which it would have held; as few as the runs allowed. */
+  readonly faultsNeeded: readonly string[]
+  /** The latest events of the run that failed with only those faults. */
   readonly lastEvents: readonly string[]
 }
 
-const SECRET = 'whsec_c2ltdWxhdGVkLXNlY3JldC0zMi1ieXRlcy1sb25nIQ=='
-const DOWN_MS_MAX = 5_000
-/** Virtual time within which everything must be drained once the faults have stopped. */
-const DRAIN_MS_MAX = 24 * 3_600_000
-const STEP_MS = 250
-/** A released lane reads its successors back between steps: rest is quiet for a while. */
-const QUIET_STEPS = 20
-const EVENTS_KEPT = 50
+const SEEDS_DEFAULT = 20
+const MESSAGES_DEFAULT = 100
+const MESSAGES_MAX = 10_000
+const MINIMISE_RUNS_DEFAULT = 60
 
 /**
- * Runs an integration for a while in a world where processes die, disks fail and lie, clocks jump
- * and partners repeat themselves; then the faults stop, and everything must come to its end.
+ * Runs an integration in a world where processes die, sleep and wake up as zombies, disks fill up,
+ * tear, lie and rot, clocks jump and drift, partners repeat and confuse themselves, handlers throw,
+ * hang, block and crash, and people retry, drop and replay; then the faults stop, and everything
+ * must come to its end within a bounded time.
  *
- * One real thread, virtual time, every chance drawn from the seed. The consumers, transforms and
- * contracts are the user's own; the store is the memory store, whose disk keeps only what was
- * committed. Effects are checked for consumers whose `idempotency` is `transaction`.
+ * One real thread, virtual time, every chance drawn from the seed. Contracts, transforms and
+ * handlers are the user's own; the runtime is the real one, on the memory store above a simulated
+ * disk. After each commit it is checked that every message is for every consumer in exactly one of
+ * pending, done, parked, dead and dropped, that no effect is there twice or out of order, that no
+ * attempt is too many or too early, and that people are told once for each cause.
+ *
+ * What does not hold is in `failures`, and does not reject.
+ *
+ * @throws JUNCTURA_OPERATION_REFUSED when the integration has no webhook to send to.
+ * @example
+ * ```ts
+ * const report = await simulate(integration, { seeds: 50, faults: 'crashy' })
+ * expect(report.failures).toEqual([])
+ * ```
  */
 export const simulate = async (
   integration: Integration,
-  options: SimulationOptions,
-): Promise<SimulationReport> => new Simulation(integration, options).run()
-
-class Simulation {
-  readonly #options: SimulationOptions
-  readonly #integration: Integration
-  readonly #profile: ProfileName
-  readonly #clock: VirtualClock = createVirtualClock()
-  readonly #disk: MemoryDisk = createMemoryDisk()
-  readonly #streams: RandomStreams
-  readonly #hash = createHash('sha256')
-  readonly #events: string[] = []
-  readonly #counts = new Map<keyof Faults, number>()
-  readonly #deliveries: Delivery[] = []
-  readonly #seen = new Map<string, number>()
-  #faults: Faults
-  #node: SimulatedNode | undefined
-
-  constructor(integration: Integration, options: SimulationOptions) {
-    this.#options = options
-    this.#profile = options.profile ?? 'everything'
-    this.#streams = createRandomStreams(options.seed)
-    this.#faults = drawFaults(this.#profile, this.#streams('swarm'))
-    const ledger = sql({
-      name: 'simulated-effects',
-      sqlite:
-        'create table simulated_effects(seq integer primary key autoincrement, consumer text not null, ' +
-        'message_id text not null, lane text not null, position integer not null)',
-    })
-    this.#integration = { ...integration, tables: [...integration.tables, ledger] }
-  }
-
-  async run(): Promise<SimulationReport> {
-    const messages = this.#plan()
-    this.#start()
-    this.#scheduleTrouble()
-    const pending = messages.map((message, index) => this.#send(message, index))
-    const senders = Promise.all(pending)
-    let sending = true
-    void senders.then(() => {
-      sending = false
-    })
-    const failures: string[] = []
-    // Faults run while messages are sent, then stop: what is left must drain.
-    const safetyMs = 120_000
-    while (this.#clock.monotonicMs() < safetyMs && sending) await this.#step()
-    this.#faults = NO_FAULTS
-    const deadline = this.#clock.monotonicMs() + DRAIN_MS_MAX
-    let quietSteps = 0
-    while (quietSteps < QUIET_STEPS) {
-      quietSteps = !sending && (await this.#isDrained()) ? quietSteps + 1 : 0
-      if (this.#clock.monotonicMs() > deadline) {
-        failures.push(
-          'the world did not come to rest within a virtual day after the faults stopped',
-        )
-        break
-      }
-      await this.#step()
+  options: SimulationOptions = {},
+): Promise<SimulationReport> => {
+  if (integration.webhooks.length === 0) throw noWebhooks()
+  const totals = new Totals()
+  const failures: SimulationFailure[] = []
+  for (const seed of seedsOf(options.seeds ?? SEEDS_DEFAULT)) {
+    const seedOptions = optionsOf(options, seed)
+    const { onEvent } = options
+    const report = await runSeed(integration, { ...seedOptions, ...(onEvent && { onEvent }) })
+    totals.add(report)
+    const sentences = [...report.failures]
+    if (options.replays === true) {
+      const again = await runSeed(integration, seedOptions)
+      if (again.traceHash !== report.traceHash)
+        sentences.push(`a second run of seed ${seed} was another one: ${again.traceHash}`)
     }
-    const facts = await this.#facts()
-    failures.push(...checkWorld(this.#integration, facts))
-    const world = { deliveries: this.#deliveries, disk: this.#disk }
-    failures.push(...((await this.#options.check?.(world)) ?? []))
-    return this.#report(facts, failures)
-  }
-
-  #plan(): readonly SimulatedMessage[] {
-    const { webhooks } = this.#integration
-    const random = this.#streams('traffic')
-    const count = Math.min(10_000, this.#options.messages ?? 40)
-    return Array.from({ length: count }, (_, index) => {
-      const webhook = webhooks[randomInteger(random, 0, webhooks.length - 1)]
-      assert(webhook !== undefined, 'a simulation needs a webhook to send to')
-      const schema = webhook.accepts.versions.get(webhook.accepts.latest)
-      const value =
-        this.#options.body?.(webhook, random, index) ?? makeExample(schema ?? {}, random)
-      return { webhook, id: `sim-${index}`, body: Buffer.from(JSON.stringify(value)) }
+    if (sentences.length === 0) continue
+    const needed = await explain(integration, seedOptions, {
+      report,
+      runsMax: options.minimiseRuns ?? MINIMISE_RUNS_DEFAULT,
     })
+    failures.push({ seed, faults: seedOptions.faults, sentences, ...needed })
   }
+  return totals.report(failures)
+}
 
-  #start(): void {
-    this.#trace('start')
-    this.#node = startNode({
-      integration: this.#integration,
-      clock: this.#clock,
-      disk: this.#disk,
-      streams: this.#streams,
-      env: environmentOf(this.#integration),
-      faults: () => this.#faults,
-      onFault: (name) => this.#noteFault(name),
-      onGone: () => {
-        this.#trace('gone')
-        this.#node = undefined
-        const downMs = this.#streams('supervisor').next() * DOWN_MS_MAX
-        this.#clock.setTimer(downMs, () => this.#start())
-      },
-    })
+/** One seed, once. */
+export const runSeed = (integration: Integration, options: SeedOptions): Promise<SeedReport> =>
+  new World(integration, options).run()
+
+/** A failure as text: what to run again, what did not hold, which faults it takes, the end. */
+export const describeFailure = (failure: SimulationFailure): string => {
+  const { seed, sentences, faultsNeeded, lastEvents } = failure
+  const faults = faultsNeeded.length > 0 ? faultsNeeded.join(', ') : 'none'
+  return [
+    `seed ${seed} failed:`,
+    ...sentences.map((sentence) => `  ${sentence}`),
+    `it takes these faults: ${faults}`,
+    'the latest events:',
+    ...lastEvents.map((line) => `  ${line}`),
+  ].join('\n')
+}
+
+const seedsOf = (seeds: number | readonly number[]): readonly number[] =>
+  typeof seeds === 'number' ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds
+
+const optionsOf = (options: SimulationOptions, seed: number): SeedOptions => {
+  const { body, check, faults = 'everything', messages = MESSAGES_DEFAULT } = options
+  return {
+    seed,
+    faults,
+    messages: Math.min(MESSAGES_MAX, Math.max(1, messages)),
+    ...(body && { body }),
+    ...(check && { check }),
   }
+}
 
-  #scheduleTrouble(): void {
-    const random = this.#streams('trouble')
-    for (let left = this.#faults.crashes; left > 0; left--) {
-      if (random.next() > left) continue
-      this.#clock.setTimer(random.next() * 60_000, () => {
-        if (this.#faults.crashes === 0) return
-        this.#noteFault('crashes')
-        this.#node?.crash()
-      })
+async function explain(
+  integration: Integration,
+  options: SeedOptions,
+  { report, runsMax }: { readonly report: SeedReport; readonly runsMax: number },
+): Promise<Pick<SimulationFailure, 'faultsNeeded' | 'lastEvents'>> {
+  if (report.failures.length === 0) return { faultsNeeded: [], lastEvents: report.lastEvents }
+  let lastEvents = report.lastEvents
+  const faultsNeeded = await minimiseFaults(report.faults, {
+    runsMax,
+    fails: async (kept) => {
+      const keep = new Set(kept)
+      const isSuppressed = (id: string): boolean => !keep.has(id)
+      const again = await runSeed(integration, { ...options, isSuppressed })
+      if (again.failures.length === 0) return false
+      lastEvents = again.lastEvents
+      return true
+    },
+  })
+  return { faultsNeeded, lastEvents }
+}
+
+/** Sums over seeds. */
+class Totals {
+  readonly #situations = new Map<SituationName, number>()
+  readonly #faults = new Map<string, number>()
+  readonly #hashes: string[] = []
+  #seeds = 0
+  #accepted = 0
+  #effects = 0
+  #deadLetters = 0
+
+  add(report: SeedReport): void {
+    this.#seeds += 1
+    this.#accepted += report.accepted
+    this.#effects += report.effects
+    this.#deadLetters += report.deadLetters
+    this.#hashes.push(report.traceHash.slice(0, 16))
+    for (const name of SITUATION_NAMES) {
+      const count = report.situations[name] ?? 0
+      this.#situations.set(name, (this.#situations.get(name) ?? 0) + count)
     }
-    for (let left = this.#faults.clockJumps; left > 0; left--) {
-      if (random.next() > left) continue
-      const jumpMs = (random.next() - 0.5) * 4_000
-      this.#clock.setTimer(random.next() * 60_000, () => {
-        this.#noteFault('clockJumps')
-        this.#clock.stepWall(jumpMs)
-      })
+    for (const id of report.faults) {
+      const name = id.slice(0, id.indexOf('#'))
+      this.#faults.set(name, (this.#faults.get(name) ?? 0) + 1)
     }
   }
 
-  async #send(message: SimulatedMessage, index: number): Promise<void> {
-    const random = this.#streams(`sender/${index}`)
-    await new Promise<void>((resolve) => this.#clock.setTimer(random.next() * 30_000, resolve))
-    const delivery = await deliver(message, {
-      clock: this.#clock,
-      random,
-      runtime: () => this.#node?.runtime,
-      keysOf: keysFor,
-      faults: () => this.#faults,
-      onFault: (name) => this.#noteFault(name),
-    })
-    this.#deliveries.push(delivery)
-    this.#trace(`delivered ${message.id} ${delivery.status} ${delivery.acceptedId ?? '-'}`)
-  }
-
-  async #step(): Promise<void> {
-    await this.#clock.advance(STEP_MS)
-    const runtime = this.#node?.runtime
-    if (!runtime) return
-    const last = this.#seen.get(String(runtime.startedAtMs)) ?? 0
-    if (runtime.events.lastId === last) return
-    this.#seen.set(String(runtime.startedAtMs), runtime.events.lastId)
-    this.#trace(`events ${runtime.events.lastId}`)
-  }
-
-  async #isDrained(): Promise<boolean> {
-    const runtime = this.#node?.runtime
-    if (!runtime) return false
-    const consumers = await runtime.consumers()
-    return consumers.every((one) => one.lag === 0 && one.inFlight === 0 && one.retrying === 0)
-  }
-
-  async #facts(): Promise<WorldFacts> {
-    const runtime = this.#node?.runtime
-    const letters = runtime ? await allDeadLetters(runtime) : []
-    const log = runtime ? await allMessages(runtime) : []
-    await this.#closeNode()
-    const effects = await this.#disk.query('select * from simulated_effects order by seq')
-    return { deliveries: this.#deliveries, effects, letters, log }
-  }
-
-  /** Closing waits for timers, and virtual time moves only when told. */
-  async #closeNode(): Promise<void> {
-    let open = this.#node?.runtime !== undefined
-    const closing = this.#node?.runtime?.close().finally(() => {
-      open = false
-    })
-    while (open) await this.#clock.advance(STEP_MS)
-    await closing
-  }
-
-  #noteFault(name: keyof Faults): void {
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
-    this.#trace(`fault ${name}`)
-  }
-
-  #trace(what: string): void {
-    const line = `${this.#clock.monotonicMs().toFixed(3)} ${what}`
-    this.#hash.update(`${line}\n`)
-    this.#events.push(line)
-    if (this.#events.length > EVENTS_KEPT) this.#events.shift()
-  }
-
-  #report(facts: WorldFacts, failures: readonly string[]): SimulationReport {
-    for (const effect of facts.effects) this.#hash.update(JSON.stringify(effect))
+  report(failures: readonly SimulationFailure[]): SimulationReport {
+    const situations = Object.fromEntries(
+      SITUATION_NAMES.map((name) => [name, this.#situations.get(name) ?? 0]),
+    )
     return {
-      seed: this.#options.seed,
-      profile: this.#profile,
+      seeds: this.#seeds,
       failures,
-      traceHash: this.#hash.digest('hex'),
-      faults: Object.fromEntries(this.#counts),
-      accepted: this.#deliveries.filter((one) => one.acceptedId !== undefined).length,
-      effects: facts.effects.length,
-      deadLetters: facts.letters.length,
-      virtualMs: this.#clock.monotonicMs(),
-      lastEvents: [...this.#events],
+      situations,
+      faults: Object.fromEntries(this.#faults),
+      accepted: this.#accepted,
+      effects: this.#effects,
+      deadLetters: this.#deadLetters,
+      traceHash: this.#hashes.join(' '),
     }
   }
 }
 
-async function allMessages(runtime: Runtime): Promise<WorldFacts['log']> {
-  const log: WorldFacts['log'][number][] = []
-  let after: string | undefined
-  for (;;) {
-    const page = await runtime.messages({ limit: 500, ...(after !== undefined && { after }) })
-    log.push(...page.items)
-    if (page.next === undefined) return log
-    after = page.next
-  }
-}
-
-async function allDeadLetters(runtime: Runtime): Promise<WorldFacts['letters']> {
-  const letters: WorldFacts['letters'][number][] = []
-  let after: string | undefined
-  for (;;) {
-    const page = await runtime.deadLetters({ limit: 500, ...(after !== undefined && { after }) })
-    letters.push(...page.items)
-    if (page.next === undefined) return letters
-    after = page.next
-  }
-}
-
-/** Every secret that a webhook names is the simulator's own. */
-function environmentOf(integration: Integration): Readonly<Record<string, string>> {
-  const names = integration.webhooks.flatMap(({ verify }) =>
-    verify.kind === 'unsigned'
-      ? []
-      : verify.secrets.flatMap((one) => (one.kind === 'env' ? [one.name] : [])),
-  )
-  return Object.fromEntries(names.map((name) => [name, SECRET]))
-}
-
-const keysFor = (webhook: Webhook): readonly SigningKey[] =>
-  webhook.verify.kind === 'unsigned'
-    ? []
-    : [createSigningKey({ scheme: webhook.verify, text: SECRET, source: 'simulator' })]
+const noWebhooks = (): JuncturaError =>
+  new JuncturaError('JUNCTURA_OPERATION_REFUSED', {
+    details: {
+      problem: 'a simulation sends to the webhooks of an integration, and this one has none',
+      fix: 'simulate an integration with at least one webhook',
+    },
+  })

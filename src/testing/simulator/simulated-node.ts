@@ -1,69 +1,100 @@
-import type { Consumer, ConsumerContext, Integration } from '../../contract/index.ts'
-import { createIds, JuncturaError, type Kernel, silentLogger, sleep } from '../../kernel/index.ts'
+import type { Consumer, Integration } from '../../contract/index.ts'
+import {
+  createIds,
+  isJuncturaError,
+  JuncturaError,
+  type Kernel,
+  silentLogger,
+} from '../../kernel/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
-import { createMemoryStore, type MemoryDisk } from '../../store/index.ts'
-import type { VirtualClock } from '../virtual-clock.ts'
-import type { Faults } from './fates.ts'
+import { createMemoryStore, type MemoryDisk, type Store } from '../../store/index.ts'
+import type { FaultDice } from './fault-dice.ts'
+import { instrumentConsumer } from './instrument-consumer.ts'
 import { createNodeClock, type NodeClock } from './node-clock.ts'
+import type { WorldObserver } from './observer.ts'
 import type { RandomStreams } from './random-streams.ts'
+import type { Scheduler } from './scheduler.ts'
+import { SimulatedFault } from './simulated-fault.ts'
+import type { SimulatedFile } from './simulated-file.ts'
+import type { SituationBook } from './situations.ts'
+
+/** What a test of the simulator itself may put in the runtime's way. Not for users. */
+export interface Tamper {
+  readonly integration?: (integration: Integration) => Integration
+  readonly store?: (store: Store) => Store
+}
 
 export interface NodeOptions {
+  readonly number: number
   readonly integration: Integration
-  readonly clock: VirtualClock
+  readonly scheduler: Scheduler
   readonly disk: MemoryDisk
+  readonly file: SimulatedFile
   readonly streams: RandomStreams
+  readonly dice: FaultDice
+  readonly observer: WorldObserver
+  readonly situations: SituationBook
   readonly env: Readonly<Record<string, string>>
-  /** Read at each chance, so that faults can end while the node runs. */
-  readonly faults: () => Faults
-  /** Told of each fault that happened, by name. */
-  readonly onFault: (name: keyof Faults) => void
-  /** Called when the node is gone, for whatever reason. */
-  readonly onGone: () => void
+  readonly partitionBytesMax: number
+  readonly isKiller: (consumer: string, position: number) => boolean
+  /** Called when the node is gone, for whatever reason; `error` when it could not start. */
+  readonly onGone: (node: SimulatedNode, error: unknown) => void
+  /** The process stands still that long. */
+  readonly onBlocked: (node: SimulatedNode, ms: number) => void
+  /** The process stands still for as long as it likes. */
+  readonly onFrozen: (node: SimulatedNode) => void
+  readonly onReady: (node: SimulatedNode) => void
+  readonly tamper: Tamper
 }
 
-/** One process: a runtime on the disk, which may die at any of the points a real one can. */
-export interface SimulatedNode {
-  readonly runtime: Runtime | undefined
-  crash(): void
-}
+const SLOW_READ_MS_MAX = 5
+const NOTIFY_MS_MAX = 2_000
 
-const SLOW_MS_MAX = 5_000
-
-/** What a handler of a user, or a disk, would throw: an ordinary error, with no code of ours. */
-class SimulatedFault extends Error {
-  override readonly name: string = 'SimulatedFault'
-}
-
-export const startNode = (options: NodeOptions): SimulatedNode => {
-  const node = new Node(options)
-  void node.boot()
-  return node
-}
-
-class Node implements SimulatedNode {
-  readonly #options: NodeOptions
-  readonly #clock: NodeClock
+/**
+ * One process: a runtime on the disk, which may die at any of the points a real one can.
+ *
+ * `starting` → `running` → `stopping` when it is stopped in order; `dead` from any of them. Beside
+ * it, it may be paused, and it may have lost the disk to another process; then it is a zombie.
+ */
+export class SimulatedNode {
+  readonly number: number
+  readonly clock: NodeClock
   runtime: Runtime | undefined
-  #dead = false
+  mode: 'starting' | 'running' | 'stopping' | 'dead' = 'starting'
+  /** Another process has the disk. */
+  isZombie = false
+  readonly #options: NodeOptions
 
   constructor(options: NodeOptions) {
     this.#options = options
-    this.#clock = createNodeClock(options.clock)
+    this.number = options.number
+    const random = options.streams('turns')
+    this.clock = createNodeClock(options.scheduler, () => random.next())
+    void this.#boot()
   }
 
-  crash(): void {
-    if (this.#dead) return
-    this.#dead = true
+  /** The process is gone; what it had not made durable is, too. */
+  die(error?: unknown): void {
+    if (this.mode === 'dead') return
+    this.mode = 'dead'
     this.runtime = undefined
-    this.#clock.kill()
-    this.#options.disk.crash()
-    this.#options.onGone()
+    this.clock.kill()
+    this.#options.onGone(this, error)
   }
 
-  async boot(): Promise<void> {
-    const { streams, disk, integration, env } = this.#options
+  /** Stops in order: what runs may finish within the grace. */
+  async stop(): Promise<void> {
+    const { runtime } = this
+    if (this.mode !== 'running' || !runtime) return
+    this.mode = 'stopping'
+    await runtime.close()
+    this.die()
+  }
+
+  async #boot(): Promise<void> {
+    const { streams, disk, integration, env, file, tamper, partitionBytesMax } = this.#options
+    const { clock } = this
     const random = streams('node')
-    const clock = this.#clock
     const kernel: Kernel = {
       clock,
       random,
@@ -72,82 +103,100 @@ class Node implements SimulatedNode {
       env: (name) => env[name],
       files: { read: () => Promise.reject(new Error('a simulated node has no files')) },
     }
+    // The world knows the node before anything of it happens.
+    await clock.yield()
     try {
-      const store = createMemoryStore({
+      const isServing = (): boolean => this.#isServing
+      file.hold({
         clock,
-        random,
-        disk,
-        fault: (point) => this.#storeFate(point),
+        isServing,
+        die: () => this.die(),
+        freeze: () => this.#options.onFrozen(this),
       })
-      const runtime = await createRuntime(
-        { ...integration, consumers: integration.consumers.map((one) => this.#wrap(one)) },
-        { kernel, store, send: () => Promise.resolve(), onFatal: () => this.crash() },
+      const fault = (point: 'before-commit' | 'after-commit' | 'read'): Promise<void> =>
+        this.#storeFate(point)
+      const store = createMemoryStore({ clock, random, disk, fault, partitionBytesMax })
+      const declared = tamper.integration?.(integration) ?? integration
+      const consumers = declared.consumers.map((one, index) =>
+        this.#instrument(one, integration.consumers[index] ?? one),
       )
-      if (!this.#dead) this.runtime = runtime
-    } catch {
+      const runtime = await createRuntime(
+        { ...declared, consumers },
+        {
+          kernel,
+          store: tamper.store?.(store) ?? store,
+          send: () => this.#notify(),
+          onFatal: (error) => this.die(error),
+        },
+      )
+      if (this.mode !== 'starting') return
+      this.runtime = runtime
+      this.mode = 'running'
+      this.#options.onReady(this)
+    } catch (error) {
       // A fault hit the start itself: the supervisor starts another process.
-      this.crash()
+      this.die(error)
     }
   }
 
-  #happens(name: keyof Faults, stream: string): boolean {
-    const chance = this.#options.faults()[name]
-    if (chance <= 0 || this.#options.streams(stream).next() >= chance) return false
-    this.#options.onFault(name)
-    return true
+  /** What is checked is the declaration, whatever the runtime was given. */
+  #instrument(consumer: Consumer, declared: Consumer): Consumer {
+    const { dice, observer, isKiller, onBlocked, number } = this.#options
+    const { clock } = this
+    return instrumentConsumer(consumer, {
+      declared,
+      node: number,
+      clock,
+      dice,
+      observer,
+      isKiller,
+      isAlive: () => this.mode !== 'dead' && !this.isZombie,
+      die: () => this.#die(),
+      block: (ms) => {
+        onBlocked(this, ms)
+        return clock.yield()
+      },
+    })
+  }
+
+  get #isServing(): boolean {
+    return (this.runtime?.ingress.inFlight ?? 0) > 0
   }
 
   async #storeFate(point: 'before-commit' | 'after-commit' | 'read'): Promise<void> {
-    if (point === 'read') return
-    if (point === 'before-commit') {
-      if (this.#happens('slowDisk', 'disk')) {
-        const ms = this.#options.streams('disk').next() * SLOW_MS_MAX
-        await sleep(this.#clock, ms)
+    const { dice, situations } = this.#options
+    const { clock } = this
+    if (point === 'read') {
+      if (dice.happens('slowRead')) {
+        const ms = dice.random('slowRead').next() * SLOW_READ_MS_MAX
+        await new Promise<void>((resolve) => clock.wake(ms, resolve))
       }
-      if (this.#happens('crashBeforeCommit', 'disk')) return this.#die()
-      if (this.#happens('commitFails', 'disk')) {
-        throw new JuncturaError('JUNCTURA_STORE_FAILED', { details: { problem: 'simulated' } })
-      }
-      return
+      if (dice.happens('readFails')) throw storeFailed()
+    } else if (point === 'before-commit') {
+      if (dice.happens('commitFails')) throw storeFailed()
+    } else if (dice.happens('crashAfterCommit')) {
+      if (this.#isServing) situations.hit('crash-after-commit')
+      return this.#die()
     }
-    if (this.#happens('crashAfterCommit', 'disk')) return this.#die()
-    if (this.#happens('commitLies', 'disk'))
-      throw new SimulatedFault('executed and reported as failed')
+  }
+
+  /** A route that takes a notification, does not, or takes it and is not heard. */
+  async #notify(): Promise<void> {
+    const { dice, streams } = this.#options
+    const ms = streams('notify').next() * NOTIFY_MS_MAX
+    await new Promise<void>((resolve) => this.clock.wake(ms, resolve))
+    if (dice.happens('notifyFails')) throw new SimulatedFault('the route does not answer')
   }
 
   #die(): Promise<never> {
-    this.crash()
+    this.die()
     return new Promise(() => undefined)
-  }
-
-  /** The user's handler, with fates around it and a ledger entry inside its transaction. */
-  #wrap(consumer: Consumer): Consumer {
-    const stream = `handler/${consumer.name}`
-    const handle = async (data: unknown, context: ConsumerContext): Promise<void> => {
-      if (this.#happens('handlerCrashes', stream)) return this.#die()
-      if (this.#happens('handlerHangs', stream)) await new Promise(() => undefined)
-      if (this.#happens('handlerThrows', stream)) throw new SimulatedFault('the handler throws')
-      await consumer.handle(data, { ...context, ...ledgerTx(consumer, context) })
-      if (this.#happens('handlerThrowsLate', stream))
-        throw new SimulatedFault('the handler throws late')
-    }
-    return { ...consumer, handle }
   }
 }
 
-/** Every transaction of a handler also notes that it happened: the oracle of exactly once. */
-const ledgerTx = (consumer: Consumer, context: ConsumerContext): Pick<ConsumerContext, 'tx'> => ({
-  tx: (callback) =>
-    context.tx(async (db) => {
-      const result = await callback(db)
-      const { id, key, position } = context.message
-      await db.run(
-        'insert into simulated_effects(consumer, message_id, lane, position) values ($1, $2, $3, $4)',
-        consumer.name,
-        id,
-        key,
-        position,
-      )
-      return result
-    }),
-})
+const storeFailed = (): JuncturaError =>
+  new JuncturaError('JUNCTURA_STORE_FAILED', { details: { problem: 'simulated' } })
+
+/** Whether a node could not start because of what is on the disk. */
+export const isDamage = (error: unknown): boolean =>
+  isJuncturaError(error, 'JUNCTURA_STORE_DAMAGED')

@@ -1,0 +1,226 @@
+import type { Random } from '../../kernel/index.ts'
+
+/** What may go wrong, and how often. */
+export interface Faults {
+  /** Chance that a commit fails with nothing written. */
+  readonly commitFails: number
+  /** Chance that a commit is on the disk and is reported as failed. */
+  readonly commitLies: number
+  /** Chance that the disk is full for a commit. */
+  readonly diskFull: number
+  /** Chance that an fsync fails; what it should have synced may or may not be there afterwards. */
+  readonly syncFails: number
+  /** Chance that the node dies while a commit is being synced. */
+  readonly crashBeforeCommit: number
+  /** Chance that the node dies when a commit is on the disk, before anybody is told. */
+  readonly crashAfterCommit: number
+  /** Chance that a death takes the power as well: what was not synced is lost, or torn. */
+  readonly powerLoss: number
+  /** Chance that the disk takes long. */
+  readonly slowDisk: number
+  /** Chance that a read of the store fails. */
+  readonly readFails: number
+  /** Chance that a read of the store takes a while, so that other things happen first. */
+  readonly slowRead: number
+  /** Chance that a bit of the disk is flipped when a node dies, until somebody repairs it. */
+  readonly bitFlips: number
+  /** Chance that a handler throws before it has done anything. */
+  readonly handlerThrows: number
+  /** Chance that a handler throws after its transaction has committed. */
+  readonly handlerThrowsLate: number
+  /** Chance that a handler takes up to half a second, so that other things happen meanwhile. */
+  readonly handlerTakes: number
+  /** Chance that a handler hangs until its deadline. */
+  readonly handlerHangs: number
+  /** Chance that a handler goes on long after its deadline, and then tries to have its effect. */
+  readonly handlerWakesLate: number
+  /** Chance that a handler blocks its process for a while. */
+  readonly handlerBlocks: number
+  /** Chance that a handler takes the process down before its transaction. */
+  readonly handlerCrashes: number
+  /** Share of the messages that take the process down whenever they are handled. */
+  readonly killers: number
+  /** Chance that a request never arrives. */
+  readonly requestLost: number
+  /** Chance that a request arrives and its answer does not. */
+  readonly answerLost: number
+  /** Chance that a request arrives twice, the second while the first is under way. */
+  readonly requestTwice: number
+  /** Chance that a sender sends five at once after a failure. */
+  readonly retryStorm: number
+  /** Chance that a sender repeats a message later, though it was accepted. */
+  readonly lateRepeat: number
+  /** Chance that a sender uses the id of an accepted message for another body. */
+  readonly otherBody: number
+  /** Chance that a notification is not taken, or taken and reported as failed. */
+  readonly notifyFails: number
+  /** The node dies at some moment; expected number in one run. */
+  readonly crashes: number
+  /** The node is paused; if for long, another takes over and it wakes as a zombie; number. */
+  readonly pauses: number
+  /** Chance that the node is paused just while a commit is being synced. */
+  readonly pausesInSync: number
+  /** The node is stopped in order and started again; expected number. */
+  readonly restarts: number
+  /** The wall clock jumps, and is set right after a while; expected number. */
+  readonly clockJumps: number
+  /** A node's clock runs up to a twentieth too fast or too slow; expected number. */
+  readonly clockDrifts: number
+  /** Things that people do: retry, drop, replay, pause, acknowledge; expected number. */
+  readonly operations: number
+}
+
+export type FaultName = keyof Faults
+
+export type ProfileName = 'calm' | 'crashy' | 'slow-disk' | 'clock-mad' | 'overload' | 'everything'
+
+export const NO_FAULTS: Faults = {
+  commitFails: 0,
+  commitLies: 0,
+  diskFull: 0,
+  syncFails: 0,
+  crashBeforeCommit: 0,
+  crashAfterCommit: 0,
+  powerLoss: 0,
+  slowDisk: 0,
+  readFails: 0,
+  slowRead: 0,
+  bitFlips: 0,
+  handlerThrows: 0,
+  handlerThrowsLate: 0,
+  handlerTakes: 0,
+  handlerHangs: 0,
+  handlerWakesLate: 0,
+  handlerBlocks: 0,
+  handlerCrashes: 0,
+  killers: 0,
+  requestLost: 0,
+  answerLost: 0,
+  requestTwice: 0,
+  retryStorm: 0,
+  lateRepeat: 0,
+  otherBody: 0,
+  notifyFails: 0,
+  crashes: 0,
+  pauses: 0,
+  pausesInSync: 0,
+  restarts: 0,
+  clockJumps: 0,
+  clockDrifts: 0,
+  operations: 0,
+}
+
+/** The most that a profile may draw. */
+const CEILINGS: Readonly<Record<ProfileName, Partial<Faults>>> = {
+  // What people and partners do on any day; nothing fails.
+  calm: { slowRead: 0.2, handlerTakes: 0.3, lateRepeat: 0.2, operations: 4, restarts: 1 },
+  crashy: {
+    crashBeforeCommit: 0.006,
+    crashAfterCommit: 0.006,
+    powerLoss: 1,
+    bitFlips: 0.2,
+    slowRead: 0.2,
+    handlerTakes: 0.3,
+    handlerThrows: 0.2,
+    handlerCrashes: 0.02,
+    killers: 0.02,
+    crashes: 5,
+    pauses: 3,
+    pausesInSync: 0.003,
+    restarts: 2,
+    answerLost: 0.2,
+    lateRepeat: 0.1,
+    operations: 6,
+  },
+  'slow-disk': {
+    slowDisk: 0.3,
+    commitFails: 0.2,
+    diskFull: 0.2,
+    syncFails: 0.004,
+    readFails: 0.05,
+    slowRead: 0.5,
+    handlerHangs: 0.03,
+    handlerWakesLate: 0.03,
+    operations: 4,
+  },
+  'clock-mad': {
+    clockJumps: 8,
+    clockDrifts: 3,
+    pauses: 3,
+    pausesInSync: 0.003,
+    handlerThrows: 0.6,
+    handlerTakes: 0.3,
+    handlerBlocks: 0.05,
+    crashes: 2,
+    operations: 4,
+  },
+  overload: {
+    requestTwice: 0.8,
+    requestLost: 0.3,
+    answerLost: 0.3,
+    retryStorm: 0.3,
+    otherBody: 0.2,
+    lateRepeat: 0.3,
+    slowDisk: 0.2,
+    handlerBlocks: 0.02,
+    handlerHangs: 0.02,
+  },
+  everything: {
+    commitFails: 0.1,
+    commitLies: 0.004,
+    diskFull: 0.1,
+    syncFails: 0.004,
+    crashBeforeCommit: 0.004,
+    crashAfterCommit: 0.004,
+    powerLoss: 1,
+    slowDisk: 0.1,
+    readFails: 0.02,
+    slowRead: 0.3,
+    bitFlips: 0.2,
+    handlerThrows: 0.5,
+    handlerTakes: 0.3,
+    handlerThrowsLate: 0.1,
+    handlerHangs: 0.02,
+    handlerWakesLate: 0.02,
+    handlerBlocks: 0.02,
+    handlerCrashes: 0.02,
+    killers: 0.02,
+    requestLost: 0.2,
+    answerLost: 0.2,
+    requestTwice: 0.3,
+    retryStorm: 0.2,
+    lateRepeat: 0.2,
+    otherBody: 0.1,
+    notifyFails: 0.5,
+    crashes: 4,
+    pauses: 3,
+    pausesInSync: 0.003,
+    restarts: 2,
+    clockJumps: 3,
+    clockDrifts: 2,
+    operations: 10,
+  },
+}
+
+export const PROFILES: readonly ProfileName[] = [
+  'calm',
+  'crashy',
+  'slow-disk',
+  'clock-mad',
+  'overload',
+  'everything',
+]
+
+/**
+ * Draws which faults exist in this run and how often: many defects show only with few kinds of
+ * faults at a high rate, which an even mixture never gives.
+ */
+export const drawFaults = (profile: ProfileName, random: Random): Faults => {
+  const drawn: Record<string, number> = { ...NO_FAULTS }
+  for (const [name, ceiling] of Object.entries(CEILINGS[profile])) {
+    const exists = random.next() < 0.6
+    const strength = random.next()
+    drawn[name] = exists ? ceiling * strength : 0
+  }
+  return { ...NO_FAULTS, ...drawn }
+}

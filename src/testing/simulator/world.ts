@@ -1,0 +1,461 @@
+import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import { type Integration, sql, type Webhook } from '../../contract/index.ts'
+import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
+import { retryHorizonMs } from '../../policy/index.ts'
+import {
+  type AppliedCommit,
+  createMemoryDisk,
+  inspectDisk,
+  type MemoryDisk,
+} from '../../store/index.ts'
+import { AlertWatch } from './alert-watch.ts'
+import { AttemptWatch } from './attempt-watch.ts'
+import { FaultDice } from './fault-dice.ts'
+import { drawFaults, type Faults, NO_FAULTS, type ProfileName } from './faults.ts'
+import { LEDGER_TABLE } from './instrument-consumer.ts'
+import { LimitWatch } from './limit-watch.ts'
+import { type EffectRow, MessageBooks } from './message-books.ts'
+import type { HandlerCall, WorldObserver } from './observer.ts'
+import { environmentOf, keysFor } from './partner-secrets.ts'
+import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
+import { createRandomStreams, type RandomStreams } from './random-streams.ts'
+import { createScheduler, type Scheduler } from './scheduler.ts'
+import { SimulatedFile } from './simulated-file.ts'
+import type { Tamper } from './simulated-node.ts'
+import { SimulatedOperator } from './simulated-operator.ts'
+import { deliver, type Delivery, type SimulatedMessage } from './simulated-sender.ts'
+import { SituationBook, type SituationName } from './situations.ts'
+import { SituationWatch } from './situation-watch.ts'
+import { Supervisor } from './supervisor.ts'
+
+export interface SeedOptions {
+  readonly seed: number
+  readonly faults: ProfileName | Partial<Faults>
+  readonly messages: number
+  readonly body?: MakeBody
+  readonly check?: CheckWorld
+  /** Faults, by the names that a report gives, that do not happen this time. */
+  readonly isSuppressed?: (fault: string) => boolean
+  readonly tamper?: Tamper
+  readonly onEvent?: (line: string) => void
+}
+
+/** What must hold at the end besides the built-in checks; throw, or return what does not. */
+export type CheckWorld = (world: SimulatedWorld) => Promise<readonly string[]> | readonly string[]
+
+/** A world that has come to rest. */
+export interface SimulatedWorld {
+  readonly seed: number
+  /** What the partners sent, and what they were told. */
+  readonly deliveries: readonly Delivery[]
+  /** The durable state; `query` reads the tables of the integration. */
+  readonly disk: MemoryDisk
+}
+
+export interface SeedReport {
+  readonly seed: number
+  /** What did not hold, in sentences; empty when everything did. */
+  readonly failures: readonly string[]
+  /** Of everything that happened: equal for equal seeds. */
+  readonly traceHash: string
+  /** The faults that happened, by name and number, in order. */
+  readonly faults: readonly string[]
+  readonly situations: Readonly<Partial<Record<SituationName, number>>>
+  readonly accepted: number
+  readonly effects: number
+  readonly deadLetters: number
+  readonly virtualMs: number
+  readonly events: number
+  /** The latest events. */
+  readonly lastEvents: readonly string[]
+}
+
+const EVENTS_KEPT = 60
+const FAILURES_MAX = 20
+/** More turns than this without an end is a loop that makes no progress. */
+const EVENTS_MAX = 2_000_000
+/** Nothing may be left to do for this long before the world counts as at rest. */
+const QUIET_MS = 6_000
+const DRAIN_MS = 900_000
+const PEOPLE_MS_MAX = 20_000
+const PARTITION_BYTES_MIN = 4_096
+const PARTITION_BYTES_MAX = 65_536
+
+/** One seed: a world of processes, a disk, partners and people, from first to last event. */
+export class World {
+  readonly #options: SeedOptions
+  readonly #integration: Integration
+  readonly #streams: RandomStreams
+  readonly #scheduler: Scheduler
+  readonly #situations = new SituationBook()
+  readonly #hash = createHash('sha256')
+  readonly #events: string[] = []
+  readonly #failures = new Set<string>()
+  readonly #deliveries: Delivery[] = []
+  readonly #dice: FaultDice
+  readonly #file: SimulatedFile
+  readonly #disk: MemoryDisk
+  readonly #books: MessageBooks
+  readonly #alerts: AlertWatch
+  readonly #limits: LimitWatch
+  readonly #attempts: AttemptWatch
+  readonly #watch: SituationWatch
+  readonly #supervisor: Supervisor
+  readonly #operator: SimulatedOperator
+  readonly #ranOnce = new Set<string>()
+  #senders = 0
+  #people = 0
+  #isEffectNoted = false
+  #lastEffect = 0
+  #effects = 0
+
+  constructor(integration: Integration, options: SeedOptions) {
+    this.#options = options
+    this.#integration = {
+      ...integration,
+      tables: [...integration.tables, sql({ name: 'simulated-effects', sqlite: LEDGER_TABLE })],
+    }
+    this.#streams = createRandomStreams(options.seed)
+    this.#scheduler = createScheduler(this.#streams('scheduler'))
+    const { faults } = options
+    this.#dice = new FaultDice({
+      faults:
+        typeof faults === 'string'
+          ? drawFaults(faults, this.#streams('swarm'))
+          : { ...NO_FAULTS, ...faults },
+      streams: this.#streams,
+      isSuppressed: options.isSuppressed ?? (() => false),
+      onFault: (_, id) => this.#trace(`fault ${id}`),
+    })
+    const fail = (sentence: string): void => this.#fail(sentence)
+    const trace = (what: string): void => this.#trace(what)
+    this.#file = new SimulatedFile(this.#dice, this.#situations)
+    this.#disk = createMemoryDisk({ file: this.#file })
+    this.#books = new MessageBooks(this.#integration, fail)
+    this.#alerts = new AlertWatch(fail)
+    this.#limits = new LimitWatch(fail)
+    this.#watch = new SituationWatch(this.#situations, inspectDisk(this.#disk))
+    this.#attempts = new AttemptWatch({
+      books: this.#books,
+      nowMs: () => this.#scheduler.nowMs,
+      fail,
+      isCurrent: (node) => this.#supervisor.isCurrent(node),
+      undisturbedSinceMs: () => this.#supervisor.disturbedAtMs,
+    })
+    this.#supervisor = this.#superviseNodes(trace)
+    this.#operator = new SimulatedOperator({
+      scheduler: this.#scheduler,
+      random: this.#streams('operator'),
+      situations: this.#situations,
+      runtime: () => this.#supervisor.runtime,
+      fail,
+      trace,
+    })
+    inspectDisk(this.#disk).onApplied((commit) => {
+      this.#trace(`commit ${commit.records.length} ${commit.rows.length}`)
+      const noted = this.#isEffectNoted ? this.#newEffects() : undefined
+      this.#isEffectNoted = false
+      const apply = (effects: readonly EffectRow[]): void => {
+        this.#effects += effects.length
+        this.#books.applied(commit, effects)
+        this.#alerts.applied(commit)
+        this.#watch.applied(commit)
+        this.#forgetResolved(commit)
+      }
+      if (noted) void noted.then(apply)
+      else apply([])
+    })
+  }
+
+  async run(): Promise<SeedReport> {
+    try {
+      await this.#live()
+    } catch (error) {
+      this.#fail(`the simulation itself broke: ${messageOf(error)}`)
+    }
+    return this.#report()
+  }
+
+  async #live(): Promise<void> {
+    const messages = planTraffic(this.#integration, {
+      messages: this.#options.messages,
+      random: this.#streams('traffic'),
+      situations: this.#situations,
+      isBurst: this.#dice.faults.requestTwice > 0.4,
+      bodyOf: (webhook, random, index) => this.#bodyOf(webhook, random, index),
+    })
+    const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), 0)
+    this.#supervisor.start()
+    this.#supervisor.plan(lastAtMs + 10_000)
+    this.#planPeople(messages)
+    for (const [index, message] of messages.entries()) void this.#send(message, index)
+    const troubleMs = lastAtMs + 60_000
+    await this.#until(() => this.#senders === 0 && this.#scheduler.nowMs > lastAtMs, troubleMs)
+    this.#dice.stop()
+    this.#supervisor.heal()
+    this.#trace('the faults stop')
+    const drainMs = this.#scheduler.nowMs + this.#drainMsMax()
+    await this.#until(() => this.#people === 0 && this.#supervisor.runtime !== undefined, drainMs)
+    void this.#do(() => this.#operator.goHome())
+    await this.#rest(drainMs)
+    if (this.#supervisor.runtime) this.#limits.checkAtRest(this.#supervisor.runtime)
+    await this.#closing()
+    await this.#checkAtRest()
+  }
+
+  /** People look after the integration while partners send. */
+  #planPeople(messages: readonly SimulatedMessage[]): void {
+    for (const { atMs: share, take } of this.#dice.planned('operations', messages.length)) {
+      const at = messages[Math.floor(share)]?.atMs ?? 0
+      this.#scheduler.at(at + (share % 1) * PEOPLE_MS_MAX, () => {
+        if (take()) void this.#do(() => this.#operator.act())
+      })
+    }
+  }
+
+  /** Runs until the condition holds, at most until that moment. */
+  async #until(isOver: () => boolean, untilMs: number): Promise<boolean> {
+    while (!isOver()) {
+      if (this.#scheduler.nowMs > untilMs || this.#failures.size >= FAILURES_MAX) return false
+      if (this.#scheduler.events > EVENTS_MAX) {
+        this.#fail(`${EVENTS_MAX} events have passed and the world makes no progress`)
+        return false
+      }
+      if (!(await this.#scheduler.step())) {
+        this.#fail('nothing is going to happen any more, and something is still to be done')
+        return false
+      }
+      this.#watch.look()
+      this.#limits.look(this.#supervisor.runtime)
+    }
+    return true
+  }
+
+  /** Runs until nothing is left to do, for a while; how long that may take is bounded. */
+  async #rest(drainMs: number): Promise<void> {
+    let quietSinceMs: number | undefined
+    const isAtRest = (): boolean => {
+      const isQuiet = this.#unrest().length === 0
+      if (!isQuiet) quietSinceMs = undefined
+      else quietSinceMs ??= this.#scheduler.nowMs
+      return quietSinceMs !== undefined && this.#scheduler.nowMs - quietSinceMs > QUIET_MS
+    }
+    if (await this.#until(isAtRest, drainMs)) return
+    const seconds = Math.round(this.#drainMsMax() / 1_000)
+    this.#fail(`not everything was done ${seconds} s after the faults stopped`)
+    for (const sentence of this.#unrest()) this.#fail(sentence)
+  }
+
+  /** What is still going to happen by itself. */
+  #unrest(): readonly string[] {
+    const found: string[] = []
+    if (this.#senders > 0) found.push(`${this.#senders} messages are still being sent`)
+    if (this.#people > 0) found.push('people wait for an answer')
+    if (!this.#supervisor.runtime) found.push('no process runs')
+    for (const runId of this.#watch.runningReplays) {
+      if (!this.#books.isReplayParked(runId)) found.push(`${runId} is still running`)
+    }
+    if (this.#alerts.owing > 0) found.push(`${this.#alerts.owing} alerts owe a notification`)
+    return found.length > 0 ? found : this.#books.unrest()
+  }
+
+  /** The slowest that the declared policies allow, and some. */
+  #drainMsMax(): number {
+    const horizons = this.#integration.consumers.map(
+      ({ retry, timeoutMs }) => (retry ? retryHorizonMs(retry) : 0) + timeoutMs,
+    )
+    return DRAIN_MS + 3 * Math.max(0, ...horizons)
+  }
+
+  async #closing(): Promise<void> {
+    let isClosed = false
+    void this.#supervisor.end().finally(() => {
+      isClosed = true
+    })
+    const withinMs = this.#scheduler.nowMs + 120_000
+    if (!(await this.#until(() => isClosed, withinMs)))
+      this.#fail('the process did not stop within two minutes')
+  }
+
+  async #checkAtRest(): Promise<void> {
+    this.#books.checkAll()
+    this.#alerts.checkAll()
+    for (const { message, ids } of this.#deliveries) {
+      for (const id of ids) {
+        if (!this.#books.isKnown(id))
+          this.#fail(`${message.id} was answered with ${id}, which is not in the log`)
+      }
+    }
+    if (this.#failures.size >= FAILURES_MAX) return
+    const { seed, check } = this.#options
+    const world = { seed, deliveries: this.#deliveries, disk: this.#disk }
+    for (const sentence of (await check?.(world)) ?? []) this.#fail(sentence)
+  }
+
+  #bodyOf(webhook: Webhook, random: Random, index: number): Uint8Array {
+    return encodeBody(this.#options.body, { webhook, random, index })
+  }
+
+  #superviseNodes(trace: (what: string) => void): Supervisor {
+    const random = this.#streams('supervisor')
+    const { seed, tamper } = this.#options
+    const killers = this.#dice.faults.killers
+    return new Supervisor({
+      scheduler: this.#scheduler,
+      dice: this.#dice,
+      disk: this.#disk,
+      file: this.#file,
+      situations: this.#situations,
+      watch: this.#watch,
+      attempts: () => this.#attempts,
+      random: () => random.next(),
+      trace,
+      node: {
+        integration: this.#integration,
+        scheduler: this.#scheduler,
+        disk: this.#disk,
+        file: this.#file,
+        streams: this.#streams,
+        dice: this.#dice,
+        observer: this.#observer(),
+        situations: this.#situations,
+        env: environmentOf(this.#integration),
+        partitionBytesMax: randomInteger(
+          this.#streams('partitions'),
+          PARTITION_BYTES_MIN,
+          PARTITION_BYTES_MAX,
+        ),
+        isKiller: (consumer, position) => {
+          const border = this.#books.messages.get(position)?.border
+          if (killers === 0 || border === undefined) return false
+          return crc32(`${seed}/${consumer}/${border}`) / 2 ** 32 < killers
+        },
+        tamper: tamper ?? {},
+      },
+    })
+  }
+
+  #observer(): WorldObserver {
+    const nameOf = ({ consumer, position, node }: HandlerCall): string =>
+      `${consumer.name} ${position} on ${node}`
+    const calledTx = new WeakSet<HandlerCall>()
+    return {
+      handlerBegan: (call) => {
+        this.#trace(`handle ${nameOf(call)} attempt ${call.attempt}`)
+        this.#attempts.began(call)
+      },
+      handlerEnded: (call, outcome, isLive) => {
+        this.#trace(`${outcome} ${nameOf(call)}`)
+        this.#attempts.ended(call, outcome, isLive)
+        if (outcome === 'done' && !calledTx.has(call)) this.#books.handledWithoutTx(call)
+      },
+      handlerKilled: (call) => this.#attempts.killed(call),
+      handlerTimedOut: (call) => {
+        this.#trace(`over ${nameOf(call)}`)
+        this.#situations.hit('handler-timed-out')
+        this.#attempts.timedOut(call, this.#supervisor.isCurrent(call.node))
+      },
+      onceRan: ({ consumer, messageId }, name) =>
+        void this.#ranOnce.add(`${consumer.name}\n${messageId}\n${name}`),
+      onceReused: (call, name) => this.#onceReused(call, name),
+      effectNoted: () => {
+        this.#isEffectNoted = true
+      },
+      txCalled: (call) => void calledTx.add(call),
+      txRefused: (call, code) => {
+        this.#trace(`refused ${nameOf(call)} ${code}`)
+        if (code === 'JUNCTURA_ATTEMPT_OVER') this.#situations.hit('late-effect-refused')
+        if (code === 'JUNCTURA_STORE_FENCED') this.#situations.hit('zombie-effect-refused')
+      },
+    }
+  }
+
+  /** A kept result is of the same call, or two consumers share what each should do. */
+  #onceReused({ consumer, messageId }: HandlerCall, name: string): void {
+    if (this.#ranOnce.has(`${consumer.name}\n${messageId}\n${name}`))
+      this.#situations.hit('once-reused')
+    else this.#fail(`${consumer.name} reused what ctx.once kept for another than ${messageId}`)
+  }
+
+  #newEffects(): Promise<readonly EffectRow[]> {
+    const sqlText = 'select * from simulated_effects where seq > $1 order by seq'
+    return this.#disk.query(sqlText, this.#lastEffect).then((rows) =>
+      rows.map((row) => {
+        this.#lastEffect = Number(row['seq'])
+        return {
+          consumer: String(row['consumer']),
+          messageId: String(row['message_id']),
+          lane: String(row['lane']),
+          position: Number(row['position']),
+          run: String(row['run']),
+        }
+      }),
+    )
+  }
+
+  /** What died, or was brought back by a person, begins its attempts anew. */
+  #forgetResolved({ rows }: AppliedCommit): void {
+    for (const { collection, row } of rows) {
+      if (collection === 'deadLetters' && row) this.#attempts.forget(row.consumer, row.position)
+    }
+  }
+
+  async #send(message: SimulatedMessage, index: number): Promise<void> {
+    this.#senders += 1
+    const random = this.#streams(`sender/${index}`)
+    const delivery = await deliver(message, {
+      scheduler: this.#scheduler,
+      random,
+      dice: this.#dice,
+      situations: this.#situations,
+      runtime: () => this.#supervisor.reachable(random.next()),
+      keysOf: keysFor,
+      otherBody: ({ webhook }) => this.#bodyOf(webhook, random, index + 1_000_000),
+      fail: (sentence) => this.#fail(sentence),
+      trace: (what) => this.#trace(what),
+    })
+    this.#deliveries.push(delivery)
+    this.#senders -= 1
+    this.#trace(`delivered ${message.id} ${delivery.status} ${delivery.acceptedId ?? '-'}`)
+  }
+
+  async #do(work: () => Promise<void>): Promise<void> {
+    this.#people += 1
+    try {
+      await work()
+    } finally {
+      this.#people -= 1
+    }
+  }
+
+  #fail(sentence: string): void {
+    if (this.#failures.has(sentence) || this.#failures.size >= FAILURES_MAX) return
+    this.#failures.add(sentence)
+    this.#trace(`FAILED ${sentence}`)
+  }
+
+  #trace(what: string): void {
+    const line = `${this.#scheduler.nowMs.toFixed(3)} ${what}`
+    this.#hash.update(`${line}\n`)
+    this.#options.onEvent?.(line)
+    this.#events.push(line)
+    if (this.#events.length > 2 * EVENTS_KEPT) this.#events.splice(0, EVENTS_KEPT)
+  }
+
+  #report(): SeedReport {
+    return {
+      seed: this.#options.seed,
+      failures: [...this.#failures],
+      traceHash: this.#hash.digest('hex'),
+      faults: this.#dice.happened,
+      situations: Object.fromEntries(this.#situations.counts),
+      accepted: this.#deliveries.filter((one) => one.acceptedId !== undefined).length,
+      effects: this.#effects,
+      deadLetters: inspectDisk(this.#disk).count('deadLetters'),
+      virtualMs: this.#scheduler.nowMs,
+      events: this.#scheduler.events,
+      lastEvents: this.#events.slice(-EVENTS_KEPT),
+    }
+  }
+}
