@@ -110,6 +110,23 @@ describe('start', () => {
     expect(Number(second.headers.get('retry-after'))).toBeGreaterThan(3_500)
   })
 
+  it('counts the rate by the sender behind --trusted-proxy (F102)', async () => {
+    const proxies = ['--trusted-proxy', '192.0.2.0/24', '--trusted-proxy', '127.0.0.1']
+    const { server, ready } = await serve('proxied', [], ['--rate-per-address', '1/h', ...proxies])
+    const url = ready.webhooks[0]?.url ?? ''
+    const send = (forwardedFor: string) =>
+      fetch(url, { method: 'POST', body: '{}', headers: { 'x-forwarded-for': forwardedFor } })
+    const answers = [
+      await send('198.51.100.1'),
+      await send('1.1.1.1, 198.51.100.1'),
+      await send('198.51.100.2, 192.0.2.1'),
+    ]
+    server.kill('SIGTERM')
+    await server.ended
+
+    expect(answers.map(({ status }) => status)).toEqual([415, 429, 415])
+  })
+
   it('refuses to start with every finding and its fix, and exits with 1', async () => {
     const cwd = built.project('refused', files([["  replay: 'safe',\n", '']]))
     const text = await built.run(cwd, ['start', 'integration.ts', ...PORTS])

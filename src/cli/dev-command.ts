@@ -201,6 +201,7 @@ function serverArgs(options: StartOptions): readonly string[] {
     ['--drain-timeout', options.drainTimeout],
     // Read as a rate a second, so that is how it is handed on.
     options.ratePerAddress === undefined ? [] : ['--rate-per-address', `${options.ratePerAddress}`],
+    (options.trustedProxy ?? []).flatMap((range) => ['--trusted-proxy', range]),
     // Whoever saves a file waits for the next start; no load balancer looks at this one.
     ['--lame-duck', '0ms'],
   ].flat()

@@ -16,6 +16,8 @@ export interface ServeOptions {
   readonly token: string | undefined
   /** Requests a second and address; undefined for no limit. */
   readonly ratePerAddress: number | undefined
+  /** Addresses and CIDR ranges; empty for none. */
+  readonly trustedProxies: readonly string[]
   /** A developer's machine: an alert secret that is missing is a warning. */
   readonly isDevelopment: boolean
   /** How long requests are still taken when a drain begins. */
@@ -69,6 +71,7 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
     onFatal,
     alertSecrets: options.isDevelopment ? 'warn' : 'refuse',
     ...(perSecond !== undefined && { ratePerAddress: { perSecond } }),
+    trustedProxies: options.trustedProxies,
   })
   let served: ServedRuntime | undefined
   try {

@@ -4,7 +4,7 @@ import { JuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
 import { createJsonLogger } from '../observe/index.ts'
 import type { StoreChoice } from '../runtime/index.ts'
 import type { CliIo, StopSignal } from './cli-io.ts'
-import { type CommandContext, parsePort, parseRate } from './command-context.ts'
+import { collect, type CommandContext, parsePort, parseRate } from './command-context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { parseLength } from './human-time.ts'
 import { loadIntegration } from './load-integration.ts'
@@ -23,6 +23,8 @@ export interface StartOptions {
   readonly drainTimeout: string
   /** A second. */
   readonly ratePerAddress?: number
+  /** Addresses and CIDR ranges. */
+  readonly trustedProxy?: readonly string[]
 }
 
 interface StartOnlyOptions extends StartOptions {
@@ -63,6 +65,11 @@ export const withServer = (command: Command): Command =>
       'requests per connection address, such as 50/s or 30/m; 429 beyond it (default: no limit)',
       parseRate,
     )
+    .option(
+      '--trusted-proxy <range>',
+      'proxy whose X-Forwarded-For is believed, such as 10.0.0.0/8; may be given again',
+      collect,
+    )
 
 const LAME_DUCK_HELP = 'requests still taken after SIGTERM, while /readyz says not ready'
 
@@ -92,6 +99,7 @@ const start = async (io: CliIo, file: string, options: StartOnlyOptions): Promis
       managementHost: options.managementHost,
       token,
       ratePerAddress: options.ratePerAddress,
+      trustedProxies: options.trustedProxy ?? [],
       isDevelopment: options.development === true,
       lameDuckMs,
       onFatal: (error) => stop.fail(error),

@@ -155,8 +155,9 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
   }
   found.list.push(...missingLifts(consumer.on, found.part, consumer.at))
   const { ttlMs, name } = consumer.on
-  const neededMs = consumer.retry ? retryHorizonMs(consumer.retry) : 0
-  if (ttlMs !== undefined && ttlMs <= neededMs) {
+  const isLimited = ttlMs !== undefined && consumer.retry !== undefined
+  const neededMs = isLimited ? retryHorizonMs(consumer.retry) : 0
+  if (isLimited && ttlMs <= neededMs) {
     // Its last attempts could never run, and what fails would expire without dead letter or alert.
     found.add(
       'ttl-outlives-retries',

@@ -5,7 +5,10 @@ export interface IngressRequest {
   readonly target: string
   /** Name, value, name, value …, in the order they came. */
   readonly rawHeaders: readonly string[]
-  /** Of the connection, never of a forwarded header, which anyone can write (F102). */
+  /**
+   * Of the connection, never of a forwarded header, which anyone can write (F102). The border reads
+   * the header itself, where the connection is that of a proxy declared as trusted.
+   */
   readonly remoteAddress: string
   readonly body: BodySource
 }

@@ -17,6 +17,7 @@ import {
 } from './ingress-context.ts'
 import { createByteBudget, type IngressRequest, type IngressResponse } from './ingress-request.ts'
 import { problemOfError } from './problem.ts'
+import { createListenerAddress, type ListenerAddress } from './listener-address.ts'
 import { createRateGate, type RateGate } from './rate-gate.ts'
 import { receiveWebhook } from './receive-webhook.ts'
 import { readHeaders, type RequestHeaders } from './request-headers.ts'
@@ -39,6 +40,8 @@ export interface IngressOptions {
    * @default none
    */
   readonly ratePerAddress?: RateLimit
+  /** Proxies whose `X-Forwarded-For` is believed. @default none */
+  readonly trustedProxies?: readonly string[]
   /** What the consumers made of a message, for a sender that asks. @default `stored` */
   readonly outcomeOf?: IngressContext['outcomeOf']
   readonly onRefused?: IngressContext['onRefused']
@@ -71,6 +74,7 @@ class Border implements Ingress {
   readonly #findRoute: (target: string) => Route | undefined
   readonly #desks: ReadonlyMap<string, IngressDesk>
   readonly #gate: RateGate | undefined
+  readonly #addressOf: ListenerAddress | undefined
   #inFlight = 0
   #isDraining = false
   #whenEmpty: (() => void)[] = []
@@ -83,6 +87,11 @@ class Border implements Ingress {
     this.#desks = new Map(webhooks.map((hook) => [hook.name, openIngressDesk(hook, metrics)]))
     this.#gate =
       ratePerAddress && createRateGate(resolveRateLimit(ratePerAddress, 'ratePerAddress'))
+    const { trustedProxies = [] } = options
+    this.#addressOf =
+      trustedProxies.length > 0
+        ? createListenerAddress(trustedProxies, 'trustedProxies')
+        : undefined
     this.#context = {
       kernel,
       inbox: options.inbox,
@@ -110,15 +119,22 @@ class Border implements Ingress {
     return new Promise((resolve) => this.#whenEmpty.push(resolve))
   }
 
-  async handle(request: IngressRequest): Promise<IngressResponse> {
+  async handle(received: IngressRequest): Promise<IngressResponse> {
     const { clock } = this.#context.kernel
     const startedMs = clock.monotonicMs()
-    const headers = readHeaders(request.rawHeaders)
+    const headers = readHeaders(received.rawHeaders)
+    let request = received
     this.#inFlight++
     let desk: IngressDesk | undefined
     try {
       const oversized = this.#refuseSize(request, headers)
       if (oversized) return oversized
+      // Only now: a header that is too large is not read.
+      if (this.#addressOf) {
+        const forwardedFor = headers.lookup('x-forwarded-for')
+        const remoteAddress = this.#addressOf(received.remoteAddress, forwardedFor)
+        request = { ...received, remoteAddress }
+      }
       const route = this.#findRoute(request.target)
       desk = route && this.#desks.get(route.webhook.name)
       if (!route || !desk) {

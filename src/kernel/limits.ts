@@ -192,6 +192,8 @@ export const LIMITS = {
   parameterCharsMax: 2_048,
   /** Characters of a person's reason, which is journaled. */
   reasonCharsMax: 500,
+  /** Trusted proxies that may be named; whoever has more names their range. */
+  trustedProxiesMax: 256,
   /** Shortest `ttl`: a commit and a busy key may take as long. Longest: above it is for ever. */
   ttlMsMin: 1_000,
   ttlMsMax: 31_536_000_000,

@@ -11,6 +11,7 @@ import {
   webhook,
   type Webhook,
 } from '../contract/index.ts'
+import { silentLogger } from '../kernel/index.ts'
 import { bodyOfBytes, type IngressResponse } from '../ingress/index.ts'
 import { METRICS } from '../observe/index.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
@@ -54,11 +55,11 @@ interface Border {
   readonly world: World
   readonly runtime: Runtime
   readonly events: RuntimeEvent[]
-  send(data: unknown, address?: string): Promise<IngressResponse>
+  send(data: unknown, address?: string, forwardedFor?: string): Promise<IngressResponse>
 }
 
 const openBorder = async (
-  options: Pick<RuntimeOptions, 'ratePerAddress'> & {
+  options: Pick<RuntimeOptions, 'ratePerAddress' | 'trustedProxies' | 'log'> & {
     readonly hook?: Webhook
     readonly consumers?: readonly Consumer[]
   } = {},
@@ -75,11 +76,15 @@ const openBorder = async (
     world,
     runtime,
     events,
-    send: (data, remoteAddress = '127.0.0.1') =>
+    send: (data, remoteAddress = '127.0.0.1', forwardedFor) =>
       runtime.ingress.handle({
         method: 'POST',
         target: hook.path,
-        rawHeaders: ['content-type', 'application/json'],
+        rawHeaders: [
+          'content-type',
+          'application/json',
+          ...(forwardedFor === undefined ? [] : ['X-Forwarded-For', forwardedFor]),
+        ],
         body: bodyOfBytes(Buffer.from(JSON.stringify(data))),
         remoteAddress,
       }),
@@ -112,6 +117,61 @@ describe('the rate per address', () => {
     await expect(openBorder({ ratePerAddress: { perSecond: 0 } })).rejects.toMatchObject({
       code: 'JUNCTURA_POLICY_RANGE',
       details: { field: 'ratePerAddress.perSecond' },
+    })
+  })
+})
+
+describe('behind a trusted proxy', () => {
+  it('the rate is of each sender, whatever it writes into the header itself (F102)', async () => {
+    const { send } = await openBorder({
+      ratePerAddress: { perSecond: 0.5, burst: 1 },
+      trustedProxies: ['10.0.0.0/8'],
+    })
+    const one = '198.51.100.1'
+    // The proxy appends what it saw to what the sender wrote.
+    const answers = [
+      await send({ id: 'a' }, '10.0.0.1', one),
+      await send({ id: 'b' }, '10.0.0.2', `203.0.113.9, ${one}`),
+      await send({ id: 'c' }, '10.0.0.1', `10.0.0.9, ${one}:4711`),
+      await send({ id: 'd' }, '10.0.0.1', '198.51.100.2'),
+      // Not through the proxy: the header is not read.
+      await send({ id: 'e' }, one, '198.51.100.3'),
+      await send({ id: 'f' }, '198.51.100.4', one),
+    ]
+
+    expect(answers.map(({ status }) => status)).toEqual([202, 429, 429, 202, 429, 202])
+  })
+
+  it('a refusal is told with the address of the sender (F102)', async () => {
+    const addresses: unknown[] = []
+    const warn = (fields: object): void => {
+      if ('address' in fields) addresses.push(fields.address)
+    }
+    const { send } = await openBorder({
+      ratePerAddress: { perSecond: 0.5, burst: 1 },
+      trustedProxies: ['10.0.0.0/8'],
+      log: { ...silentLogger, warn },
+    })
+
+    await send({ id: 'a' }, '10.0.0.1', '198.51.100.1')
+    await send({ id: 'b' }, '10.0.0.1', '198.51.100.1')
+
+    expect(addresses).toEqual(['198.51.100.1'])
+  })
+
+  it('forwarded headers are not read unless one is declared (F102)', async () => {
+    const { send } = await openBorder({ ratePerAddress: { perSecond: 0.5, burst: 1 } })
+
+    const first = await send({ id: 'a' }, '10.0.0.1', '198.51.100.1')
+    const second = await send({ id: 'b' }, '10.0.0.1', '198.51.100.2')
+
+    expect([first.status, second.status]).toEqual([202, 429])
+  })
+
+  it('a range that trusts everybody is refused at the start', async () => {
+    await expect(openBorder({ trustedProxies: ['0.0.0.0/0'] })).rejects.toMatchObject({
+      code: 'JUNCTURA_POLICY_RANGE',
+      details: { field: 'trustedProxies[0]' },
     })
   })
 })

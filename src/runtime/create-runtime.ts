@@ -42,7 +42,7 @@ export interface RuntimeOptions {
   /**
    * Requests of the public listener per connection address; beyond it the answer is 429 with
    * `Retry-After`. Decided before the body is read. Behind a proxy that is the proxy's address, so
-   * all partners share one rate: forwarded headers are not read (F102).
+   * all partners share one rate, unless `trustedProxies` names it (F102).
    *
    * No default would be right: many partners share one address, a burst after an outage is
    * wanted, and overload is refused with 503 in any case.
@@ -51,6 +51,17 @@ export interface RuntimeOptions {
    * @throws JUNCTURA_POLICY_RANGE when outside its bounds.
    */
   readonly ratePerAddress?: RateLimit
+  /**
+   * Proxies in front of the public listener: addresses and CIDR ranges, such as `10.0.0.0/8`. Only
+   * a request whose connection comes from one of them has the address in its `X-Forwarded-For`,
+   * read from the right and past other trusted ones; a header that is malformed or forged never
+   * makes an address (F102). It is what `ratePerAddress` counts and what is told of a refusal.
+   *
+   * @default none: forwarded headers are not read
+   * @maximum 256 entries, each with a prefix of at least 1
+   * @throws JUNCTURA_POLICY_RANGE naming the entry.
+   */
+  readonly trustedProxies?: readonly string[]
   /** Called before a partition of the log is dropped. */
   readonly archive?: ArchivePartition
   /** Called when this process can no longer trust its store and should be restarted. */
@@ -62,7 +73,7 @@ export interface RuntimeOptions {
  * Resolves when it takes messages.
  *
  * @throws JUNCTURA_REFUSED_START with every finding, its line and its fix.
- * @throws JUNCTURA_POLICY_RANGE for a `ratePerAddress` outside its bounds.
+ * @throws JUNCTURA_POLICY_RANGE for a `ratePerAddress` or `trustedProxies` outside its bounds.
  * @throws JUNCTURA_SECRET_MISSING and others of the secrets; JUNCTURA_STORE_LOCKED, _DAMAGED,
  *   _ROLLED_BACK, _FORMAT of the store; JUNCTURA_MIGRATION_… of the user's tables.
  */

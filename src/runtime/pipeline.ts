@@ -391,7 +391,7 @@ async function openIngress(
 }> {
   const { kernel, integration, committer, metrics, tracer, events } = base
   const { webhooks } = integration
-  const { ratePerAddress } = parts.options
+  const { ratePerAddress, trustedProxies } = parts.options
   const keys = new Map<string, readonly SigningKey[]>()
   const developmentSecrets: DevelopmentValue[] = []
   for (const hook of webhooks) {
@@ -408,6 +408,7 @@ async function openIngress(
     metrics,
     tracer,
     ...(ratePerAddress && { ratePerAddress }),
+    ...(trustedProxies && { trustedProxies }),
     outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
     onRefused: createRefusalTeller({ events, kernel }),
   })
