@@ -98,22 +98,29 @@ async function runRepair(store: DamagedStore, one: InjectionCase): Promise<Repai
     if (wasMet && first.code !== 0 && first.code !== null && !/JUNCTURA_/.test(first.output)) {
       faults.push(`the first repair failed without a code: ${first.output}`)
     }
-    const runtime = await startRuntime({ dataDir, integration: ROUGH_ORDERS })
-    try {
-      const verdict = await judge({ partner: store.partner, runtime, dataDir })
-      faults.push(...faultsOf(verdict, store.partner))
-      return {
-        ...one,
-        wasMet,
-        figures: figuresOf(verdict),
-        faults: faults.map((fault) => `${nameOf(one)} of a repair: ${fault}`),
-        recoveryMs: runtime.startMs,
-      }
-    } finally {
-      await runtime.kill()
+    const { verdict, startMs } = await startAndJudge(store, dataDir).catch((error: unknown) => {
+      faults.push(`${String(error)} after a repair that said: ${second.output}`)
+      return { verdict: undefined, startMs: 0 }
+    })
+    if (verdict) faults.push(...faultsOf(verdict, store.partner))
+    return {
+      ...one,
+      wasMet,
+      figures: verdict ? figuresOf(verdict) : sumFigures([]),
+      faults: faults.map((fault) => `${nameOf(one)} of a repair: ${fault}`),
+      recoveryMs: startMs,
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function startAndJudge({ partner }: DamagedStore, dataDir: string) {
+  const runtime = await startRuntime({ dataDir, integration: ROUGH_ORDERS })
+  try {
+    return { verdict: await judge({ partner, runtime, dataDir }), startMs: runtime.startMs }
+  } finally {
+    await runtime.kill()
   }
 }
 

@@ -40,8 +40,8 @@ is missing, what is there twice, and what stands in the wrong order for its key.
 time from the start of the next process to the line that says it takes messages.
 
 Regenerate with \`npm run chaos\`, which takes about an hour, or some lines of it with
-\`npm run chaos -- --only NAME,NAME\`; \`--soak\` soaks for ten minutes instead of one. A selection
-of about a minute runs in CI (\`test/chaos/*.test.ts\`). The runs need Linux, \`strace\`, \`faketime\`
+\`npm run chaos -- --only NAME,NAME\`; \`--soak\` soaks for ten minutes instead of one. A smaller
+selection runs in CI (\`test/chaos/*.test.ts\`). The runs need Linux, \`strace\`, \`faketime\`
 and the right to mount a small disk.
 
 | What | acknowledged | effects | lost | doubled | out of order | recovery |

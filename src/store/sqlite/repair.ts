@@ -83,6 +83,7 @@ export const repairSqliteStore = async (options: SqliteRepairOptions): Promise<R
     const marked = mark.read()
     const repair = fill({ options, source, target, lost, marked })
     const height = heightOf(repair, marked?.opens ?? 0)
+    foldLog(target)
     for (const connection of connections) connection.close()
     const damagedFile = putInPlace({ original, file, fresh })
     mark.write(height)
@@ -199,6 +200,16 @@ function secretOf(source: Connection): Uint8Array | undefined {
     // Whatever is wrong with it, without it the keys say nothing.
     return undefined
   }
+}
+
+/**
+ * Only the file itself is put in place, so all of it has to be in there. Closing would fold the
+ * write-ahead log in as well, but says nothing when the disk refuses that.
+ */
+function foldLog(target: Connection): void {
+  const [busy, frames] = target.first('PRAGMA wal_checkpoint(TRUNCATE)') ?? []
+  assert(busy === 0, 'nobody else reads the file that a repair writes')
+  assert(frames === 0, 'the write-ahead log of a repaired file is folded into it')
 }
 
 interface Swap {
