@@ -23,7 +23,7 @@ interface Load {
 
 const CONNECTIONS = '256'
 
-const load = (url: string, seconds: number, rate = 0): Promise<Load> =>
+export const load = (url: string, seconds: number, rate = 0): Promise<Load> =>
   measure('webhook-load.ts', url, String(seconds), CONNECTIONS, String(rate))
 
 /** From now until every consumer is through, in seconds: what was only put off counts as well. */
@@ -38,7 +38,10 @@ async function waitForConsumers({ managementUrl = '' }: Server): Promise<number>
   return (performance.now() - fromMs) / 1_000
 }
 
-async function ours(seconds: number): Promise<Load & { readonly donePerSecond: number }> {
+/** The orders example until its consumers are through. */
+export async function oursToTheEnd(
+  seconds: number,
+): Promise<Load & { readonly donePerSecond: number }> {
   const server = await startOrders()
   const answered = await load(`${server.url}/webhooks/acme`, seconds)
   const behindSeconds = await waitForConsumers(server)
@@ -60,7 +63,7 @@ export const webhook: Suite = {
   async run({ pairs, seconds }) {
     const rounds = await inTurn(
       pairs,
-      () => ours(seconds),
+      () => oursToTheEnd(seconds),
       () => rawTwin(seconds),
     )
     const saturation = median(rounds.map((one) => one.ours.donePerSecond))
