@@ -66,6 +66,8 @@ const queues = {
     const database = await createDatabase(serverUrl)
     const logger = new Logger(() => () => undefined)
     const pools = [20, 20].map((max) => new pg.Pool({ connectionString: database.url, max }))
+    // The last connections may still be closing when the database goes.
+    for (const pool of pools) pool.on('error', () => undefined)
     const runner = await run({
       pgPool: pools[0],
       concurrency: 24,

@@ -32,6 +32,8 @@ const Order = z.discriminatedUnion('version', [v1, v2])
 
 const database = await createDatabase(serverUrl)
 const pool = new pg.Pool({ connectionString: database.url, max: 20 })
+// The last connections may still be closing when the database goes.
+pool.on('error', (error) => console.error(error.message))
 await pool.query(`
   create table inbox (source text, message_id text, received_at timestamptz default now(), body jsonb,
     primary key (source, message_id));

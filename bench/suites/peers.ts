@@ -61,6 +61,9 @@ interface Part {
   readonly rounds: unknown
 }
 
+/** Of both sides: the first requests prepare statements and connections. */
+const WARM_UP_SECONDS = 1
+
 interface StackLoad {
   readonly failed: number
   readonly donePerSecond: number
@@ -70,8 +73,7 @@ interface StackLoad {
 async function stack(jobs: string, serverUrl: string, seconds: number): Promise<StackLoad> {
   const server = await startServer([script('peers', 'webhook-stack.js'), serverUrl, jobs])
   const url = `${server.url}/webhooks/acme`
-  // The first requests prepare statements and connections: they are not what it can do.
-  await load(url, 1)
+  await load(url, WARM_UP_SECONDS)
   await untilThrough(server.url)
   const answered = await load(url, seconds)
   const fromMs = performance.now()
@@ -105,7 +107,7 @@ async function besideStack({ pairs, seconds }: Scale, postgresUrl: string): Prom
   for (const [jobs, against] of Object.entries(STACKS)) {
     const measured = await inTurn(
       pairs,
-      () => oursToTheEnd(seconds),
+      () => oursToTheEnd(seconds, WARM_UP_SECONDS),
       () => stack(jobs, postgresUrl, seconds),
     )
     rounds[jobs] = measured

@@ -38,12 +38,18 @@ async function waitForConsumers({ managementUrl = '' }: Server): Promise<number>
   return (performance.now() - fromMs) / 1_000
 }
 
-/** The orders example until its consumers are through. */
+/** The orders example until its consumers are through, warmed up if so asked. */
 export async function oursToTheEnd(
   seconds: number,
+  warmUpSeconds = 0,
 ): Promise<Load & { readonly donePerSecond: number }> {
   const server = await startOrders()
-  const answered = await load(`${server.url}/webhooks/acme`, seconds)
+  const url = `${server.url}/webhooks/acme`
+  if (warmUpSeconds > 0) {
+    await load(url, warmUpSeconds)
+    await waitForConsumers(server)
+  }
+  const answered = await load(url, seconds)
   const behindSeconds = await waitForConsumers(server)
   await server.stop()
   const elapsed = answered.requests / answered.perSecond + behindSeconds
