@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { delimiter, dirname } from 'node:path'
+import { statSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startPostgres } from '../../test/engines/postgres.ts'
 import {
@@ -48,7 +48,11 @@ export const peers: Suite = {
 /** They stay out of the product's own install. */
 function installPeers(): void {
   const folder = script('peers')
-  if (existsSync(script('peers', 'node_modules'))) return
+  const wanted = statSync(script('peers', 'package-lock.json'))
+  const present = statSync(join(folder, 'node_modules', '.package-lock.json'), {
+    throwIfNoEntry: false,
+  })
+  if (present && present.mtimeMs >= wanted.mtimeMs) return
   console.log('installing what is measured against: npm ci in bench/peers …')
   // By the Node that runs this: npm chooses versions by the Node that runs it.
   const path = `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}`
