@@ -34,6 +34,8 @@ export interface SuiteResult {
 
 export interface Suite {
   readonly name: string
+  /** Programs beside Node, each with how to get it. */
+  readonly needs?: Readonly<Record<string, string>>
   run(scale: Scale): Promise<SuiteResult>
 }
 
@@ -42,9 +44,24 @@ const run = promisify(execFile)
 export const script = (...path: readonly string[]): string => join(ROOT, 'bench', ...path)
 
 /** Runs a script of this folder that prints one line of JSON. */
-export async function measure<T>(name: string, ...args: readonly string[]): Promise<T> {
-  const limits = { timeout: 600_000, maxBuffer: 16_777_216 }
-  const { stdout } = await run(process.execPath, [script(name), ...args], limits)
+export const measure = <T>(name: string, ...args: readonly string[]): Promise<T> =>
+  measureUnder([], name, ...args)
+
+/** The same, run by another program, for example a tracer. */
+export async function measureUnder<T>(
+  launcher: readonly string[],
+  name: string,
+  ...args: readonly string[]
+): Promise<T> {
+  const limits = { timeout: 1_800_000, maxBuffer: 16_777_216 }
+  const [file = process.execPath, ...rest] = [...launcher, process.execPath, script(name), ...args]
+  const { stdout } = await run(file, rest, limits).catch((error: unknown) => {
+    // A script that ends as of kill -9 has said before what it found.
+    const isKilled = error instanceof Error && 'signal' in error && error.signal === 'SIGKILL'
+    if (isKilled && 'stdout' in error && error.stdout !== '')
+      return { stdout: String(error.stdout) }
+    throw error
+  })
   const result: T = JSON.parse(stdout.trim().split('\n').at(-1) ?? '')
   return result
 }
@@ -105,6 +122,16 @@ export async function inTurn<A, B>(
     measured.push({ ours: await ours(), theirs: await theirs() })
   }
   return measured
+}
+
+/** In a folder of its own, which goes with all that was put there. */
+export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'junctura-bench-'))
+  try {
+    return await work(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 export const perSecond = (count: number): string =>

@@ -1,9 +1,11 @@
 // publish → durable → handler → done, in process; and its twins. Prints one line of JSON.
 //   node bench/publish-load.ts ours|bare|queue [--seconds S] [--bytes B] [--consumers N]
-//     [--rate R] [--many M] [--batch B] [--in-flight F]
+//     [--rate R] [--many M] [--batch B] [--in-flight F] [--directory DIR]
 // `bare` is a log by hand: batches of 100 rows, nothing else. `queue` is the usual table of jobs: a
 // unique key, one transaction per send, one to take and one to finish. A rate is an open loop:
-// latency counts from when a message was due. `--many M` publishes M at a time.
+// latency counts from when a message was due. `--many M` publishes M at a time. A directory that is
+// given stays, and may hold a store already. For such stores: `park` leaves one message that waits
+// behind a dead one of the key `parked`, `start` gets ready and dies as of kill -9.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +19,7 @@ import {
   integration,
   isJuncturaError,
   jsonSchema,
+  type Runtime,
   team,
 } from 'junctura'
 
@@ -31,6 +34,7 @@ const { values, positionals } = parseArgs({
     many: number('1'),
     batch: number('0'),
     'in-flight': number('512'),
+    directory: { type: 'string' },
   },
 })
 const seconds = Number(values.seconds)
@@ -40,11 +44,12 @@ const rate = Number(values.rate)
 const many = Number(values.many)
 const batch = Number(values.batch)
 const inFlight = Number(values['in-flight'])
-const directory = mkdtempSync(join(tmpdir(), 'junctura-bench-'))
+const directory = values.directory ?? mkdtempSync(join(tmpdir(), 'junctura-bench-'))
 const file = join(directory, 'bench.db')
 /** The key, the time it was due and the names of the members take the rest. */
 const padding = 'x'.repeat(Math.max(0, bytes - 60))
 const KEYS = 1_000
+const PARKED = 'parked'
 
 interface Measured {
   readonly key: string
@@ -53,6 +58,8 @@ interface Measured {
 }
 
 interface Result {
+  /** From the opening of the store until everything may begin. */
+  readonly readyMs: number
   readonly perSecond: number
   readonly ingestPerSecond: number
   readonly p50: number
@@ -62,36 +69,31 @@ interface Result {
   readonly refused: number
 }
 
-async function ours(): Promise<Result> {
-  const owner = team('bench')
-  const Sample = event('bench.measured', {
-    owner,
-    key: 'key',
-    versions: {
-      1: jsonSchema<Measured>({
-        type: 'object',
-        required: ['key', 'due', 'padding'],
-        properties: {
-          key: { type: 'string' },
-          due: { type: 'number' },
-          padding: { type: 'string' },
-        },
-      }),
-    },
-  })
-  const latencies: number[] = []
-  let done = 0
-  const take = ({ due }: Measured): void => {
-    done += 1
-    latencies.push(performance.now() - due)
-  }
+const owner = team('bench')
+const Sample = event('bench.measured', {
+  owner,
+  key: 'key',
+  versions: {
+    1: jsonSchema<Measured>({
+      type: 'object',
+      required: ['key', 'due', 'padding'],
+      properties: {
+        key: { type: 'string' },
+        due: { type: 'number' },
+        padding: { type: 'string' },
+      },
+    }),
+  },
+})
+
+const open = (take: (data: Measured) => void): Promise<Runtime> => {
   const base = {
     owner,
     on: Sample,
     idempotency: 'natural',
-    retry: { attempts: 3, first: '1s', max: '10s' },
+    retry: { attempts: 1, first: '1s', max: '10s' },
     deadLetter: { alert: owner.oncall },
-    afterDeadLetter: 'skip',
+    afterDeadLetter: 'park',
     replay: 'safe',
   } as const
   const readers = Array.from({ length: consumers }, (_, index) =>
@@ -113,9 +115,20 @@ async function ours(): Promise<Result> {
           },
         }),
   )
-  const runtime = await createRuntime(integration('bench', { parts: readers }), {
+  return createRuntime(integration('bench', { parts: readers }), {
     store: { engine: 'sqlite', directory },
   })
+}
+
+async function ours(): Promise<Result> {
+  const latencies: number[] = []
+  let done = 0
+  const openedMs = performance.now()
+  const runtime = await open(({ due }) => {
+    done += 1
+    latencies.push(performance.now() - due)
+  })
+  const readyMs = performance.now() - openedMs
   let next = 0
   let refused = 0
   const drafts = (count: number, due: number) =>
@@ -141,6 +154,7 @@ async function ours(): Promise<Result> {
   latencies.sort((a, b) => a - b)
   const at = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0
   return {
+    readyMs,
     perSecond: done / consumers / elapsed,
     ingestPerSecond: next / ingestSeconds,
     p50: at(0.5),
@@ -148,6 +162,25 @@ async function ours(): Promise<Result> {
     max: latencies.at(-1) ?? 0,
     refused,
   }
+}
+
+/** One message of a key is dead, and the next one waits behind it. */
+async function park(): Promise<object> {
+  const runtime = await open(({ key }) => {
+    if (key === PARKED) throw new Error('this key is parked')
+  })
+  for (let count = 0; count < 2; count++) {
+    await runtime.publish(Sample.of({ key: PARKED, due: 0, padding: 'x'.repeat(100) }))
+    await runtime.idle()
+  }
+  await runtime.close()
+  return {}
+}
+
+/** What a supervisor sees: from the start of the process until the runtime is ready. */
+async function start(): Promise<object> {
+  await open(() => undefined)
+  return { readyMs: performance.now() }
 }
 
 type Publish = (count: number, due: number) => Promise<void>
@@ -180,6 +213,7 @@ async function openLoop(publish: Publish): Promise<void> {
 const finished = (count: number, startedMs: number): Result => {
   const rateReached = count / ((performance.now() - startedMs) / 1_000)
   return {
+    readyMs: 0,
     perSecond: rateReached,
     ingestPerSecond: rateReached,
     p50: 0,
@@ -234,7 +268,13 @@ function queue(): Result {
   return finished(count, startedMs)
 }
 
+const KINDS = { ours, bare, queue, park, start } as const
+
 const [which = 'ours'] = positionals
-const result = which === 'ours' ? await ours() : which === 'bare' ? bare() : queue()
-rmSync(directory, { recursive: true, force: true })
-console.log(JSON.stringify(result))
+const kind = Object.entries(KINDS).find(([name]) => name === which)?.[1]
+if (!kind) throw new Error(`the first argument is one of ${Object.keys(KINDS).join(', ')}`)
+const result = await kind()
+if (values.directory === undefined) rmSync(directory, { recursive: true, force: true })
+process.stdout.write(`${JSON.stringify(result)}\n`, () => {
+  if (which === 'start') process.kill(process.pid, 'SIGKILL')
+})

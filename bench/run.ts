@@ -1,9 +1,14 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { build } from '../tools/build.ts'
 import { machineFacts, ROOT, type Row, type Scale, script, type Suite } from './harness.ts'
+import { backlog } from './suites/backlog.ts'
+import { disk } from './suites/disk.ts'
 import { idle } from './suites/idle.ts'
+import { peers } from './suites/peers.ts'
 import { publish } from './suites/publish.ts'
+import { restart } from './suites/restart.ts'
 import { webhook } from './suites/webhook.ts'
 
 /**
@@ -11,7 +16,7 @@ import { webhook } from './suites/webhook.ts'
  * the load generator of the network in a process of its own. Writes bench/results/NAME.json and the
  * table of all of them, whatever comes out; `--quick` tries everything once and writes nothing.
  */
-const SUITES: readonly Suite[] = [webhook, publish, idle]
+const SUITES: readonly Suite[] = [webhook, publish, idle, backlog, restart, disk, peers]
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } },
@@ -22,6 +27,13 @@ const scale: Scale = values.quick
 const chosen = SUITES.filter(({ name }) => values.only?.includes(name) ?? true)
 if (chosen.length === 0) {
   throw new Error(`--only takes ${SUITES.map(({ name }) => name).join(', ')}`)
+}
+// Before anything is measured: what is missing should not cost the hour before it.
+for (const { name, needs = {} } of chosen) {
+  for (const [program, fix] of Object.entries(needs)) {
+    if (spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0) continue
+    throw new Error(`${name} needs ${program}, on Debian: ${fix}; or name other suites with --only`)
+  }
 }
 
 interface Kept {

@@ -23,7 +23,7 @@ interface Load {
 
 const CONNECTIONS = '256'
 
-const load = (url: string, seconds: number, rate = 0): Promise<Load> =>
+export const load = (url: string, seconds: number, rate = 0): Promise<Load> =>
   measure('webhook-load.ts', url, String(seconds), CONNECTIONS, String(rate))
 
 /** From now until every consumer is through, in seconds: what was only put off counts as well. */
@@ -38,9 +38,18 @@ async function waitForConsumers({ managementUrl = '' }: Server): Promise<number>
   return (performance.now() - fromMs) / 1_000
 }
 
-async function ours(seconds: number): Promise<Load & { readonly donePerSecond: number }> {
+/** The orders example until its consumers are through, warmed up if so asked. */
+export async function oursToTheEnd(
+  seconds: number,
+  warmUpSeconds = 0,
+): Promise<Load & { readonly donePerSecond: number }> {
   const server = await startOrders()
-  const answered = await load(`${server.url}/webhooks/acme`, seconds)
+  const url = `${server.url}/webhooks/acme`
+  if (warmUpSeconds > 0) {
+    await load(url, warmUpSeconds)
+    await waitForConsumers(server)
+  }
+  const answered = await load(url, seconds)
   const behindSeconds = await waitForConsumers(server)
   await server.stop()
   const elapsed = answered.requests / answered.perSecond + behindSeconds
@@ -60,7 +69,7 @@ export const webhook: Suite = {
   async run({ pairs, seconds }) {
     const rounds = await inTurn(
       pairs,
-      () => ours(seconds),
+      () => oursToTheEnd(seconds),
       () => rawTwin(seconds),
     )
     const saturation = median(rounds.map((one) => one.ours.donePerSecond))
