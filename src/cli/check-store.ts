@@ -50,7 +50,8 @@ function refusedOpening(error: unknown): Check {
     return warn('store', text, 'Stop that process to have the store checked.')
   }
   const fix = isJuncturaError(error) ? error.advice : 'Look at the cause.'
-  return fail('store', messageOf(error), fix)
+  const code = isJuncturaError(error) ? ` (${error.code})` : ''
+  return fail('store', `${messageOf(error)}${code}`, fix)
 }
 
 /** Salvages a damaged store; what could not be saved is named. */

@@ -21,6 +21,11 @@ export class LimitWatch {
     }
   }
 
+  /** Whether it holds nothing now; what commits of its own accord may pass by at any moment. */
+  isEmpty(runtime: Runtime | undefined): boolean {
+    return runtime === undefined || heldBy(runtime).every(({ held }) => held === 0)
+  }
+
   checkAtRest(runtime: Runtime): void {
     for (const { name, held } of heldBy(runtime)) {
       if (held > 0) this.#fail(`${held} ${name} are still held at rest`)

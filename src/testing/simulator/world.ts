@@ -199,6 +199,8 @@ export class World {
     await this.#until(() => this.#people === 0 && this.#supervisor.runtime !== undefined, drainMs)
     void this.#do(() => this.#operator.goHome())
     await this.#rest(drainMs)
+    const emptyMs = this.#scheduler.nowMs + QUIET_MS
+    await this.#until(() => this.#limits.isEmpty(this.#supervisor.runtime), emptyMs)
     if (this.#supervisor.runtime) this.#limits.checkAtRest(this.#supervisor.runtime)
     await this.#closing()
     await this.#checkAtRest()
