@@ -21,7 +21,7 @@ interface Load {
   readonly p99: number
 }
 
-const CONNECTIONS = '256'
+const CONNECTIONS = '64'
 
 export const load = (url: string, seconds: number, rate = 0): Promise<Load> =>
   measure('webhook-load.ts', url, String(seconds), CONNECTIONS, String(rate))
