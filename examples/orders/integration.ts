@@ -119,7 +119,7 @@ const recordEffect = (
     await db.run(insert, consumer, order.orderId, order.status, ctx.message.id, recordedAt)
   })
 
-/** These handlers do nothing but wait for a commit, which they share: more at once, fewer commits. */
+/** These handlers only wait for a commit, which they share: more at once, fewer commits. */
 const concurrency = 128
 
 /** Five attempts within some eight seconds. */
