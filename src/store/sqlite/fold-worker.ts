@@ -1,6 +1,8 @@
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
+import { messageOf } from '../../kernel/index.ts'
 import { integerAt } from './connection.ts'
+import { isFull } from './sqlite-errors.ts'
 
 /**
  * The thread that moves pages from the write-ahead log into the database file. It has a connection
@@ -9,7 +11,7 @@ import { integerAt } from './connection.ts'
  */
 export type FoldAnswer =
   | { readonly frames: number; readonly folded: number }
-  | { readonly problem: string }
+  | { readonly problem: string; readonly isFull: boolean }
 
 const file: unknown = workerData
 const port = parentPort
@@ -25,9 +27,9 @@ if (port !== null && typeof file === 'string') {
 function answerOf(fold: () => unknown): FoldAnswer {
   try {
     const row = fold()
-    if (!Array.isArray(row)) return { problem: 'the engine said nothing of it' }
+    if (!Array.isArray(row)) return { problem: 'the engine said nothing of it', isFull: false }
     return { frames: integerAt(row, 1), folded: integerAt(row, 2) }
   } catch (error) {
-    return { problem: error instanceof Error ? error.message : String(error) }
+    return { problem: messageOf(error), isFull: isFull(error) }
   }
 }

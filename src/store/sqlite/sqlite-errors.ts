@@ -37,6 +37,8 @@ export const isEngineFailure = (error: unknown): boolean => {
 
 export const isBusy = (error: unknown): boolean => resultCodeOf(error) === SQLITE_BUSY
 
+export const isFull = (error: unknown): boolean => resultCodeOf(error) === SQLITE_FULL
+
 /** Whether the engine can make nothing of the file. */
 export const isUnreadable = (error: unknown): boolean => DAMAGE.has(resultCodeOf(error) ?? 0)
 

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { LIMITS, type Logger, messageOf } from '../../kernel/index.ts'
 import { type Connection, integerAt } from './connection.ts'
 import type { FoldAnswer } from './fold-worker.ts'
+import { isFull } from './sqlite-errors.ts'
 
 export interface WalFoldOptions {
   readonly file: string
@@ -37,7 +38,7 @@ export class WalFold {
     this.#options = options
   }
 
-  /** After a commit, inside the queue of what writes. @throws the engine's error. */
+  /** After a commit, inside the queue of what writes; never throws, for the commit is done. */
   committed(appendedBytes: number): void {
     this.#bytes += appendedBytes + COMMIT_BYTES
     if (this.#mode === 'due') this.#foldRest()
@@ -57,10 +58,22 @@ export class WalFold {
   }
 
   #foldRest(): void {
-    const [row] = this.#options.writer.rows('PRAGMA wal_checkpoint(PASSIVE)')
     this.#mode = 'quiet'
     this.#bytes = 0
-    if (row && integerAt(row, 0) !== 0) this.#mode = 'due'
+    try {
+      const [row] = this.#options.writer.rows('PRAGMA wal_checkpoint(PASSIVE)')
+      if (row && integerAt(row, 0) !== 0) this.#mode = 'due'
+    } catch (error) {
+      this.#failed(messageOf(error), isFull(error))
+    }
+  }
+
+  /** The log still has everything: with a full disk the next lot tries again (F20). */
+  #failed(problem: string, isDiskFull: boolean): void {
+    if (!isDiskFull) return this.#options.onFailed(problem)
+    const { log, file } = this.#options
+    log.warn({ file, problem }, 'the write-ahead log grows, because the disk is full')
+    this.#mode = 'quiet'
   }
 
   #thread(): Worker {
@@ -82,7 +95,7 @@ export class WalFold {
 
   #folded(answer: FoldAnswer): void {
     if (this.#isClosed) return
-    if ('problem' in answer) return this.#options.onFailed(answer.problem)
+    if ('problem' in answer) return this.#failed(answer.problem, answer.isFull)
     this.#mode = answer.frames > LIMITS.walFramesMax ? 'due' : 'quiet'
   }
 
