@@ -18,9 +18,15 @@ export const fetchJsonSchemaTestSuite = (): string => {
   mkdirSync(work, { recursive: true })
   const requirements = fileURLToPath(new URL('requirements.txt', import.meta.url))
   const download = ['-m', 'pip', 'download', '--quiet', '--no-deps', '--no-binary', 'jsonschema']
-  execFileSync('python3', [...download, '--dest', work, '--requirement', requirements], {
-    stdio: 'pipe',
-  })
+  try {
+    execFileSync('python3', [...download, '--dest', work, '--requirement', requirements], {
+      stdio: 'pipe',
+    })
+  } catch (cause) {
+    // A suite that is missing fails: skipped, nobody would see that it no longer runs.
+    const fix = 'install python3 and pip (on Debian: apt-get install python3-pip)'
+    throw new Error(`JSON-Schema-Test-Suite could not be fetched: ${fix}`, { cause })
+  }
   execFileSync('tar', ['-xzf', `${work}jsonschema-4.25.1.tar.gz`, '-C', work], { stdio: 'pipe' })
   rmSync(`${cache}jsonschema-4.25.1`, { recursive: true, force: true })
   renameSync(`${work}jsonschema-4.25.1`, `${cache}jsonschema-4.25.1`)
