@@ -259,6 +259,8 @@ class SqliteStore implements Store {
     this.#parts = parts
     const { file, writer } = parts
     const onFailed = (problem: string): void => {
+      // The next commit is refused; until one comes, only this says it.
+      log.error({ file, problem }, 'the write-ahead log could not be folded; the store ends')
       const details = { problem: `the write-ahead log could not be folded: ${problem}` }
       this.#failed(new JuncturaError('JUNCTURA_STORE_UNKNOWN', { details }), 'commit')
     }
