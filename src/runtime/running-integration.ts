@@ -75,9 +75,10 @@ export class RunningIntegration implements Runtime {
   }
 
   async start(): Promise<void> {
-    const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer } =
+    const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer, link } =
       this.#pipeline
     await this.#applyPauses()
+    await link?.start({ committer, alerts })
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
     // A consumer that had stopped runs again; should it stop again, that is a new alert.
@@ -338,8 +339,9 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store } = this.#pipeline
+    const { inbox, committer, transport, store, link } = this.#pipeline
     if (committer.mode === 'open') await inbox.close()
+    await link?.close()
     await committer.close()
     await transport.close()
     await store.close()
