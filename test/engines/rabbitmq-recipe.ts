@@ -10,10 +10,11 @@ const SCRIPT = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 export const rabbitmqRecipe: Recipe = {
   portCount: 3,
   stopSignal: 'SIGTERM',
+  fetch: async () => {
+    if (existsSync(SCRIPT)) return
+    throw new Error(`there is no ${SCRIPT}; on Debian: apt-get install rabbitmq-server`)
+  },
   async layOut(place) {
-    if (!existsSync(SCRIPT)) {
-      throw new Error(`there is no ${SCRIPT}; on Debian: apt-get install rabbitmq-server`)
-    }
     mkdirSync(join(place.directory, 'home'), { recursive: true })
     const settings = {
       'listeners.tcp.1': `127.0.0.1:${portAt(place, 0)}`,

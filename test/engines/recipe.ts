@@ -6,7 +6,9 @@ export interface Recipe {
   readonly stopSignal: NodeJS.Signals
   /** Who runs it, where that may not be the superuser. */
   user?(): ServerUser
-  /** Writes its configuration and its empty data. Fetches what is missing on this machine. */
+  /** Brings what is missing on this machine, or says what to install. Costs nothing again. */
+  fetch(): Promise<void>
+  /** Writes its configuration and its empty data. */
   layOut(place: Place): Promise<void>
   /** What to run; asked at each start, when no process of the server is left. */
   command(place: Place): Promise<ServerCommand>

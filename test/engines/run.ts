@@ -1,4 +1,11 @@
-import { createEngine, Engine, ENGINE_NAMES, type EngineName, isEngineName } from './engine.ts'
+import {
+  createEngine,
+  Engine,
+  ENGINE_NAMES,
+  type EngineName,
+  fetchEngine,
+  isEngineName,
+} from './engine.ts'
 import { loadState, removeState, saveState } from './state-files.ts'
 
 /**
@@ -15,6 +22,7 @@ const VERBS: Readonly<Record<string, (engine: Engine) => Promise<void> | void>> 
 }
 
 const USAGE = `npm run --silent engines -- VERB NAME...
+  fetch    only brings what the engine needs to this machine, once
   up       starts what does not run yet; prints one line of JSON, name to URL
   down     stops, and removes the data
   kill     ends every process at once, as a crash does; the data stays
@@ -40,6 +48,7 @@ const down = async (name: EngineName): Promise<void> => {
 }
 
 const act = async (verb: string, name: EngineName): Promise<void> => {
+  if (verb === 'fetch') return await fetchEngine(name)
   if (verb === 'down') return await down(name)
   const known = loadState(name)
   if (known === undefined) throw new Error(`${name} is not up: npm run engines -- up ${name}`)
@@ -50,7 +59,7 @@ const act = async (verb: string, name: EngineName): Promise<void> => {
 
 const [verb = '', ...given] = process.argv.slice(2)
 const names = given.includes('all') ? ENGINE_NAMES : given.filter(isEngineName)
-const isVerb = verb === 'up' || verb === 'down' || Object.hasOwn(VERBS, verb)
+const isVerb = ['fetch', 'up', 'down'].includes(verb) || Object.hasOwn(VERBS, verb)
 if (!isVerb || names.length === 0 || (names !== ENGINE_NAMES && names.length < given.length)) {
   process.stderr.write(`${USAGE}\n`)
   process.exit(2)
