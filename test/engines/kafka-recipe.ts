@@ -10,7 +10,7 @@ const KAFKA_VERSION = '4.4.0'
 
 /** A single node in KRaft mode, broker and controller in one; what it promises is its default. */
 export const kafkaRecipe: Recipe = {
-  portCount: 2,
+  portCount: 3,
   stopSignal: 'SIGTERM',
   fetch: async () => void (await fetchJars()),
   async layOut(place) {
@@ -44,14 +44,19 @@ export const kafkaRecipe: Recipe = {
 const settingsOf = (place: Place): Readonly<Record<string, string>> => {
   const broker = `127.0.0.1:${portAt(place, 0)}`
   const controller = `127.0.0.1:${portAt(place, 1)}`
+  const internal = `127.0.0.1:${portAt(place, 2)}`
+  const advertised = place.advertisedPort ?? portAt(place, 0)
   return {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@${controller}`,
-    listeners: `PLAINTEXT://${broker},CONTROLLER://${controller}`,
-    'advertised.listeners': `PLAINTEXT://${broker}`,
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    listeners: `PLAINTEXT://${broker},INTERNAL://${internal},CONTROLLER://${controller}`,
+    // Clients go where the broker sends them: past a proxy, if it named its own port.
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${advertised},INTERNAL://${internal}`,
     'controller.listener.names': 'CONTROLLER',
-    'inter.broker.listener.name': 'PLAINTEXT',
+    // The broker calls itself for transactions; a proxy for clients is not in that way.
+    'inter.broker.listener.name': 'INTERNAL',
     'log.dirs': join(place.directory, 'data'),
     // What a single node needs, because the defaults want three.
     'offsets.topic.replication.factor': '1',

@@ -1,4 +1,5 @@
-import { engineForTests, type EngineOptions, type RunningEngine, startEngine } from './engine.ts'
+import { engineForTests, type RunningEngine, startEngine } from './engine.ts'
+import type { EngineOptions } from './engine-instance.ts'
 
 /** A real PostgreSQL of a test's own: its data in a temporary folder, fsync on. */
 export type PostgresEngine = RunningEngine

@@ -40,7 +40,9 @@ export const familyOf = (pid: number): readonly ProcessEntry[] => {
 }
 
 export const findProcess = (pid: number): ProcessEntry | undefined =>
-  readProcesses().find((one) => one.pid === pid)
+  process.platform === 'linux'
+    ? readStat(String(pid))[0]
+    : readProcesses().find((one) => one.pid === pid)
 
 /** Sends a signal to a process that may have ended by itself. */
 export const signalQuietly = (pid: number, signal: NodeJS.Signals): void => {

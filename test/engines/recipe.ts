@@ -21,6 +21,8 @@ export interface Recipe {
 export interface Place {
   readonly directory: string
   readonly ports: readonly number[]
+  /** Where clients reach the server, when that is not its first port. */
+  readonly advertisedPort?: number
   /** Settings of the server in its own words, over those that the recipe chose. */
   readonly settings: Readonly<Record<string, string>>
 }

@@ -1,11 +1,11 @@
 import {
   createEngine,
-  Engine,
+  EngineInstance,
   ENGINE_NAMES,
   type EngineName,
   fetchEngine,
   isEngineName,
-} from './engine.ts'
+} from './engine-instance.ts'
 import { loadState, removeState, saveState } from './state-files.ts'
 
 /**
@@ -13,7 +13,7 @@ import { loadState, removeState, saveState } from './state-files.ts'
  * on free ports of loopback, their data in temporary folders. `up` prints one line of JSON, name to
  * URL.
  */
-const VERBS: Readonly<Record<string, (engine: Engine) => Promise<void> | void>> = {
+const VERBS: Readonly<Record<string, (engine: EngineInstance) => Promise<void> | void>> = {
   kill: (engine) => engine.kill(),
   pause: (engine) => engine.pause(),
   resume: (engine) => engine.resume(),
@@ -33,7 +33,7 @@ NAME: ${ENGINE_NAMES.join(', ')}, or all`
 
 const up = async (name: EngineName): Promise<string> => {
   const known = loadState(name)
-  const engine = known === undefined ? await createEngine(name, {}) : new Engine(known)
+  const engine = known === undefined ? await createEngine(name, {}) : new EngineInstance(known)
   // Before it runs: what is interrupted half way is found again by "down".
   saveState(engine.state)
   await engine.start()
@@ -43,7 +43,7 @@ const up = async (name: EngineName): Promise<string> => {
 
 const down = async (name: EngineName): Promise<void> => {
   const known = loadState(name)
-  if (known !== undefined) await new Engine(known).remove()
+  if (known !== undefined) await new EngineInstance(known).remove()
   removeState(name)
 }
 
@@ -52,7 +52,7 @@ const act = async (verb: string, name: EngineName): Promise<void> => {
   if (verb === 'down') return await down(name)
   const known = loadState(name)
   if (known === undefined) throw new Error(`${name} is not up: npm run engines -- up ${name}`)
-  const engine = new Engine(known)
+  const engine = new EngineInstance(known)
   await VERBS[verb]?.(engine)
   saveState(engine.state)
 }

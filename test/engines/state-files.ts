@@ -1,9 +1,11 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type EngineName, type EngineState } from './engine.ts'
+import { type EngineName, type EngineState } from './engine-instance.ts'
 
-/** Of this checkout: two of them do not take each other's servers down. */
-const FOLDER = join(dirname(dirname(import.meta.dirname)), '.tmp', 'engines')
+/** Of this checkout, unless it is said: two of them do not take each other's servers down. */
+const FOLDER =
+  process.env['JUNCTURA_ENGINES_STATE'] ||
+  join(dirname(dirname(import.meta.dirname)), '.tmp', 'engines')
 
 export const loadState = (name: EngineName): EngineState | undefined => {
   try {
