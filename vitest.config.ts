@@ -30,7 +30,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'int',
           include: [
             '{src,examples,bench}/**/*.int.test.ts',
-            'test/{package,suites,chaos,simulation,pages}/**/*.test.ts',
+            'test/{engines,package,suites,chaos,simulation,pages}/**/*.test.ts',
           ],
           fileParallelism: false,
           testTimeout: 180_000,
