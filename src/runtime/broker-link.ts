@@ -26,6 +26,7 @@ import type { OpenBroker } from './open-transport.ts'
  * lost something. While it is away, consumers are served from the store.
  */
 export interface BrokerLink {
+  readonly engine: string
   readonly transport: BrokeredTransport
   readonly state: BrokerState
   /** Of the broker, once it was opened. */
@@ -188,6 +189,7 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
   }
 
   return {
+    engine,
     transport,
     get state() {
       return state

@@ -5,6 +5,7 @@ import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts
 import type { Metrics } from '../observe/index.ts'
 import type { DeadLetterRow, RowWrite } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
+import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
 import { createOperations, refused } from './operations.ts'
@@ -156,6 +157,11 @@ export class RunningIntegration implements Runtime {
 
   deadLetterGroups(): Promise<readonly DeadLetterGroup[]> {
     return this.#pipeline.deadLetters.groups()
+  }
+
+  differences(): readonly string[] {
+    const { store, link } = this.#pipeline
+    return describeEngines(store.features, link && { engine: link.engine, broker: link.broker })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
