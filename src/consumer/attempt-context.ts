@@ -11,7 +11,7 @@ interface ContextOf {
 }
 
 /**
- * The context of one attempt. Everything is a member of its own, so that a handler may take it apart
+ * The context of one attempt. Everything is a member of its own, so that a handler may take it
  * or spread it; one shape for all, because a getter written in a literal is a new shape each time,
  * which costs more than a small handler.
  */
