@@ -35,6 +35,9 @@ export const LIMITS = {
   secretsMax: 5,
   /** One log record: envelope, data and raw bytes. */
   recordBytesMax: 4_194_304,
+  /** Parsed messages that wait for their other consumers: several pages of what is fetched. */
+  sharedParsesMax: 2_048,
+  sharedParseBytesMax: 8_388_608,
   /** Events that one transform may make of one partner message. */
   emitsPerMessageMax: 100,
   /** Requests that wait for a commit; past it ingress answers 503. */
