@@ -235,7 +235,7 @@ export const LIMITS = {
   rabbitmqHeartbeatSeconds: 10,
   /** Pauses between tries to connect and to subscribe. */
   rabbitmqPauseMsMin: 100,
-  rabbitmqPauseMsMax: 5_000,
+  rabbitmqPauseMsMax: 2_000,
   /** How long a server that does not answer is waited for when something is closed. */
   rabbitmqCloseMs: 2_000,
 } as const

@@ -89,6 +89,8 @@ export class AmqpLink {
   async #run(): Promise<void> {
     const { clock, random, connect, log, mask } = this.#options
     const { signal } = this.#stop
+    /** An outage has a line for each problem, not for each try. */
+    let logged: unknown
     for (let tries = 0; !signal.aborted; tries++) {
       const startedMs = clock.monotonicMs()
       try {
@@ -96,6 +98,7 @@ export class AmqpLink {
         const ended = this.#watch(model)
         if (signal.aborted) await this.#closeConnection(model)
         else this.#connected(model)
+        logged = undefined
         const problem = mask(problemOf((await ended) ?? 'the server closed the connection'))
         destroySocket(model)
         this.#failure = unavailable(problem)
@@ -104,7 +107,9 @@ export class AmqpLink {
       }
       this.#tell()
       if (signal.aborted) return
-      log.warn({ problem: this.#failure.message }, 'RabbitMQ is not connected; trying again')
+      const { problem } = this.#failure.details
+      if (problem !== logged) log.warn({ problem }, 'RabbitMQ is not connected; trying again')
+      logged = problem
       // A connection that held for a while is no sign of a server that refuses us.
       if (clock.monotonicMs() - startedMs > LIMITS.rabbitmqPauseMsMax) tries = 0
       await sleep(clock, pauseMs(tries, random), signal)

@@ -1,7 +1,7 @@
 import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type RunningEngine, startEngine } from '../../../test/engines/engine.ts'
-import { createSystemKernel } from '../../kernel/index.ts'
+import { createSystemKernel, sleep } from '../../kernel/index.ts'
 import { testBroker } from '../../testing/broker-conformance.ts'
 import { createRabbitmqBroker, RABBITMQ_FEATURES } from './rabbitmq-broker.ts'
 
@@ -22,6 +22,8 @@ afterAll(async () => {
 
 let cases = 0
 
+const NAME_KEPT_MS = 1_500
+
 const registered = testBroker({
   runner: {
     describe,
@@ -34,6 +36,11 @@ const registered = testBroker({
   create: async () => {
     const kernel = createSystemKernel()
     const prefix = `case-${(cases += 1)}`
+    let settled = Promise.resolve()
+    const kill = async (): Promise<void> => {
+      await settled
+      await server().kill()
+    }
     return {
       open: (onState) =>
         createRabbitmqBroker({
@@ -50,13 +57,15 @@ const registered = testBroker({
         await amqp.assertQueue(queue, { durable: true, arguments: type })
         await amqp.bindQueue(queue, `${prefix}.${channel}`, '#')
         await admin.close()
+        // Until then, RabbitMQ 3.10 has the name of a new quorum queue in memory alone.
+        settled = sleep(kernel.clock, NAME_KEPT_MS)
         return queue
       },
       restart: async () => {
-        await server().kill()
+        await kill()
         await server().restart()
       },
-      stop: () => server().kill(),
+      stop: kill,
       wipe: () => server().wipe(),
       dispose: async () => undefined,
     }
