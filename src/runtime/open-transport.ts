@@ -1,6 +1,10 @@
 import { JuncturaError, type Kernel } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
-import type { Broker, BrokerState } from '../transport/index.ts'
+import {
+  type Broker,
+  type BrokerState,
+  createRabbitmqBroker,
+} from '../transport/index.ts'
 
 /** How messages travel from the log to the consumers: one line, as the store is. */
 export type TransportChoice =
@@ -60,13 +64,15 @@ export const chooseBroker = (choice: TransportChoice, store: Store): OpenBroker 
 
 const brokerOpener =
   ({ engine, url, prefix }: Extract<TransportChoice, { readonly url: string }>): OpenBroker =>
-  async ({ kernel, onState }) => {
+  ({ kernel, onState }) => {
     const { clock, random, log } = kernel
     const options = { url, clock, random, log, onState, ...(prefix !== undefined && { prefix }) }
-    throw new JuncturaError('JUNCTURA_USAGE', {
-      details: {
-        problem: `the transport ${engine} is not built yet`,
-        options: Object.keys(options),
-      },
-    })
+    switch (engine) {
+      case 'nats':
+        throw new TypeError('nats')
+      case 'kafka':
+        throw new TypeError('kafka')
+      case 'rabbitmq':
+        return createRabbitmqBroker(options)
+    }
   }
