@@ -1,8 +1,12 @@
+import type { Integration } from '../contract/index.ts'
 import { JuncturaError, type Kernel } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
 import {
   type Broker,
+  type BrokerChannel,
   type BrokerState,
+  createKafkaBroker,
+  createNatsBroker,
   createRabbitmqBroker,
 } from '../transport/index.ts'
 
@@ -62,6 +66,29 @@ export const chooseBroker = (choice: TransportChoice, store: Store): OpenBroker 
   }
 }
 
+/**
+ * The broker of a choice; undefined where the log itself is the transport. Nothing is created there.
+ *
+ * @throws what the driver throws when it cannot be reached.
+ */
+export const openBroker = async (
+  choice: TransportChoice,
+  parts: Parameters<OpenBroker>[0],
+): Promise<Broker | undefined> => {
+  if (choice.engine === 'embedded' || choice.engine === 'postgres') return undefined
+  if (choice.engine === 'custom') return choice.open(parts)
+  return brokerOpener(choice)(parts)
+}
+
+/** The channels of an integration, each kept as long as the contract that needs it longest. */
+export const brokerChannelsOf = (integration: Integration): readonly BrokerChannel[] => {
+  const longest = new Map<string, number>()
+  for (const { channel, retentionMs } of integration.contracts.values()) {
+    longest.set(channel, Math.max(retentionMs, longest.get(channel) ?? 0))
+  }
+  return [...longest].map(([channel, retentionMs]) => ({ channel, retentionMs }))
+}
+
 const brokerOpener =
   ({ engine, url, prefix }: Extract<TransportChoice, { readonly url: string }>): OpenBroker =>
   ({ kernel, onState }) => {
@@ -69,9 +96,9 @@ const brokerOpener =
     const options = { url, clock, random, log, onState, ...(prefix !== undefined && { prefix }) }
     switch (engine) {
       case 'nats':
-        throw new TypeError('nats')
+        return createNatsBroker(options)
       case 'kafka':
-        throw new TypeError('kafka')
+        return createKafkaBroker(options)
       case 'rabbitmq':
         return createRabbitmqBroker(options)
     }
