@@ -212,4 +212,6 @@ export const LIMITS = {
   /** Messages of one channel that wait for one before them, in number and in bytes. */
   brokerEarlyMax: 8_192,
   brokerEarlyBytesMax: 33_554_432,
+  /** Messages that a driver keeps for one channel until it can send them; past it publish fails. */
+  brokerWaitingMax: 16_384,
 } as const
