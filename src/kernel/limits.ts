@@ -247,4 +247,6 @@ export const LIMITS = {
   rabbitmqPauseMsMax: 2_000,
   /** How long a server that does not answer is waited for when something is closed. */
   rabbitmqCloseMs: 2_000,
+  /** Messages that a driver keeps for one channel until it can send them; past it publish fails. */
+  brokerWaitingMax: 16_384,
 } as const
