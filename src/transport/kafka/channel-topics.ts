@@ -18,7 +18,7 @@ export interface TopicPlan {
  */
 export const topicOf = (prefix: string, channel: string): string => `${prefix}.${channel}`
 
-export const TOPIC_CHARS_MAX = 249
+const TOPIC_CHARS_MAX = 249
 
 /** In one batch, beside the message that is the largest: head of the batch, and a little more. */
 const BATCH_SPARE_BYTES = 1_024
@@ -27,7 +27,7 @@ export const replicationOf = ({ replicationFactor }: TopicPlan, brokers: number)
   replicationFactor ?? Math.min(3, brokers)
 
 /** Of three copies two must have a message before it is confirmed. */
-export const minInSyncOf = (replicationFactor: number): number => (replicationFactor >= 3 ? 2 : 1)
+const minInSyncOf = (replicationFactor: number): number => (replicationFactor >= 3 ? 2 : 1)
 
 /** Creates what is missing and corrects what may be corrected. See `Broker.ensure`. */
 export const ensureTopics = async (
@@ -38,6 +38,11 @@ export const ensureTopics = async (
   const topics = channels.map((one) => ({ ...one, topic: topicOf(plan.prefix, one.channel) }))
   const names = topics.map(({ topic }) => topic)
   if (names.length === 0) return
+  for (const name of names) {
+    if (name.length <= TOPIC_CHARS_MAX) continue
+    const problem = `its name has ${name.length} characters and Kafka allows ${TOPIC_CHARS_MAX}`
+    throw refused(`topic ${name}`, problem, 'shorten the prefix or the channel')
+  }
   const before = await cluster.topics(names)
   const missing = topics.filter(({ topic }) => !before.has(topic))
   for (const one of missing) await createTopic(cluster, plan, one)

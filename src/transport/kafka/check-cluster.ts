@@ -1,7 +1,7 @@
 import type { BrokerChannel, BrokerProblem } from '../broker.ts'
 import { describeTopics, replicationOf, type TopicPlan, topicOf } from './channel-topics.ts'
 import type { Cluster, TopicView } from './cluster.ts'
-import { problemOf } from './kafka-error.ts'
+import { fixOf, problemOf } from './kafka-error.ts'
 import type { KafkaPackage } from './kafka-package.ts'
 
 /** Looks at the live cluster and says what does not fit. Changes nothing. */
@@ -17,7 +17,11 @@ export const checkCluster = async (
   if (there.length < names.length) problems.push(...(await checkMayCreate(cluster)))
   const settings = await describeTopics(cluster, there).catch((error: unknown) => {
     problems.push(
-      warning('the settings of the topics', problemOf(error), 'allow DescribeConfigs on the topics'),
+      warning(
+        'the settings of the topics',
+        problemOf(error),
+        'allow DescribeConfigs on the topics',
+      ),
     )
     return new Map<string, ReadonlyMap<string, string>>()
   })
@@ -27,7 +31,7 @@ export const checkCluster = async (
     if (view) problems.push(...checkTopic(topic, view, plan))
     else problems.push(warning(`topic ${topic}`, 'it is not there yet', 'a start creates it'))
     const found = settings.get(topic)
-    if (found) problems.push(...checkSettings(topic, found, { plan, retentionMs }))
+    if (found && view) problems.push(...checkSettings(topic, found, { plan, retentionMs, view }))
   }
   return problems
 }
@@ -101,8 +105,7 @@ const NOT_ASKED = -2_147_483_648
 function checkTopic(topic: string, view: TopicView, plan: TopicPlan): readonly BrokerProblem[] {
   const resource = `topic ${topic}`
   if (view.problem) {
-    const { problem, fix } = view.problem.details
-    return [error(resource, String(problem), String(fix ?? view.problem.advice))]
+    return [error(resource, view.problem.message, fixOf(view.problem))]
   }
   const problems: BrokerProblem[] = []
   if (view.allowed !== NOT_ASKED) {
@@ -133,7 +136,11 @@ function checkTopic(topic: string, view: TopicView, plan: TopicPlan): readonly B
 function checkSettings(
   topic: string,
   found: ReadonlyMap<string, string>,
-  { plan, retentionMs }: { readonly plan: TopicPlan; readonly retentionMs: number },
+  {
+    plan,
+    retentionMs,
+    view,
+  }: { readonly plan: TopicPlan; readonly retentionMs: number; readonly view: TopicView },
 ): readonly BrokerProblem[] {
   const resource = `topic ${topic}`
   const problems: BrokerProblem[] = []
@@ -156,6 +163,13 @@ function checkSettings(
   if (bytesMax < plan.messageBytesMax) {
     const problem = `max.message.bytes is ${bytesMax} and ${plan.messageBytesMax} is wanted`
     problems.push(error(resource, problem, 'start, which raises it, or set it'))
+  }
+  if (
+    view.partitions.some(({ replicas }) => replicas >= 3) &&
+    numberOf('min.insync.replicas', 1) < 2
+  ) {
+    const problem = 'min.insync.replicas is 1: a message may be confirmed with a single copy'
+    problems.push(warning(resource, problem, 'set min.insync.replicas to 2'))
   }
   if (found.get('unclean.leader.election.enable') === 'true') {
     const problem = 'unclean.leader.election.enable is true: what was confirmed may be lost'

@@ -138,7 +138,9 @@ export class Cluster {
         id: topic.topicId,
         partitions,
         allowed: topic.topicAuthorizedOperations,
-        ...(isFailed && { problem: toPortError(codedError(topic.errorCode), `topic ${topic.name}`) }),
+        ...(isFailed && {
+          problem: toPortError(codedError(topic.errorCode), `topic ${topic.name}`),
+        }),
       })
     }
     return found

@@ -75,7 +75,11 @@ function planOf(options: KafkaBrokerOptions): TopicPlan {
   const { prefix = 'junctura', partitions = 8, messageBytesMax = 5_242_880 } = options
   const { replicationFactor } = options
   if (!/^[a-z0-9-]{1,100}$/.test(prefix)) {
-    throw invalid('prefix', 'has other characters than a-z, 0-9 and -, or more than 100', 'rename it')
+    throw invalid(
+      'prefix',
+      'has other characters than a-z, 0-9 and -, or more than 100',
+      'rename it',
+    )
   }
   whole('partitions', partitions, [1, 1_024])
   whole('messageBytesMax', messageBytesMax, [1_024, 67_108_864])
@@ -85,7 +89,11 @@ function planOf(options: KafkaBrokerOptions): TopicPlan {
 
 function whole(field: string, value: number, [low, high]: readonly [number, number]): void {
   if (Number.isInteger(value) && value >= low && value <= high) return
-  throw invalid(field, `${value} is not from ${low} to ${high}`, 'write a whole number between them')
+  throw invalid(
+    field,
+    `${value} is not from ${low} to ${high}`,
+    'write a whole number between them',
+  )
 }
 
 const invalid = (field: string, problem: string, fix: string): JuncturaError =>

@@ -78,7 +78,10 @@ export const codesOf = (error: unknown): readonly CodedError[] => {
 }
 
 /** For a code that came as a part of an answer. */
-export const codedError = (code: number, name: string = NAMES[code] ?? `error ${code}`): unknown => ({
+export const codedError = (
+  code: number,
+  name: string = NAMES[code] ?? `error ${code}`,
+): unknown => ({
   apiCode: code,
   apiId: name,
 })
@@ -120,6 +123,9 @@ export const problemOf = (error: unknown): string => {
   if (cause instanceof Error) return `${messageOf(error)} ${problemOf(cause)}`
   return messageOf(error)
 }
+
+export const fixOf = ({ details, advice }: JuncturaError): string =>
+  typeof details['fix'] === 'string' ? details['fix'] : advice
 
 /** The answer of an API whose parser throws when one of its parts is an error. */
 export const answerIn = (error: unknown): unknown =>

@@ -1,13 +1,34 @@
 import type { Cluster } from './cluster.ts'
-import { unavailable } from './kafka-error.ts'
+import { codesOf, isRefused, toPortError, unavailable } from './kafka-error.ts'
 import type { KafkaPackage } from './kafka-package.ts'
 
-/** First or next offset of each partition of a topic, as their leaders say. */
+/**
+ * First or next offset of each partition of a topic, as their leaders say. Leaders that move, and
+ * partitions that were just made, are asked again for as long as a request may take.
+ */
 export const listOffsets = async (
   cluster: Cluster,
   topic: string,
   which: 'start' | 'end',
 ): Promise<ReadonlyMap<number, bigint>> => {
+  const { clock, requestTimeoutMs } = cluster.options
+  const endMs = clock.monotonicMs() + requestTimeoutMs
+  for (let tries = 0; ; tries++) {
+    try {
+      return await askLeaders(cluster, topic, which)
+    } catch (error) {
+      const mayPass = codesOf(error).length > 0 && !isRefused(toPortError(error, topic))
+      if (!mayPass || cluster.isClosed || clock.monotonicMs() > endMs) throw error
+      await cluster.pause(Math.min(tries, 2))
+    }
+  }
+}
+
+async function askLeaders(
+  cluster: Cluster,
+  topic: string,
+  which: 'start' | 'end',
+): Promise<ReadonlyMap<number, bigint>> {
   const { kafka, requestTimeoutMs } = cluster.options
   const { partitions } = await cluster.topic(topic)
   const byLeader = new Map<number, number[]>()

@@ -226,7 +226,7 @@ export class Producer {
     const portError = toPortError(error, piece ? `topic ${piece.job.topic}` : 'publishing')
     if (!isRefused(portError)) return false
     if (!round) {
-      for (const job of [...this.#jobs]) this.#finish(job, portError)
+      for (const job of this.#jobs) this.#finish(job, portError)
     } else if (piece && !another) {
       this.#finish(piece.job, portError)
     } else {
@@ -298,7 +298,8 @@ export class Producer {
     const wire = await this.#cluster.ready()
     const { producerId, producerEpoch } = await wire.request<InitAnswer>(
       requestTimeoutMs,
-      (connection, done) => kafka.initProducerIdV4.api(connection, null, requestTimeoutMs, -1n, -1, done),
+      (connection, done) =>
+        kafka.initProducerIdV4.api(connection, null, requestTimeoutMs, -1n, -1, done),
     )
     this.#sequences.clear()
     for (const round of this.#rounds) delete round.batches

@@ -41,7 +41,7 @@ export const recordBytesOf = (message: BrokerMessage): number =>
   bodyBytesOf(message) + RECORD_FIXED_BYTES + 2 * VARINT_BYTES_MAX
 
 /** Of a batch without its records. */
-export const HEAD_BYTES = 61
+const HEAD_BYTES = 61
 /** The attributes of a record, and its time as the difference to that of the batch: 0. */
 const RECORD_FIXED_BYTES = 2
 const VARINT_BYTES_MAX = 5

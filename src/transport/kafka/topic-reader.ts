@@ -118,7 +118,7 @@ export class TopicReader {
     }
   }
 
-  /** A topic that was made again begins anew; partitions that were added are read from the start. */
+  /** A topic that was made again begins anew; added partitions are read from their start. */
   #meet(view: TopicView): void {
     if (this.#topicId !== view.id) {
       const { cluster, topic } = this.#options
@@ -221,8 +221,9 @@ export class TopicReader {
    */
   async #comeBack(partition: number): Promise<void> {
     const { cluster, topic, from } = this.#options
-    const start = (await listOffsets(cluster, topic, 'start')).get(partition)
-    const end = (await listOffsets(cluster, topic, 'end')).get(partition)
+    const starts = await listOffsets(cluster, topic, 'start')
+    const ends = await listOffsets(cluster, topic, 'end')
+    const [start, end] = [starts.get(partition), ends.get(partition)]
     if (start === undefined || end === undefined) throw unavailable(`${topic} has no offsets`)
     const place = this.#places.get(partition) ?? 0n
     // A follower need not see again what it saw: its reader knows what is missing.
