@@ -12,6 +12,7 @@ const PLACES: readonly (readonly [package_: RegExp, place: RegExp])[] = [
   [/^node:sqlite$/, /^src\/store\/sqlite\//],
   [/^pg$/, /^src\/store\/postgres\//],
   [/^@platformatic\/kafka$/, /^src\/transport\/kafka\//],
+  [/^amqplib$/, /^src\/transport\/rabbitmq\//],
   [/^@opentelemetry\//, /^src\/observe\//],
   [/^commander$/, /^src\/cli\//],
   [/^node:(http|https|http2|net|tls|dgram)$/, /(^|[-/])(listener|dialer)[^/]*\.ts$/],

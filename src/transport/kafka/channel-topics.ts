@@ -211,4 +211,4 @@ const SET = 0 as const
 
 /** The largest batch: one of many messages, or one message that is larger than that. */
 const batchBytesOf = ({ messageBytesMax }: TopicPlan): number =>
-  Math.max(messageBytesMax, LIMITS.kafkaRoundBytesMax) + BATCH_SPARE_BYTES
+  Math.max(messageBytesMax, LIMITS.kafkaRequestBytesMax) + BATCH_SPARE_BYTES

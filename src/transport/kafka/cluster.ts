@@ -160,7 +160,7 @@ export class Cluster {
   /** A pause that grows with the tries, of a random length so that not all come back at once. */
   async pause(tries: number, signal: AbortSignal = this.#stop.signal): Promise<void> {
     const { clock, random } = this.options
-    const longestMs = Math.min(LIMITS.brokerReconnectMsMax, 50 * 2 ** Math.min(tries, 16))
+    const longestMs = Math.min(LIMITS.kafkaPauseMsMax, 50 * 2 ** Math.min(tries, 16))
     await sleep(clock, longestMs * (0.5 + random.next() / 2), signal)
   }
 
@@ -195,7 +195,7 @@ export class Cluster {
       const beat = new AbortController()
       const stop = (): void => beat.abort()
       void control.closed.then(stop)
-      await sleep(this.options.clock, LIMITS.brokerBeatMs, beat.signal)
+      await sleep(this.options.clock, LIMITS.kafkaBeatMs, beat.signal)
       if (!control.isOpen || this.isClosed) return
       await this.#metadata(control, [], false).catch(() => control.destroy())
     }
@@ -232,7 +232,7 @@ export class Cluster {
     return await Wire.open(kafka, address, {
       clock,
       clientId,
-      timeoutMs: Math.min(requestTimeoutMs, LIMITS.brokerConnectMs),
+      timeoutMs: Math.min(requestTimeoutMs, LIMITS.kafkaConnectMs),
       connection: {
         ...(url.isTls && { tls: { ...tls }, tlsServerName: true }),
         ...(url.sasl && { sasl: url.sasl }),

@@ -65,7 +65,7 @@ export class Producer {
       const job: Job = { topic, dueMs, resolve, reject, open: 0, isOver: false }
       const pieces = cutJob(job, messages, this.#options.messageBytesMax)
       if (pieces.length === 0) return resolve()
-      if (this.#queuedBytes > LIMITS.brokerPublishBytesMax) {
+      if (this.#queuedBytes > LIMITS.kafkaWaitingBytesMax) {
         throw unavailable(`${this.#queuedBytes} bytes wait already to be published`)
       }
       job.open = pieces.length
@@ -99,7 +99,7 @@ export class Producer {
   }
 
   #pump(): void {
-    while (this.#isFlowing && this.#onTheirWay < LIMITS.kafkaRoundsMax) {
+    while (this.#isFlowing && this.#onTheirWay < LIMITS.kafkaRequestsMax) {
       const pieces = this.#nextPieces()
       if (pieces.length === 0) return
       const round: Round = { pieces }
@@ -129,7 +129,7 @@ export class Producer {
     let bytes = 0
     let count = 0
     for (const piece of this.#queue) {
-      if (count > 0 && bytes + piece.bytes > LIMITS.kafkaRoundBytesMax) break
+      if (count > 0 && bytes + piece.bytes > LIMITS.kafkaRequestBytesMax) break
       bytes += piece.bytes
       count += 1
     }

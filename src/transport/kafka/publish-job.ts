@@ -48,7 +48,7 @@ export const cutJob = (
       const problem = `it has ${size} bytes with its headers, and ${messageBytesMax} are allowed`
       throw refused(`message ${message.id}`, problem, 'raise messageBytesMax, or send less')
     }
-    if (bytes + size > LIMITS.kafkaRoundBytesMax && part.length > 0) {
+    if (bytes + size > LIMITS.kafkaRequestBytesMax && part.length > 0) {
       pieces.push({ job, messages: part, bytes })
       part = []
       bytes = 0

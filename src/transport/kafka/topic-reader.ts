@@ -82,7 +82,7 @@ export class TopicReader {
       } catch (error) {
         if (this.#isClosed) return
         const { clock, log } = this.#options.cluster.options
-        if (clock.monotonicMs() - startedMs > LIMITS.brokerReconnectMsMax) tries = 0
+        if (clock.monotonicMs() - startedMs > LIMITS.kafkaPauseMsMax) tries = 0
         const fields = { topic: this.#options.topic, problem: problemOf(error) }
         if (tries === 0) log.warn(fields, 'reading from Kafka was interrupted; trying again')
         await this.#options.cluster.pause(tries++, this.#stop.signal)
@@ -263,7 +263,7 @@ export class TopicReader {
     const { cluster, topic } = this.#options
     const nowMs = cluster.options.clock.monotonicMs()
     const isLeaderless = before.partitions.some(({ leader }) => leader < 0)
-    const everyMs = isLeaderless ? LIMITS.brokerReconnectMsMax : LIMITS.brokerBeatMs
+    const everyMs = isLeaderless ? LIMITS.kafkaPauseMsMax : LIMITS.kafkaBeatMs
     if (nowMs - this.#checkedMs < everyMs) return false
     this.#checkedMs = nowMs
     const now = await cluster.topic(topic)
