@@ -1,6 +1,7 @@
 export * from './broker.ts'
 export * from './brokered.ts'
 export * from './embedded.ts'
+export * from './kafka/index.ts'
 export * from './rabbitmq/index.ts'
 export * from './nats/index.ts'
 export * from './transport.ts'
