@@ -221,4 +221,30 @@ export const LIMITS = {
   /** Messages of one channel that wait for one before them, in number and in bytes. */
   brokerEarlyMax: 8_192,
   brokerEarlyBytesMax: 33_554_432,
+  /** Messages of one channel, and their bytes, that RabbitMQ has and did not confirm yet. */
+  rabbitmqUnconfirmedMax: 2_048,
+  rabbitmqUnconfirmedBytesMax: 16_777_216,
+  /** Messages of one channel that wait to be sent to RabbitMQ; past it a publish is refused. */
+  rabbitmqWaitingMax: 16_384,
+  /** Headers of one message: what the client can write, and less than one frame. */
+  rabbitmqHeaderBytesMax: 61_440,
+  /** The live queue of one process; older messages are dropped, because the store has them. */
+  rabbitmqFollowMessagesMax: 65_536,
+  rabbitmqFollowBytesMax: 67_108_864,
+  /** Bytes of one queue that wait to be handled; past it fewer messages are fetched at once. */
+  rabbitmqReadBytesMax: 67_108_864,
+  /** Each crash and each broken connection is a delivery, and must not make a dead letter. */
+  rabbitmqDeliveriesMin: 1_000,
+  /** Queues made for other systems, of one channel: each takes a copy of every message. */
+  rabbitmqQueuesMax: 100,
+  /** Arguments of one queue that are looked at. */
+  rabbitmqArgumentsMax: 20,
+  /** How long one try to connect may take, and how long a connection may be silent. */
+  rabbitmqConnectMs: 10_000,
+  rabbitmqHeartbeatSeconds: 10,
+  /** Pauses between tries to connect and to subscribe. */
+  rabbitmqPauseMsMin: 100,
+  rabbitmqPauseMsMax: 2_000,
+  /** How long a server that does not answer is waited for when something is closed. */
+  rabbitmqCloseMs: 2_000,
 } as const

@@ -1,5 +1,6 @@
 export * from './broker.ts'
 export * from './brokered.ts'
 export * from './embedded.ts'
+export * from './rabbitmq/index.ts'
 export * from './transport.ts'
 export * from './wire-message.ts'

@@ -11,6 +11,7 @@ const PLACES: readonly (readonly [package_: RegExp, place: RegExp])[] = [
   [/^(ajv|ajv-formats|re2js)($|\/)/, /^src\/schema\//],
   [/^node:sqlite$/, /^src\/store\/sqlite\//],
   [/^pg$/, /^src\/store\/postgres\//],
+  [/^amqplib$/, /^src\/transport\/rabbitmq\//],
   [/^@opentelemetry\//, /^src\/observe\//],
   [/^commander$/, /^src\/cli\//],
   [/^node:(http|https|http2|net|tls|dgram)$/, /(^|[-/])(listener|dialer)[^/]*\.ts$/],
