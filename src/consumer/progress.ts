@@ -4,6 +4,9 @@ import type { ProgressBook, ProgressMark, ProgressRow, RowWrite } from '../store
 /** Stands for the time of a finished position. */
 const FINISHED = 0
 
+/** Passed positions that are kept before the arrays are cut. */
+const COMPACT_AT = 4_096
+
 export interface ConsumerProgressOptions {
   readonly epoch: number
   /** How many messages may be handed out between two commits. */
@@ -13,9 +16,9 @@ export interface ConsumerProgressOptions {
 }
 
 /**
- * How far one consumer has come. Everything fetched is in `#fetched`, in order of position, until
- * everything before it is finished; the watermark is what lies before the first unfinished one.
- * Nothing here is durable by itself: `row` says what to write, `apply` is told when it is written.
+ * How far one consumer has come. Everything fetched is in three arrays side by side, in order of
+ * position, until everything before it is finished; the watermark is what lies before the first
+ * unfinished one. (A map costs an object for each entry each time it is gone through.) Nothing here is durable by itself: `row` says what to write, `apply` is told when it is written.
  */
 export class ConsumerProgress {
   readonly consumer: string
@@ -23,18 +26,23 @@ export class ConsumerProgress {
   readonly #epoch: number
   readonly #claimAhead: number
   readonly #onApplied: () => void
-  /** Fetched and not yet below the watermark: position → when it was appended, 0 once finished. */
-  readonly #fetched = new Map<number, number>()
+  /** Fetched and not yet below the watermark, from `#head` on. */
+  #positions: number[] = []
+  /** When each was appended, 0 once finished. */
+  #times: number[] = []
+  #bytes: number[] = []
+  #head = 0
   #watermark: number
   #fetchedTo: number
   #claimedTo: number
   /** The last position that a handler was given; the claim always covers it. */
   #startedTo: number
+  /** The same when the last row was made. */
+  #startedBefore: number
   /** Nothing beyond it is finished. */
   #finishedTo: number
   #unfinished = 0
-  /** Bytes of each unfinished record, and their sum. */
-  readonly #bytes = new Map<number, number>()
+  /** Bytes of all unfinished records. */
   #bytesHeld = 0
   /** From the last run: finished beyond its watermark, ascending. */
   readonly #doneBefore: (readonly [number, number])[]
@@ -50,6 +58,7 @@ export class ConsumerProgress {
     this.#fetchedTo = row.watermark
     this.#claimedTo = row.watermark
     this.#startedTo = row.watermark
+    this.#startedBefore = row.watermark
     this.#finishedTo = row.watermark
     this.#doneBefore = [...row.done]
   }
@@ -69,7 +78,7 @@ export class ConsumerProgress {
 
   /** Positions held until the watermark can pass them. */
   get span(): number {
-    return this.#fetched.size
+    return this.#positions.length - this.#head
   }
 
   /** Bytes of what is fetched and not finished; bounded by LIMITS.fetchWindowBytesMax. */
@@ -79,14 +88,13 @@ export class ConsumerProgress {
 
   /** When the oldest unfinished message was appended. */
   get oldestAtMs(): number | undefined {
-    const first = this.#fetched.values().next()
-    return first.done ? undefined : first.value
+    return this.#times[this.#head]
   }
 
   /** Whether this position is finished, or has a row of its own. */
   isFinished(position: number): boolean {
     if (position <= this.#watermark) return true
-    return position <= this.#fetchedTo && (this.#fetched.get(position) ?? FINISHED) === FINISHED
+    return position <= this.#fetchedTo && (this.#times[this.#find(position)] ?? 0) === FINISHED
   }
 
   /** Whether handlers may be given this position: its claim is durable. */
@@ -114,8 +122,7 @@ export class ConsumerProgress {
   /** Notes a fetched position that has to be finished. */
   fetched(position: number, atMs: number, bytes: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
-    this.#fetched.set(position, Math.max(1, atMs))
-    this.#bytes.set(position, bytes)
+    this.#push(position, Math.max(1, atMs), bytes)
     this.#bytesHeld += bytes
     this.#fetchedTo = position
     this.#unfinished += 1
@@ -124,32 +131,36 @@ export class ConsumerProgress {
   /** Notes a position that an earlier run finished; it stays so until the watermark passes. */
   fetchedFinished(position: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
-    if (this.#fetched.size > 0) this.#fetched.set(position, FINISHED)
+    if (this.span > 0) this.#push(position, FINISHED, 0)
     this.#fetchedTo = position
     this.#finishedTo = position
-    if (this.#fetched.size === 0) this.#watermark = position
+    if (this.span === 0) this.#watermark = position
   }
 
   /** Notes that nothing up to `position` is for this consumer, or left to do. */
   passed(position: number): void {
     if (position <= this.#fetchedTo) return
     this.#fetchedTo = position
-    if (this.#fetched.size === 0) this.#watermark = position
+    if (this.span === 0) this.#watermark = position
   }
 
-  /** The row as it will be when `marks` are finished as well. */
-  row(marks: ReadonlySet<number>): ProgressRow {
+  /** The row as it will be when `marks`, in ascending order, are finished as well. */
+  row(marks: readonly number[]): ProgressRow {
     let watermark = this.#fetchedTo
     let gapFound = false
     let run: [number, number] | undefined
     let ahead = 0
     let claimedTo: number | undefined
     const done: [number, number][] = []
-    for (const position of marks) this.#finishedTo = Math.max(this.#finishedTo, position)
-    for (const [position, atMs] of this.#fetched) {
+    const claimAhead = this.#claimAheadNow()
+    this.#finishedTo = Math.max(this.#finishedTo, marks.at(-1) ?? 0)
+    let mark = 0
+    for (let place = this.#head; place < this.#positions.length; place++) {
+      const position = this.#positions[place] ?? 0
       // Beyond here nothing is finished and enough is claimed: a backlog costs nothing per commit.
       if (gapFound && claimedTo !== undefined && position > this.#finishedTo) break
-      if (atMs === FINISHED || marks.has(position)) {
+      while ((marks[mark] ?? Infinity) < position) mark += 1
+      if (this.#times[place] === FINISHED || marks[mark] === position) {
         if (!gapFound) continue
         if (run) run[1] = position
         else done.push((run = [position, position]))
@@ -157,7 +168,7 @@ export class ConsumerProgress {
         if (!gapFound) watermark = position - 1
         gapFound = true
         run = undefined
-        if (position > this.#startedTo && ++ahead === this.#claimAhead) claimedTo = position
+        if (position > this.#startedTo && ++ahead === claimAhead) claimedTo = position
       }
     }
     claimedTo ??= this.#fetchedTo + LIMITS.claimWindow
@@ -172,6 +183,16 @@ export class ConsumerProgress {
     }
   }
 
+  /**
+   * Twice what was started since the last row: whoever is behind must be able to catch up, however
+   * long a commit takes; whoever has little to do leaves few suspects after a crash.
+   */
+  #claimAheadNow(): number {
+    const started = this.#startedTo - this.#startedBefore
+    this.#startedBefore = this.#startedTo
+    return Math.max(this.#claimAhead, Math.min(2 * started, LIMITS.fetchWindowMax))
+  }
+
   /** What the last run finished and this one has not fetched again; it stays finished. */
   #doneAhead(): readonly (readonly [number, number])[] {
     return this.#doneBefore
@@ -180,20 +201,21 @@ export class ConsumerProgress {
   }
 
   /** The row that `row` gave for these marks is durable. */
-  apply(marks: ReadonlySet<number>, row: ProgressRow): void {
+  apply(marks: readonly number[], row: ProgressRow): void {
+    let place = this.#head
     for (const position of marks) {
-      if ((this.#fetched.get(position) ?? FINISHED) === FINISHED) continue
-      this.#fetched.set(position, FINISHED)
-      this.#bytesHeld -= this.#bytes.get(position) ?? 0
-      this.#bytes.delete(position)
+      // Those of a batch follow one another; any other is looked for.
+      if (this.#positions[place] !== position) place = this.#find(position)
+      if ((this.#times[place] ?? FINISHED) === FINISHED) continue
+      this.#times[place] = FINISHED
+      this.#bytesHeld -= this.#bytes[place] ?? 0
       this.#unfinished -= 1
+      place += 1
     }
-    for (const [position, atMs] of this.#fetched) {
-      if (atMs !== FINISHED) break
-      this.#fetched.delete(position)
-    }
-    const first = this.#fetched.keys().next()
-    this.#watermark = first.done ? Math.max(this.#watermark, row.watermark) : first.value - 1
+    while (this.#times[this.#head] === FINISHED) this.#head += 1
+    this.#compact()
+    const first = this.#positions[this.#head]
+    this.#watermark = first === undefined ? Math.max(this.#watermark, row.watermark) : first - 1
     this.#claimedTo = Math.max(this.#claimedTo, row.claimedTo)
     this.#onApplied()
   }
@@ -201,6 +223,33 @@ export class ConsumerProgress {
   /** From now on rows claim nothing: a clean stop leaves no suspects. */
   close(): void {
     this.#closing = true
+  }
+
+  #push(position: number, atMs: number, bytes: number): void {
+    this.#positions.push(position)
+    this.#times.push(atMs)
+    this.#bytes.push(bytes)
+  }
+
+  /** Where a position stands, or -1. */
+  #find(position: number): number {
+    let low = this.#head
+    let high = this.#positions.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#positions[middle] ?? 0) < position) low = middle + 1
+      else high = middle
+    }
+    return this.#positions[low] === position ? low : -1
+  }
+
+  /** Lets go of what the watermark has passed, in lots, so that the cost of each stays flat. */
+  #compact(): void {
+    if (this.#head < COMPACT_AT && this.#head < this.#positions.length) return
+    this.#positions = this.#positions.slice(this.#head)
+    this.#times = this.#times.slice(this.#head)
+    this.#bytes = this.#bytes.slice(this.#head)
+    this.#head = 0
   }
 }
 
@@ -214,7 +263,7 @@ export const createProgressBook = (): ConsumerProgressBook => {
   const all = new Map<string, ConsumerProgress>()
   let previewed = new Map<
     string,
-    { readonly marks: ReadonlySet<number>; readonly row: ProgressRow }
+    { readonly marks: readonly number[]; readonly row: ProgressRow }
   >()
   return {
     add: (progress) => void all.set(progress.consumer, progress),
@@ -243,12 +292,22 @@ export const progressRow = (row: ProgressRow): RowWrite => ({
   row,
 })
 
-function groupByConsumer(marks: readonly ProgressMark[]): Map<string, Set<number>> {
-  const groups = new Map<string, Set<number>>()
-  for (const { consumer, position } of marks) {
+const NONE: readonly number[] = []
+
+/** The positions of each consumer, ascending. */
+function groupByConsumer(marks: readonly ProgressMark[]): Map<string, number[]> {
+  const groups = new Map<string, number[]>()
+  for (const { consumer, position, positions = NONE } of marks) {
     let group = groups.get(consumer)
-    if (!group) groups.set(consumer, (group = new Set()))
-    if (position !== undefined) group.add(position)
+    if (!group) groups.set(consumer, (group = []))
+    if (position !== undefined) group.push(position)
+    for (const one of positions) group.push(one)
+  }
+  for (const group of groups.values()) {
+    if (!isAscending(group)) group.sort((left, right) => left - right)
   }
   return groups
 }
+
+const isAscending = (numbers: readonly number[]): boolean =>
+  numbers.every((number, index) => index === 0 || (numbers[index - 1] ?? 0) <= number)

@@ -1,3 +1,4 @@
+import type { Consumer } from '../contract/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit } from '../store/index.ts'
 import { runAttempt, STORE_RETRY_MS } from './attempt.ts'
@@ -6,7 +7,7 @@ import { settleEmits } from './emitted.ts'
 import { expiredUnit, isExpired } from './expiry.ts'
 import { describeFailure, isPermanent } from './failure.ts'
 import { failItem, parkNewer } from './give-up.ts'
-import { drainingRow, marksOf, successUnit } from './lane-rows.ts'
+import { drainingRow, successUnit } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
 import { isNewerError } from './newer-version.ts'
 import type { WorkItem } from './work-item.ts'
@@ -113,7 +114,8 @@ function giveBack(runner: ConsumerRunner, taken: readonly TakenItem[]): void {
 async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[]): Promise<boolean> {
   const { ports, consumer } = runner
   const startedMs = ports.kernel.clock.monotonicMs()
-  const readable: { readonly one: TakenItem; readonly data: unknown }[] = []
+  const readable: TakenItem[] = []
+  const data: unknown[] = []
   const filtered: TakenItem[] = []
   const expired: TakenItem[] = []
   for (const one of taken) {
@@ -121,12 +123,14 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
     if (read.kind === 'failed') return false
     if (read.kind === 'filtered') filtered.push(one)
     else if (read.kind === 'expired') expired.push(one)
-    else readable.push({ one, data: read.data })
+    else {
+      readable.push(one)
+      data.push(read.data)
+    }
   }
-  const items = taken.map(({ item }) => item)
   const notes = expired.flatMap((one) => expiredUnit(runner, one, []).rows ?? [])
-  const success = { ...marksOf(consumer, items), rows: notes }
-  const [first, ...rest] = readable
+  const success = { ...batchMarks(consumer, taken), rows: notes }
+  const [first, ...rest] = readable.map(({ item }) => item)
   const [head] = taken
   if (!first) {
     if (!head) return true
@@ -136,8 +140,8 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
     const result = await runAttempt({
       ports,
       consumer,
-      items: [first.one.item, ...rest.map(({ one }) => one.item)],
-      data: readable.map(({ data }) => data),
+      items: [first, ...rest],
+      data,
       attempt: 1,
       success,
       onceKeys: [],
@@ -150,16 +154,27 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
       return false
     }
     const refusal =
-      result.kind === 'returned' ? await complete(runner, first.one.item, result.unit) : undefined
+      result.kind === 'returned' ? await complete(runner, first, result.unit) : undefined
     if (refusal) return refusal === 'stopped'
   }
-  for (const { one } of readable) {
-    tellAttempt(runner, { taken: one, attempt: 1, startedMs }, { outcome: 'done' })
+  for (const one of readable) {
+    tellAttempt(runner, { taken: one, attempt: 1, startedMs }, DONE)
     done(runner, one, 'done')
   }
   for (const one of filtered) done(runner, one, 'filtered')
   for (const one of expired) done(runner, one, 'expired')
   return true
+}
+
+const DONE = { outcome: 'done' } as const
+
+/** One mark for all of them, where each was fetched. */
+function batchMarks(consumer: Consumer, taken: readonly TakenItem[]): Pick<CommitUnit, 'marks'> {
+  const positions: number[] = []
+  for (const { item } of taken) {
+    if (item.origin === 'log') positions.push(item.position)
+  }
+  return positions.length > 0 ? { marks: [{ consumer: consumer.name, positions }] } : {}
 }
 
 /**

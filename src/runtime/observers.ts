@@ -51,9 +51,11 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
       own?.handler.record(event.durationMs / 1_000)
       const { consumer, messageId, position, key, attempt, outcome, error } = event
       const durationMs = Math.round(event.durationMs * 100) / 100
-      const told = { consumer, messageId, position, key, attempt, outcome, durationMs }
+      // Written out: this is made for every attempt, and most have no error.
       const record: AttemptRecord =
-        error === undefined ? { kind: 'attempt', ...told } : { kind: 'attempt', ...told, error }
+        error === undefined
+          ? { kind: 'attempt', consumer, messageId, position, key, attempt, outcome, durationMs }
+          : { kind: 'attempt', ...event, durationMs }
       history.attempted(record)
       events.publish(record)
     },

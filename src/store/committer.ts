@@ -65,12 +65,14 @@ export interface CommitUnit extends Unit {
 }
 
 /**
- * A position that a consumer is finished with, or has given a row of its own; without a position,
- * the consumer only wants its row written, to claim what it fetched.
+ * Positions that a consumer is finished with, or has given rows of their own; without one, the
+ * consumer only wants its row written, to claim what it fetched.
  */
 export interface ProgressMark {
   readonly consumer: string
   readonly position?: number
+  /** Those of a batch. */
+  readonly positions?: readonly number[]
 }
 
 /** An append that is durable now, in the order of positions. */
@@ -187,7 +189,7 @@ class GroupCommitter implements Committer {
       // A single unit waits for one turn; a flood for a few milliseconds at most.
       const size = (): number => this.#queue.length + this.#marks.length
       await gather(this.#options.clock, { size, enough: LIMITS.commitUnitsMax })
-      const batch = this.#queue.splice(0, LIMITS.commitUnitsMax)
+      const batch = this.#queue.splice(0, unitsOfCommit(this.#queue))
       this.#queueBytes -= batch.reduce((sum, waiting) => sum + waiting.bytes, 0)
       if (this.#mode === 'failed') {
         this.#marks = []
@@ -280,6 +282,17 @@ class GroupCommitter implements Committer {
 }
 
 const MARKS_RETRY_MS = 500
+
+/** How many of those that wait go into one commit: at least one, whatever it holds. */
+function unitsOfCommit(queue: readonly Waiting[]): number {
+  let records = 0
+  for (let units = 0; units < queue.length; units++) {
+    records += queue[units]?.unit.appends?.length ?? 0
+    const isFull = units === LIMITS.commitUnitsMax || records > LIMITS.commitRecordsMax
+    if (isFull && units > 0) return units
+  }
+  return queue.length
+}
 
 /** Wraps the unit's statements, so that the appends they return are seen here as well. */
 function catchReturned(waiting: Waiting): Waiting {
