@@ -34,6 +34,8 @@ export interface Committer {
    * refuses, it waits for one that succeeds. Lost with the process: then it is redelivered.
    */
   mark(mark: ProgressMark): void
+  /** Waits for the commit under way, if there is one: what is submitted before goes with the next. */
+  whenFree(): Promise<void> | undefined
   /** Waits until everything submitted so far is settled. */
   drain(): Promise<void>
   readonly waiting: number
@@ -123,6 +125,7 @@ class GroupCommitter implements Committer {
   #marksTimer: Timer | undefined
   #queueBytes = 0
   #running: Promise<void> | undefined
+  #committing: Promise<void> | undefined
   #mode: 'open' | 'failed' | 'closed' = 'open'
   #lastError: unknown
 
@@ -172,6 +175,10 @@ class GroupCommitter implements Committer {
     if (!this.#marksTimer) this.#running ??= this.#run()
   }
 
+  whenFree(): Promise<void> | undefined {
+    return this.#committing
+  }
+
   async drain(): Promise<void> {
     while (this.#running) await this.#running
   }
@@ -196,7 +203,9 @@ class GroupCommitter implements Committer {
         for (const waiting of batch) waiting.reject(failedError(this.#lastError))
         continue
       }
-      await this.#commit(batch)
+      this.#committing = this.#commit(batch)
+      await this.#committing
+      this.#committing = undefined
     }
     this.#running = undefined
   }
