@@ -1,11 +1,6 @@
 import { assert, LIMITS } from '../kernel/index.ts'
-import type { ProgressBook, ProgressMark, ProgressRow, RowWrite } from '../store/index.ts'
-
-/** Stands for the time of a finished position. */
-const FINISHED = 0
-
-/** Passed positions that are kept before the arrays are cut. */
-const COMPACT_AT = 4_096
+import type { ProgressBook, ProgressRow, RowWrite } from '../store/index.ts'
+import { FetchWindow, FINISHED, STAGED, WAITING } from './fetch-window.ts'
 
 export interface ConsumerProgressOptions {
   readonly epoch: number
@@ -16,9 +11,10 @@ export interface ConsumerProgressOptions {
 }
 
 /**
- * How far one consumer has come. Everything fetched is in three arrays side by side, in order of
- * position, until everything before it is finished; the watermark is what lies before the first
- * unfinished one. (A map costs an object for each entry each time it is gone through.) Nothing here is durable by itself: `row` says what to write, `apply` is told when it is written.
+ * How far one consumer has come. Everything fetched is in `#window`, in order of position, until
+ * everything before it is finished; the watermark is what lies before the first unfinished one.
+ * Nothing here is durable by itself: `stage` notes what a commit is about to finish, `row` says what
+ * to write, `apply` is told when it is written.
  */
 export class ConsumerProgress {
   readonly consumer: string
@@ -26,12 +22,9 @@ export class ConsumerProgress {
   readonly #epoch: number
   readonly #claimAhead: number
   readonly #onApplied: () => void
-  /** Fetched and not yet below the watermark, from `#head` on. */
-  #positions: number[] = []
-  /** When each was appended, 0 once finished. */
-  #times: number[] = []
-  #bytes: number[] = []
-  #head = 0
+  readonly #window = new FetchWindow()
+  /** Places in the window that the commit under way finishes. */
+  #staged: number[] = []
   #watermark: number
   #fetchedTo: number
   #claimedTo: number
@@ -42,7 +35,7 @@ export class ConsumerProgress {
   /** Nothing beyond it is finished. */
   #finishedTo: number
   #unfinished = 0
-  /** Bytes of all unfinished records. */
+  /** Bytes of what is not finished. */
   #bytesHeld = 0
   /** From the last run: finished beyond its watermark, ascending. */
   readonly #doneBefore: (readonly [number, number])[]
@@ -78,7 +71,7 @@ export class ConsumerProgress {
 
   /** Positions held until the watermark can pass them. */
   get span(): number {
-    return this.#positions.length - this.#head
+    return this.#window.size
   }
 
   /** Bytes of what is fetched and not finished; bounded by LIMITS.fetchWindowBytesMax. */
@@ -88,13 +81,16 @@ export class ConsumerProgress {
 
   /** When the oldest unfinished message was appended. */
   get oldestAtMs(): number | undefined {
-    return this.#times[this.#head]
+    const { head } = this.#window
+    return this.#window.size === 0 ? undefined : this.#window.atMs(head)
   }
 
   /** Whether this position is finished, or has a row of its own. */
   isFinished(position: number): boolean {
     if (position <= this.#watermark) return true
-    return position <= this.#fetchedTo && (this.#times[this.#find(position)] ?? 0) === FINISHED
+    if (position > this.#fetchedTo) return false
+    const place = this.#window.find(position)
+    return place < 0 || this.#window.state(place) === FINISHED
   }
 
   /** Whether handlers may be given this position: its claim is durable. */
@@ -122,7 +118,7 @@ export class ConsumerProgress {
   /** Notes a fetched position that has to be finished. */
   fetched(position: number, atMs: number, bytes: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
-    this.#push(position, Math.max(1, atMs), bytes)
+    this.#window.push({ position, atMs, bytes, state: WAITING })
     this.#bytesHeld += bytes
     this.#fetchedTo = position
     this.#unfinished += 1
@@ -131,21 +127,37 @@ export class ConsumerProgress {
   /** Notes a position that an earlier run finished; it stays so until the watermark passes. */
   fetchedFinished(position: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
-    if (this.span > 0) this.#push(position, FINISHED, 0)
+    const isFirst = this.#window.size === 0
+    if (!isFirst) this.#window.push({ position, atMs: 0, bytes: 0, state: FINISHED })
     this.#fetchedTo = position
     this.#finishedTo = position
-    if (this.span === 0) this.#watermark = position
+    if (isFirst) this.#watermark = position
   }
 
   /** Notes that nothing up to `position` is for this consumer, or left to do. */
   passed(position: number): void {
     if (position <= this.#fetchedTo) return
     this.#fetchedTo = position
-    if (this.span === 0) this.#watermark = position
+    if (this.#window.size === 0) this.#watermark = position
   }
 
-  /** The row as it will be when `marks`, in ascending order, are finished as well. */
-  row(marks: readonly number[]): ProgressRow {
+  /** Notes that the commit under way finishes this position. */
+  stage(position: number): void {
+    if (position > this.#finishedTo) this.#finishedTo = position
+    const place = this.#window.find(position)
+    if (place < 0 || this.#window.state(place) !== WAITING) return
+    this.#window.setState(place, STAGED)
+    this.#staged.push(place)
+  }
+
+  /** Takes back what was staged: its commit did not happen. */
+  unstage(): void {
+    for (const place of this.#staged) this.#window.setState(place, WAITING)
+    this.#staged.length = 0
+  }
+
+  /** The row as it will be when what is staged is finished as well. */
+  row(): ProgressRow {
     let watermark = this.#fetchedTo
     let gapFound = false
     let run: [number, number] | undefined
@@ -153,14 +165,12 @@ export class ConsumerProgress {
     let claimedTo: number | undefined
     const done: [number, number][] = []
     const claimAhead = this.#claimAheadNow()
-    this.#finishedTo = Math.max(this.#finishedTo, marks.at(-1) ?? 0)
-    let mark = 0
-    for (let place = this.#head; place < this.#positions.length; place++) {
-      const position = this.#positions[place] ?? 0
+    const window = this.#window
+    for (let place = window.head; place < window.tail; place++) {
+      const position = window.position(place)
       // Beyond here nothing is finished and enough is claimed: a backlog costs nothing per commit.
       if (gapFound && claimedTo !== undefined && position > this.#finishedTo) break
-      while ((marks[mark] ?? Infinity) < position) mark += 1
-      if (this.#times[place] === FINISHED || marks[mark] === position) {
+      if (window.state(place) !== WAITING) {
         if (!gapFound) continue
         if (run) run[1] = position
         else done.push((run = [position, position]))
@@ -200,22 +210,20 @@ export class ConsumerProgress {
       .map(([first, last]) => [Math.max(first, this.#fetchedTo + 1), last] as const)
   }
 
-  /** The row that `row` gave for these marks is durable. */
-  apply(marks: readonly number[], row: ProgressRow): void {
-    let place = this.#head
-    for (const position of marks) {
-      // Those of a batch follow one another; any other is looked for.
-      if (this.#positions[place] !== position) place = this.#find(position)
-      if ((this.#times[place] ?? FINISHED) === FINISHED) continue
-      this.#times[place] = FINISHED
-      this.#bytesHeld -= this.#bytes[place] ?? 0
-      this.#unfinished -= 1
-      place += 1
+  /** The row that `row` gave is durable, and with it what was staged. */
+  apply(row: ProgressRow): void {
+    const window = this.#window
+    for (const place of this.#staged) {
+      window.setState(place, FINISHED)
+      this.#bytesHeld -= window.bytes(place)
     }
-    while (this.#times[this.#head] === FINISHED) this.#head += 1
-    this.#compact()
-    const first = this.#positions[this.#head]
-    this.#watermark = first === undefined ? Math.max(this.#watermark, row.watermark) : first - 1
+    this.#unfinished -= this.#staged.length
+    this.#staged.length = 0
+    window.dropFinished()
+    this.#watermark =
+      window.size === 0
+        ? Math.max(this.#watermark, row.watermark)
+        : window.position(window.head) - 1
     this.#claimedTo = Math.max(this.#claimedTo, row.claimedTo)
     this.#onApplied()
   }
@@ -223,33 +231,6 @@ export class ConsumerProgress {
   /** From now on rows claim nothing: a clean stop leaves no suspects. */
   close(): void {
     this.#closing = true
-  }
-
-  #push(position: number, atMs: number, bytes: number): void {
-    this.#positions.push(position)
-    this.#times.push(atMs)
-    this.#bytes.push(bytes)
-  }
-
-  /** Where a position stands, or -1. */
-  #find(position: number): number {
-    let low = this.#head
-    let high = this.#positions.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#positions[middle] ?? 0) < position) low = middle + 1
-      else high = middle
-    }
-    return this.#positions[low] === position ? low : -1
-  }
-
-  /** Lets go of what the watermark has passed, in lots, so that the cost of each stays flat. */
-  #compact(): void {
-    if (this.#head < COMPACT_AT && this.#head < this.#positions.length) return
-    this.#positions = this.#positions.slice(this.#head)
-    this.#times = this.#times.slice(this.#head)
-    this.#bytes = this.#bytes.slice(this.#head)
-    this.#head = 0
   }
 }
 
@@ -261,24 +242,34 @@ export interface ConsumerProgressBook extends ProgressBook {
 
 export const createProgressBook = (): ConsumerProgressBook => {
   const all = new Map<string, ConsumerProgress>()
-  let previewed = new Map<
-    string,
-    { readonly marks: readonly number[]; readonly row: ProgressRow }
-  >()
+  /** Those that the commit under way writes, each with its row. */
+  const previewed = new Map<ConsumerProgress, ProgressRow | undefined>()
   return {
     add: (progress) => void all.set(progress.consumer, progress),
     of: (consumer) => all.get(consumer),
     preview(marks) {
-      previewed = new Map()
-      for (const [consumer, positions] of groupByConsumer(marks)) {
-        const row = all.get(consumer)?.row(positions)
-        if (row) previewed.set(consumer, { marks: positions, row })
+      for (const progress of previewed.keys()) progress.unstage()
+      previewed.clear()
+      let progress: ConsumerProgress | undefined
+      for (const { consumer, position, positions } of marks) {
+        if (progress?.consumer !== consumer) progress = all.get(consumer)
+        if (!progress) continue
+        if (!previewed.has(progress)) previewed.set(progress, undefined)
+        if (position !== undefined) progress.stage(position)
+        if (positions) for (const one of positions) progress.stage(one)
       }
-      return [...previewed.values()].map(({ row }): RowWrite => progressRow(row))
+      const rows: RowWrite[] = []
+      for (const one of previewed.keys()) {
+        const row = one.row()
+        previewed.set(one, row)
+        rows.push(progressRow(row))
+      }
+      return rows
     },
     apply() {
-      for (const [consumer, { marks, row }] of previewed) all.get(consumer)?.apply(marks, row)
-      previewed = new Map()
+      const written = [...previewed]
+      previewed.clear()
+      for (const [progress, row] of written) if (row) progress.apply(row)
     },
   }
 }
@@ -291,23 +282,3 @@ export const progressRow = (row: ProgressRow): RowWrite => ({
   key: progressKey(row.consumer, row.channel),
   row,
 })
-
-const NONE: readonly number[] = []
-
-/** The positions of each consumer, ascending. */
-function groupByConsumer(marks: readonly ProgressMark[]): Map<string, number[]> {
-  const groups = new Map<string, number[]>()
-  for (const { consumer, position, positions = NONE } of marks) {
-    let group = groups.get(consumer)
-    if (!group) groups.set(consumer, (group = []))
-    if (position !== undefined) group.push(position)
-    for (const one of positions) group.push(one)
-  }
-  for (const group of groups.values()) {
-    if (!isAscending(group)) group.sort((left, right) => left - right)
-  }
-  return groups
-}
-
-const isAscending = (numbers: readonly number[]): boolean =>
-  numbers.every((number, index) => index === 0 || (numbers[index - 1] ?? 0) <= number)
