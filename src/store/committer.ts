@@ -36,7 +36,7 @@ export interface Committer {
    * refuses, it waits for one that succeeds. Lost with the process: then it is redelivered.
    */
   mark(mark: ProgressMark): void
-  /** Waits for the commit under way, if there is one: what is submitted before goes with the next. */
+  /** The end of the commit under way, if there is one: what is submitted now goes with the next. */
   whenFree(): Promise<void> | undefined
   /** Waits until everything submitted so far is settled. */
   drain(): Promise<void>
