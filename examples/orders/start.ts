@@ -1,4 +1,5 @@
-// `npm start [-- --once] [--port N] [--management-port N] [--data DIR] [--store URL] [--transport URL]`
+// `npm start [-- --once] [--port N] [--management-port N] [--data DIR] [--store URL]
+// [--transport URL]`
 //
 // Starts the example as a process of its own, lets a misbehaving partner at it over real HTTP, and
 // holds what was sent against what stands in the database file, read from this other process.

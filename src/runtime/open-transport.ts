@@ -67,7 +67,7 @@ export const chooseBroker = (choice: TransportChoice, store: Store): OpenBroker 
 }
 
 /**
- * The broker of a choice; undefined where the log itself is the transport. Nothing is created there.
+ * The broker of a choice; undefined where the log is the transport. Nothing is created there.
  *
  * @throws what the driver throws when it cannot be reached.
  */
