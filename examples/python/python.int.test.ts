@@ -9,6 +9,8 @@ import { createSystemKernel } from '../../src/kernel/index.ts'
 import {
   type Broker,
   type BrokerMessage,
+  createKafkaBroker,
+  createNatsBroker,
   createRabbitmqBroker,
   type ReceivedMessage,
 } from '../../src/transport/index.ts'
@@ -16,6 +18,8 @@ import { engineForTests, type RunningEngine } from '../../test/engines/engine.ts
 import { fetchPythonPackages } from './python-packages.ts'
 
 const BROKERS = {
+  nats: (url: string) => createNatsBroker({ ...createSystemKernel(), url }),
+  kafka: (url: string) => createKafkaBroker({ ...createSystemKernel(), url }),
   rabbitmq: (url: string) =>
     createRabbitmqBroker({ ...createSystemKernel(), url, queues: { [CHANNEL]: ['reporting'] } }),
 } as const
@@ -57,10 +61,10 @@ const effects = (file: string): readonly (readonly [key: string, data: string])[
 
 const KEYS = ['o-1', 'ö 2%', 'o-3']
 
-const message = (number: number): BrokerMessage => {
+const messageOf = (number: number, partitions: number): BrokerMessage => {
   const key = KEYS[number % KEYS.length] ?? ''
   return {
-    partition: 0,
+    partition: (number % KEYS.length) % partitions,
     key,
     id: `id-${number}`,
     attributes: {
@@ -94,12 +98,13 @@ describe.each(Object.entries(BROKERS))('Python over %s', (name, open) => {
     const start = (): ChildProcess =>
       python('consume.py', [engine.url, CHANNEL, '--inbox', inbox, '--name', 'reporting'])
 
+    const messages = numbers.map((number) => messageOf(number, broker.features.partitions))
     const first = start()
-    await broker.publish(CHANNEL, numbers.slice(0, 150).map(message))
+    await broker.publish(CHANNEL, messages.slice(0, 150))
     await expect.poll(() => effects(inbox).length, { timeout: 60_000 }).toBeGreaterThan(10)
     first.kill('SIGKILL')
     // As a relay that was killed before it knew what it had published.
-    await broker.publish(CHANNEL, numbers.slice(100).map(message))
+    await broker.publish(CHANNEL, messages.slice(100))
     const second = start()
     await expect.poll(() => effects(inbox).length, { timeout: 60_000 }).toBe(numbers.length)
     second.kill('SIGINT')
@@ -107,7 +112,7 @@ describe.each(Object.entries(BROKERS))('Python over %s', (name, open) => {
 
     for (const key of KEYS) {
       const seen = effects(inbox).filter(([of]) => of === key)
-      const sent = numbers.map(message).filter((one) => one.key === key)
+      const sent = messages.filter((one) => one.key === key)
       expect(seen).toEqual(sent.map(({ data }) => [key, Buffer.from(data).toString('utf8')]))
     }
   })
