@@ -44,7 +44,9 @@ class Inbox:
             yield database if claim.rowcount == 1 else None
             database.execute("commit")
         except BaseException:
-            database.execute("rollback")
+            # Ctrl-C may come when the commit is already done.
+            if database.in_transaction:
+                database.execute("rollback")
             raise
 
     def close(self) -> None:
