@@ -333,12 +333,15 @@ describe('when something is wrong', () => {
     const got: ReceivedMessage[] = []
     await broker.follow('orders', (messages) => void got.push(...messages))
     await server().engine.wipe()
-    await until(() => got.length > 0 || true)
     let n = 0
-    while (got.length === 0) {
-      await broker.ensure([ORDERS]).catch(() => undefined)
-      await broker.publish('orders', [messageOf((n += 1))]).catch(() => undefined)
-    }
+    await vi.waitUntil(
+      async () => {
+        await broker.ensure([ORDERS]).catch(() => undefined)
+        await broker.publish('orders', [messageOf((n += 1))]).catch(() => undefined)
+        return got.length > 0
+      },
+      { timeout: 60_000, interval: 100 },
+    )
 
     expect(got.length).toBeGreaterThan(0)
   })
@@ -350,9 +353,16 @@ describe('when something is wrong', () => {
     await broker.publish('orders', [messageOf(1)])
     server().engine.pause()
     try {
-      await expect(broker.publish('orders', [messageOf(2)])).rejects.toMatchObject({
-        code: 'JUNCTURA_TRANSPORT_UNAVAILABLE',
-      })
+      // It stops in a moment, and may still confirm something.
+      const failed = await vi.waitUntil(
+        () =>
+          broker.publish('orders', [messageOf(2)]).then(
+            () => undefined,
+            (error: unknown) => error,
+          ),
+        { timeout: 10_000 },
+      )
+      expect(failed).toMatchObject({ code: 'JUNCTURA_TRANSPORT_UNAVAILABLE' })
       await expect(broker.ensure([ORDERS])).rejects.toMatchObject({
         code: 'JUNCTURA_TRANSPORT_UNAVAILABLE',
       })
