@@ -46,6 +46,8 @@ export const LIMITS = {
   acceptQueueBytesMax: 67_108_864,
   /** Units of work in one group commit; bounds how long a commit holds the loop. */
   commitUnitsMax: 1_000,
+  /** Records in one group commit, unless a single unit has more: writing them holds the loop. */
+  commitRecordsMax: 2_000,
   /** Positions a consumer may have fetched and not finished. */
   fetchWindowMax: 4_096,
   /** Bytes of records that a consumer may have fetched and not finished. */
@@ -264,4 +266,6 @@ export const LIMITS = {
   rabbitmqPauseMsMax: 2_000,
   /** How long a server that does not answer is waited for when something is closed. */
   rabbitmqCloseMs: 2_000,
+  /** Messages that a driver keeps for one channel until it can send them; past it publish fails. */
+  brokerWaitingMax: 16_384,
 } as const

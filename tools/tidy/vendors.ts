@@ -13,6 +13,7 @@ const PLACES: readonly (readonly [package_: RegExp, place: RegExp])[] = [
   [/^pg$/, /^src\/store\/postgres\//],
   [/^@platformatic\/kafka$/, /^src\/transport\/kafka\//],
   [/^amqplib$/, /^src\/transport\/rabbitmq\//],
+  [/^@nats-io\//, /^src\/transport\/nats\//],
   [/^@opentelemetry\//, /^src\/observe\//],
   [/^commander$/, /^src\/cli\//],
   [/^node:(http|https|http2|net|tls|dgram)$/, /(^|[-/])(listener|dialer)[^/]*\.ts$/],
