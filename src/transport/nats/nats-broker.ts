@@ -15,7 +15,7 @@ import { refused } from './nats-errors.ts'
 import { followNats } from './nats-follower.ts'
 import { loadNats, type NatsLink, type NatsLinkOptions, openNatsLink } from './nats-link.ts'
 import { type NatsNames, natsNames } from './nats-names.ts'
-import { BATCH_HEADER_BYTES, createNatsPublisher, type NatsPublisher } from './nats-publisher.ts'
+import { createNatsPublisher, messageBytesMaxOf, type NatsPublisher } from './nats-publisher.ts'
 import { readNats } from './nats-reader.ts'
 import { DEDUPE_WINDOW_MS, ensureStream, inspectStream } from './nats-streams.ts'
 
@@ -88,7 +88,7 @@ class NatsBroker implements Broker {
       unitOfOrder: 'partition',
       // A stream is one sequence.
       partitions: 1,
-      messageBytesMax: link.messageBytesMax - BATCH_HEADER_BYTES,
+      messageBytesMax: messageBytesMaxOf(link),
       dedupeWindowMs: DEDUPE_WINDOW_MS,
       reading: 'offset',
       delayMsMax: 0,
@@ -130,10 +130,10 @@ class NatsBroker implements Broker {
 
   async check(channels: readonly BrokerChannel[]): Promise<readonly BrokerProblem[]> {
     this.#assertOpen()
-    const { replicas = 1 } = this.#options
+    const { replicas = 1, clock, log } = this.#options
     const { durability } = this.features
     const wishes = channels.map((one) => ({ ...one, names: this.#namesOf(one.channel), replicas }))
-    return await checkNats({ link: this.#link, wishes, durability })
+    return await checkNats({ link: this.#link, clock, log, wishes, durability })
   }
 
   close(): Promise<void> {

@@ -53,11 +53,15 @@ export interface NatsLinkOptions extends BrokerOptions {
 export interface NatsLink {
   readonly packages: NatsPackages
   readonly connection: Core.NatsConnection
-  readonly streams: Js.StreamAPI
-  readonly consumers: Js.ConsumerAPI
-  readonly account: () => Promise<Js.JetStreamAccountStats>
+  /**
+   * Asks the JetStream API, and fails at once when there is no connection or it breaks.
+   *
+   * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, or what the client throws.
+   */
+  call<T>(ask: (manager: Js.JetStreamManager) => Promise<T>): Promise<T>
   readonly isConnected: boolean
-  readonly messageBytesMax: number
+  /** What the server takes, headers and data together. */
+  readonly payloadBytesMax: number
   /** Told of both changes, before anybody outside is. */
   onChange(listener: (isConnected: boolean) => void): () => void
   /** Told what the server refuses without an answer: a missing right. */
@@ -156,19 +160,22 @@ export const openNatsLink = async (
   return {
     packages,
     connection,
-    streams: manager.streams,
-    consumers: manager.consumers,
-    account: () => manager.getAccountInfo(),
+    call: (ask) =>
+      new Promise((resolve, reject) => {
+        if (!isConnected) return reject(unavailable(NO_CONNECTION))
+        const forget = listenTo(changed, () => reject(unavailable(NO_CONNECTION)))
+        ask(manager).then(resolve, reject).finally(forget)
+      }),
     get isConnected() {
       return isConnected && !isClosing
     },
-    get messageBytesMax() {
-      return connection.info?.max_payload ?? MESSAGE_BYTES_DEFAULT
+    get payloadBytesMax() {
+      return connection.info?.max_payload ?? PAYLOAD_BYTES_DEFAULT
     },
     onChange: (listener) => listenTo(changed, listener),
     onRefused: (listener) => listenTo(refusals, listener),
     assertConnected() {
-      if (!isConnected) throw unavailable('there is no connection')
+      if (!isConnected) throw unavailable(NO_CONNECTION)
     },
     newInbox: () => core.createInbox(options.inboxPrefix ?? '_INBOX'),
     async close() {
@@ -179,8 +186,9 @@ export const openNatsLink = async (
   }
 }
 
+const NO_CONNECTION = 'there is no connection'
 /** `max_payload` of a server that nobody configured. */
-const MESSAGE_BYTES_DEFAULT = 1_048_576
+const PAYLOAD_BYTES_DEFAULT = 1_048_576
 
 const listenTo = <T>(listeners: Set<T>, listener: T): (() => void) => {
   listeners.add(listener)

@@ -1,7 +1,8 @@
-import type { ConsumerInfo } from '@nats-io/jetstream'
+import type { ConsumerConfig } from '@nats-io/jetstream'
 import type { Msg, Subscription } from '@nats-io/transport-node'
 import {
   type Clock,
+  type JuncturaError,
   LIMITS,
   type Logger,
   messageOf,
@@ -10,10 +11,11 @@ import {
   type Timer,
 } from '../../kernel/index.ts'
 import type { Reading, ReadOptions, ReceivedMessage } from '../broker.ts'
-import { API_ERROR, apiFailureOf, refused, toBrokerError } from './nats-errors.ts'
+import { refused, toBrokerError } from './nats-errors.ts'
 import { readHeaders } from './nats-headers.ts'
 import type { NatsLink } from './nats-link.ts'
 import { isStreamName } from './nats-names.ts'
+import { findStream } from './nats-streams.ts'
 
 export interface NatsReadOptions extends ReadOptions {
   readonly link: NatsLink
@@ -44,15 +46,12 @@ export const readNats = async (options: NatsReadOptions): Promise<Reading> => {
   return reader
 }
 
-const noStream = (stream: string, cause?: unknown) =>
-  refused(
-    {
-      resource: `the stream ${JSON.stringify(stream)}`,
-      problem: 'it is not there',
-      fix: 'create it, or name another',
-    },
-    cause,
-  )
+const noStream = (stream: string): JuncturaError =>
+  refused({
+    resource: `the stream ${JSON.stringify(stream)}`,
+    problem: 'it is not there',
+    fix: 'create it, or name another',
+  })
 
 const PULL_EXPIRES_MS = 30_000
 const HEARTBEAT_MS = 5_000
@@ -176,20 +175,19 @@ class StreamReader implements Reading {
 
   async #makeConsumer(): Promise<void> {
     const { link, stream } = this.#options
-    link.assertConnected()
-    const { core } = link.packages
     await this.#findPlace()
-    const made: ConsumerInfo = await link.consumers
-      .add(stream, {
-        ack_policy: 'none',
-        replay_policy: 'instant',
-        mem_storage: true,
-        num_replicas: 1,
-        inactive_threshold: core.nanos(INACTIVE_MS),
-        ...(this.#next > 1
-          ? { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
-          : { deliver_policy: 'all' }),
-      })
+    const config: Partial<ConsumerConfig> = {
+      ack_policy: 'none',
+      replay_policy: 'instant',
+      mem_storage: true,
+      num_replicas: 1,
+      inactive_threshold: link.packages.core.nanos(INACTIVE_MS),
+      ...(this.#next > 1
+        ? { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
+        : { deliver_policy: 'all' }),
+    }
+    const made = await link
+      .call(({ consumers }) => consumers.add(stream, config))
       .catch((error: unknown) => {
         throw toBrokerError(error, `reading the stream ${stream}`)
       })
@@ -220,10 +218,11 @@ class StreamReader implements Reading {
    */
   async #findPlace(): Promise<void> {
     const { link, stream, log } = this.#options
-    const { created, state } = await link.streams.info(stream).catch((error: unknown) => {
-      const isMissing = apiFailureOf(error)?.code === API_ERROR.streamNotFound
-      throw isMissing ? noStream(stream, error) : toBrokerError(error, `the stream ${stream}`)
+    const found = await findStream(link, stream).catch((error: unknown) => {
+      throw toBrokerError(error, `the stream ${stream}`)
     })
+    if (!found) throw noStream(stream)
+    const { created, state } = found
     const isAnother = this.#created !== '' && this.#created !== created
     this.#created = created
     if (isAnother || this.#next > state.last_seq + 1) {
@@ -302,8 +301,9 @@ class StreamReader implements Reading {
     consumer?.subscription.unsubscribe()
     const { link, stream } = this.#options
     if (consumer && link.isConnected) {
+      const { name } = consumer
       // It would go by itself; a failure only means that it is gone.
-      link.consumers.delete(stream, consumer.name).catch(() => undefined)
+      link.call(({ consumers }) => consumers.delete(stream, name)).catch(() => undefined)
     }
     this.#wake()
   }
