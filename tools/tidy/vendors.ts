@@ -11,6 +11,8 @@ const PLACES: readonly (readonly [package_: RegExp, place: RegExp])[] = [
   [/^(ajv|ajv-formats|re2js)($|\/)/, /^src\/schema\//],
   [/^node:sqlite$/, /^src\/store\/sqlite\//],
   [/^pg$/, /^src\/store\/postgres\//],
+  [/^@platformatic\/kafka$/, /^src\/transport\/kafka\//],
+  [/^amqplib$/, /^src\/transport\/rabbitmq\//],
   [/^@nats-io\//, /^src\/transport\/nats\//],
   [/^@opentelemetry\//, /^src\/observe\//],
   [/^commander$/, /^src\/cli\//],
