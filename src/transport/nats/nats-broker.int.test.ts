@@ -3,8 +3,9 @@ import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type RunningEngine, startEngine } from '../../../test/engines/engine.ts'
 import { createSystemKernel, isJuncturaError, type LogFields, must } from '../../kernel/index.ts'
-import type { Broker, BrokerMessage, ReadOptions, ReceivedMessage } from '../broker.ts'
+import type { Broker, ReadOptions, ReceivedMessage } from '../broker.ts'
 import { createNatsBroker, type NatsBrokerOptions } from './index.ts'
+import { message, messages, numbersOf, range } from './messages.fixture.ts'
 
 const kernel = createSystemKernel()
 const DAY_MS = 86_400_000
@@ -62,30 +63,6 @@ afterEach(async () => {
   for (const one of opened.splice(0)) await one.close()
   await plain.close()
 })
-
-const message = (n: number, over: Partial<BrokerMessage> = {}): BrokerMessage => ({
-  partition: 0,
-  key: `key-${n % 7}`,
-  id: `msg_${n}`,
-  attributes: {
-    specversion: '1.0',
-    id: `msg_${n}`,
-    type: 'orders.changed',
-    source: '/orders',
-    datacontenttype: 'application/json',
-  },
-  data: Buffer.from(String(n)),
-  ...over,
-})
-
-const messages = (from: number, to: number): readonly BrokerMessage[] =>
-  Array.from({ length: to - from }, (_, at) => message(from + at))
-
-const numbersOf = (received: readonly ReceivedMessage[]): readonly number[] =>
-  received.map(({ data }) => Number(Buffer.from(data).toString()))
-
-const range = (from: number, to: number): readonly number[] =>
-  Array.from({ length: to - from }, (_, at) => from + at)
 
 interface Read {
   readonly messages: ReceivedMessage[]

@@ -2,7 +2,8 @@ import type * as Js from '@nats-io/jetstream'
 import type * as Core from '@nats-io/transport-node'
 import { JuncturaError, LIMITS, messageOf } from '../../kernel/index.ts'
 import type { BrokerOptions } from '../broker.ts'
-import { refused, toBrokerError, unavailable } from './nats-errors.ts'
+import { toBrokerError, unavailable } from './nats-errors.ts'
+import { readNatsUrl } from './nats-url.ts'
 
 /** The parts of the client's packages that the driver uses. */
 export interface NatsPackages {
@@ -83,7 +84,7 @@ export const openNatsLink = async (
   packages: NatsPackages,
 ): Promise<NatsLink> => {
   const { core, js } = packages
-  const { servers, login, isTls } = readUrl(options.url)
+  const { servers, login, isTls } = readNatsUrl(options.url)
   const { random, log, onState, credentials } = options
   let tries = 0
   const pauseMs = (): number => {
@@ -193,33 +194,4 @@ const PAYLOAD_BYTES_DEFAULT = 1_048_576
 const listenTo = <T>(listeners: Set<T>, listener: T): (() => void) => {
   listeners.add(listener)
   return () => void listeners.delete(listener)
-}
-
-interface ReadUrl {
-  readonly servers: readonly string[]
-  readonly login: { readonly user?: string; readonly pass?: string; readonly token?: string }
-  readonly isTls: boolean
-}
-
-/** `nats://user:password@one:4222,two:4222`; a user alone is a token. */
-function readUrl(text: string): ReadUrl {
-  const urls = text.split(',').map((part) => {
-    const trimmed = part.trim()
-    const url = URL.parse(trimmed.includes('://') ? trimmed : `nats://${trimmed}`)
-    if (url && url.hostname !== '' && ['nats:', 'tls:'].includes(url.protocol)) return url
-    throw refused({
-      resource: 'the URL',
-      problem: 'it does not name a server',
-      fix: 'write nats://host:4222 or tls://host:4222, several with commas between them',
-    })
-  })
-  const named = urls.find(({ username }) => username !== '')
-  const user = decodeURIComponent(named?.username ?? '')
-  const pass = decodeURIComponent(named?.password ?? '')
-  const login = user === '' ? {} : pass === '' ? { token: user } : { user, pass }
-  return {
-    servers: urls.map(({ host }) => host),
-    login,
-    isTls: urls.some(({ protocol }) => protocol === 'tls:'),
-  }
 }

@@ -30,8 +30,8 @@ export interface NatsReadOptions extends ReadOptions {
  * that forgets: in memory, without acknowledgements, gone some minutes after the last pull.
  *
  * - `closed` to `open`: a consumer is made at the next sequence wanted; again until it succeeds.
- * - `open`: one pull at a time asks for a batch; the next is asked for when one is being handled,
- *   so that at most two wait here.
+ * - `open`: two batches are asked for, and again when one has come; at most three wait here, and
+ *   none is asked for while a whole one waits.
  * - back to `closed`: the connection broke, the server deleted the consumer, the heartbeats of a
  *   pull stopped, or a message is missing in the count of the consumer. What waits here is kept, as
  *   it has no gap.
@@ -66,9 +66,9 @@ interface Consumer {
   readonly inbox: string
   /** Its own, so that what an earlier one still brings is dropped. */
   readonly subscription: Subscription
-  /** Messages still to come of the pull. */
+  /** Messages that were asked for and are still to come. */
   awaited: number
-  /** Of this pull, so far. */
+  /** Since a pull ended because the next message had no place in it. */
   received: number
   delivered: number
   heardAtMs: number
@@ -248,31 +248,34 @@ class StreamReader implements Reading {
     const offset = String(place.sequence)
     this.#waiting.push({ partition: 0, offset, key, attributes, headers, data: message.data })
     if (this.#waiting.length === 1) this.#wake()
+    if (consumer.awaited <= this.#batchMax) this.#pull()
   }
 
   /** Heartbeats, the end of a pull, and the end of the consumer. */
-  #onStatus(consumer: Consumer, message: Msg): void {
-    const code = message.headers?.code ?? 0
-    const description = message.headers?.description ?? ''
+  #onStatus(consumer: Consumer, { headers }: Msg): void {
+    const code = headers?.code ?? 0
     if (code === 100) return
-    const isTooLarge = /exceeds maxbytes/i.test(description)
-    if (isTooLarge && consumer.received === 0) this.#isLarge = true
+    const isTooLarge = /exceeds maxbytes/i.test(headers?.description ?? '')
     const isEndOfPull = code === 404 || code === 408 || isTooLarge
     if (!isEndOfPull) return this.#drop()
-    consumer.awaited = 0
+    if (isTooLarge) {
+      this.#isLarge = consumer.received === 0
+      consumer.received = 0
+    }
+    const left = Number(headers?.get('Nats-Pending-Messages') || consumer.awaited)
+    consumer.awaited = Math.max(0, consumer.awaited - left)
     this.#pull()
   }
 
-  /** Asks for a batch when none is on its way and less than one waits. */
   #pull(): void {
     const consumer = this.#consumer
     const { link, clock, stream } = this.#options
-    if (!consumer || consumer.awaited > 0 || !link.isConnected) return
+    if (!consumer || consumer.awaited > this.#batchMax || !link.isConnected) return
     if (this.#stop.signal.aborted || this.#waiting.length >= this.#batchMax) return
+    if (this.#isLarge && consumer.awaited > 0) return
     const { nanos } = link.packages.core
-    const batch = this.#isLarge ? 1 : this.#batchMax
-    consumer.awaited = batch
-    consumer.received = 0
+    const batch = this.#isLarge ? 1 : 2 * this.#batchMax - consumer.awaited
+    consumer.awaited += batch
     consumer.heardAtMs = clock.monotonicMs()
     const request = {
       batch,
