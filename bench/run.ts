@@ -11,6 +11,7 @@ import { publish } from './suites/publish.ts'
 import { restart } from './suites/restart.ts'
 import { transportRabbitmq } from './suites/transport-rabbitmq.ts'
 import { transportKafka } from './suites/transport-kafka.ts'
+import { transportNats } from './suites/transport-nats.ts'
 import { webhook } from './suites/webhook.ts'
 
 /**
@@ -28,6 +29,7 @@ const SUITES: readonly Suite[] = [
   peers,
   transportRabbitmq,
   transportKafka,
+  transportNats,
 ]
 
 const { values } = parseArgs({
