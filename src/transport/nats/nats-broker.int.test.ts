@@ -2,14 +2,23 @@ import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type RunningEngine, startEngine } from '../../../test/engines/engine.ts'
-import { createSystemKernel, isJuncturaError, type LogFields, must } from '../../kernel/index.ts'
+import { createSystemKernel, isJuncturaError, type LogFields } from '../../kernel/index.ts'
 import type { Broker, ReadOptions, ReceivedMessage } from '../broker.ts'
 import { createNatsBroker, type NatsBrokerOptions } from './index.ts'
-import { message, messages, numbersOf, range } from './messages.fixture.ts'
+import {
+  DAY_MS,
+  message,
+  messages,
+  numbersOf,
+  ORDERS,
+  PATIENCE,
+  range,
+  type Read,
+  readStream,
+} from './messages.fixture.ts'
+import { rightsOfThePage } from './rights.fixture.ts'
 
 const kernel = createSystemKernel()
-const DAY_MS = 86_400_000
-const ORDERS = { channel: 'orders', retentionMs: DAY_MS }
 
 let server: RunningEngine
 let plain: NatsConnection
@@ -30,6 +39,7 @@ beforeAll(async () => {
         { user: reader, password: reader, permissions: { publish: { deny: "*.orders.>" } } },
         { user: deaf, password: deaf, permissions: { subscribe: { deny: "*.orders.>" } } },
         { user: clerk, password: clerk, permissions: { publish: { deny: "$JS.API.STREAM.>" } } },
+        { user: least, password: least, permissions: ${rightsOfThePage()} },
       ] },
       BARE: { users: [{ user: bare, password: bare }] },
     }`,
@@ -64,26 +74,8 @@ afterEach(async () => {
   await plain.close()
 })
 
-interface Read {
-  readonly messages: ReceivedMessage[]
-  until(count: number): Promise<readonly ReceivedMessage[]>
-}
-
-const read = async (from: Broker, options: Partial<ReadOptions> = {}): Promise<Read> => {
-  const found: ReceivedMessage[] = []
-  const onBatch = async (batch: readonly ReceivedMessage[]): Promise<void> =>
-    void found.push(...batch)
-  await from.read(stream, { from: {}, onBatch, ...options })
-  return {
-    messages: found,
-    async until(count) {
-      await vi.waitFor(() => expect(found.length).toBeGreaterThanOrEqual(count), PATIENCE)
-      return found
-    },
-  }
-}
-
-const PATIENCE = { timeout: 20_000, interval: 10 }
+const read = (from: Broker, options: Partial<ReadOptions> = {}): Promise<Read> =>
+  readStream(from, stream, options)
 
 describe('publishing', () => {
   it('keeps order and drops repeats when a rewound batch is half known already (F76)', async () => {
@@ -360,6 +352,22 @@ describe('reading', () => {
 })
 
 describe('rights', () => {
+  it('needs no more rights than the page says', async () => {
+    const least = await open({ url: urlFor('least'), prefix: 'least' })
+    stream = 'least_orders'
+    const followed: ReceivedMessage[] = []
+    await least.ensure([ORDERS])
+    await least.ensure([{ channel: 'orders', retentionMs: 2 * DAY_MS }])
+    await least.follow('orders', (batch) => void followed.push(...batch))
+    await least.publish('orders', messages(0, 30))
+
+    const inbox = await read(least)
+    expect(numbersOf(await inbox.until(30))).toEqual(range(0, 30))
+    await vi.waitFor(() => expect(followed.length).toBe(30), PATIENCE)
+    const problems = await least.check([ORDERS])
+    expect(problems.map(({ severity }) => severity)).not.toContain('error')
+  })
+
   it('refuses a wrong password, and does not repeat it', async () => {
     const url = server.url.replace('//', '//all:s3cret@')
 
@@ -481,13 +489,5 @@ describe('the connection', () => {
       (thrown: unknown) => thrown,
     )
     expect(isJuncturaError(error, 'JUNCTURA_TRANSPORT_UNAVAILABLE')).toBe(true)
-  })
-})
-
-it('opens with the packages that are installed', () => {
-  expect(must(broker, 'it is open').features).toMatchObject({
-    engine: 'nats',
-    durability: 'process',
-    partitions: 1,
   })
 })

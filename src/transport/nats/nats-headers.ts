@@ -106,12 +106,12 @@ function lineOf(written: string): Line {
   return { begin, kind: 'other', name: written }
 }
 
-function put(found: Found, { kind, name }: Line, raw: string): void {
+function put(found: Found, { kind, name, begin }: Line, raw: string): void {
   const value = kind === 'attribute' || kind === 'key' ? decodeValue(raw) : undefined
   if (value === undefined) {
     // Not of CloudEvents, or not well formed: it stays as it came.
     if (kind === 'content-type') found.contentType = raw
-    else found.headers[name] = raw
+    else found.headers[begin.slice(0, -1)] = raw
   } else if (kind === 'attribute') {
     found.attributes[name] = value
   } else {
