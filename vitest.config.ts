@@ -25,6 +25,17 @@ const config: ViteUserConfig = defineConfig({
         },
       },
       {
+        // What is promised does not change with a broker between the log and the consumers.
+        extends: true,
+        test: {
+          name: 'broker',
+          include: [
+            'src/runtime/{attempts,crashes,dead-letters,order,promises,replays,retries}.test.ts',
+          ],
+          setupFiles: ['src/runtime/with-broker.fixture.ts'],
+        },
+      },
+      {
         extends: true,
         test: {
           name: 'int',

@@ -10,6 +10,8 @@ import { peers } from './suites/peers.ts'
 import { publish } from './suites/publish.ts'
 import { restart } from './suites/restart.ts'
 import { transportRabbitmq } from './suites/transport-rabbitmq.ts'
+import { transportKafka } from './suites/transport-kafka.ts'
+import { transportNats } from './suites/transport-nats.ts'
 import { webhook } from './suites/webhook.ts'
 
 /**
@@ -26,6 +28,8 @@ const SUITES: readonly Suite[] = [
   disk,
   peers,
   transportRabbitmq,
+  transportKafka,
+  transportNats,
 ]
 
 const { values } = parseArgs({

@@ -35,6 +35,9 @@ export const LIMITS = {
   secretsMax: 5,
   /** One log record: envelope, data and raw bytes. */
   recordBytesMax: 4_194_304,
+  /** Parsed messages that wait for their other consumers: several pages of what is fetched. */
+  sharedParsesMax: 2_048,
+  sharedParseBytesMax: 8_388_608,
   /** Events that one transform may make of one partner message. */
   emitsPerMessageMax: 100,
   /** Requests that wait for a commit; past it ingress answers 503. */
@@ -43,6 +46,8 @@ export const LIMITS = {
   acceptQueueBytesMax: 67_108_864,
   /** Units of work in one group commit; bounds how long a commit holds the loop. */
   commitUnitsMax: 1_000,
+  /** Records in one group commit, unless a single unit has more: writing them holds the loop. */
+  commitRecordsMax: 2_000,
   /** Positions a consumer may have fetched and not finished. */
   fetchWindowMax: 4_096,
   /** Bytes of records that a consumer may have fetched and not finished. */
@@ -207,11 +212,34 @@ export const LIMITS = {
   brokerPatienceMs: 1_000,
   /** The same while the broker brings nothing at all. */
   brokerDoubtMs: 50,
+  /** How often the places of the relays are kept; what lies between is published again. */
+  relayPlaceMs: 1_000,
+  /** A broker that is away for longer than this is told of. */
+  brokerDownAlertMs: 30_000,
+  /** A broker that lost something is given again what was written within this time. */
+  republishMs: 3_600_000,
   /** How often a channel that is written is looked at in the broker, to notice a loss. */
   brokerSurveyMs: 5_000,
   /** Messages of one channel that wait for one before them, in number and in bytes. */
   brokerEarlyMax: 8_192,
   brokerEarlyBytesMax: 33_554_432,
+  /** Longest pause before a broker that is away is tried again. */
+  kafkaPauseMsMax: 3_000,
+  /** A connection to a broker and the sign-in are given up after this. */
+  kafkaConnectMs: 5_000,
+  /** How often an idle connection is tried, since a half-open one says nothing. */
+  kafkaBeatMs: 15_000,
+  /** Bytes that wait to be published to a broker; past it a publish is refused for now. */
+  kafkaWaitingBytesMax: 67_108_864,
+  /** Bytes of one request that publishes to Kafka; some brokers take no more in one batch. */
+  kafkaRequestBytesMax: 1_000_000,
+  /** Such requests on their way at once; Kafka knows repeats among the last five alone. */
+  kafkaRequestsMax: 3,
+  /** How long Kafka holds a question for more while there is nothing. */
+  kafkaFetchWaitMs: 1_000,
+  /** Bytes of one answer, and of one partition in it; a larger message comes alone. */
+  kafkaFetchBytes: 4_194_304,
+  kafkaFetchPartitionBytes: 1_048_576,
   /** Messages of one channel, and their bytes, that RabbitMQ has and did not confirm yet. */
   rabbitmqUnconfirmedMax: 2_048,
   rabbitmqUnconfirmedBytesMax: 16_777_216,
@@ -238,4 +266,6 @@ export const LIMITS = {
   rabbitmqPauseMsMax: 2_000,
   /** How long a server that does not answer is waited for when something is closed. */
   rabbitmqCloseMs: 2_000,
+  /** Messages that a driver keeps for one channel until it can send them; past it publish fails. */
+  brokerWaitingMax: 16_384,
 } as const
