@@ -4,7 +4,7 @@ import { type BrokerMessage, createRabbitmqBroker } from '../src/transport/index
 
 /**
  * `node rabbitmq-load.ts ours|hand URL SECONDS`: publishes messages of 1 KB to a durable quorum
- * queue for so long, two batches of 512 at a time, then reads them all, and prints one line of JSON.
+ * queue for so long, two batches of 512 at a time, then reads them all; prints a line of JSON.
  *
  * By hand is the client alone, used as well as it can be: no Nagle, a channel with confirms, a
  * whole batch sent before anything is waited for, a prefetch of two batches and one
@@ -95,7 +95,7 @@ const hand = async (): Promise<Side> => {
       new Promise((resolve, reject) => {
         let left = BATCH
         const confirmed = (error: unknown): void => {
-          if (error !== null) reject(error instanceof Error ? error : new TypeError(String(error)))
+          if (error !== null) reject(new TypeError('not confirmed', { cause: error }))
           else if ((left -= 1) === 0) resolve()
         }
         for (let n = from; n < from + BATCH; n++) {

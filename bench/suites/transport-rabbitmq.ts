@@ -11,7 +11,7 @@ interface Load {
 const GOAL = 0.9
 const BY_HAND = 'amqplib by hand: pipelined batches with confirms, prefetch of two batches'
 
-/** The port alone, without a store: RabbitMQ with a durable quorum queue, which syncs each write. */
+/** The port alone, without a store: a durable quorum queue, which syncs each write to disk. */
 export const transportRabbitmq: Suite = {
   name: 'transport-rabbitmq',
   async run({ pairs, seconds }) {

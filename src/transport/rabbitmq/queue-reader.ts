@@ -114,6 +114,9 @@ class QueueReader implements Reading {
         await new Promise<void>((resolve) => (this.#wake = resolve))
         continue
       }
+      // What has arrived with it is still being taken apart: fewer, larger batches cost less.
+      if (delivered.messages.length < this.#batchMax) await this.#options.clock.yield()
+      if (this.#delivered !== delivered || this.#stop.signal.aborted) continue
       await this.#handle(delivered, delivered.messages.splice(0, this.#batchMax))
     }
   }

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { createSystemKernel, type Logger, silentLogger } from '../../kernel/index.ts'
 import type { Broker, BrokerMessage, BrokerState, ReceivedMessage } from '../broker.ts'
 import { createRabbitmqBroker, type RabbitmqBrokerOptions } from './rabbitmq-broker.ts'
-import { type RabbitmqServer, startRabbitmq } from './rabbitmq-server.fixture.ts'
+import { type RabbitmqServer, startRabbitmq } from '../../../test/engines/rabbitmq-server.ts'
 
 let started: RabbitmqServer | undefined
 const opened: Broker[] = []
@@ -373,7 +373,7 @@ describe('when something is wrong', () => {
   })
 
   it('lets the process end by itself once it is closed', async () => {
-    const fixture = join(import.meta.dirname, 'open-and-close.fixture.ts')
+    const fixture = join(import.meta.dirname, '../../../test/engines/rabbitmq-ends.fixture.ts')
     const ended = promisify(execFile)(process.execPath, [fixture, server().url])
 
     await expect(ended).resolves.toMatchObject({ stdout: 'closed\n' })

@@ -59,7 +59,18 @@ export const RABBITMQ_FEATURES: BrokerFeatures = {
  */
 export const createRabbitmqBroker = async (options: RabbitmqBrokerOptions): Promise<Broker> => {
   const target = readTarget(options.url, options.tls)
+  checkQueues(options.queues ?? {})
   return new RabbitmqBroker(options, target, await loadAmqp())
+}
+
+function checkQueues(queues: Readonly<Record<string, readonly string[]>>): void {
+  for (const [channel, { length }] of Object.entries(queues)) {
+    if (length <= LIMITS.rabbitmqQueuesMax) continue
+    const field = `queues.${channel}`
+    const problem = `it names ${length} queues; the maximum is ${LIMITS.rabbitmqQueuesMax}`
+    const fix = 'let several readers share a queue, or bind theirs themselves'
+    throw new JuncturaError('JUNCTURA_DECLARATION', { details: { field, problem, fix } })
+  }
 }
 
 class RabbitmqBroker implements Broker {

@@ -1,5 +1,5 @@
-import { createSystemKernel } from '../../kernel/index.ts'
-import { createRabbitmqBroker } from './rabbitmq-broker.ts'
+import { createSystemKernel } from '../../src/kernel/index.ts'
+import { createRabbitmqBroker } from '../../src/transport/index.ts'
 
 /** Run as a process of its own: whatever is left open keeps it from ending. */
 const [, , url = ''] = process.argv

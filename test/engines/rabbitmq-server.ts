@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect, type Channel } from 'amqplib'
-import { createEngine, type EngineInstance } from '../../../test/engines/engine-instance.ts'
-import { portAt } from '../../../test/engines/recipe.ts'
+import { createEngine, type EngineInstance } from './engine-instance.ts'
+import { portAt } from './recipe.ts'
 
 /** A server of a test's own, and the two ways to look into it: an administrator's and AMQP. */
 export interface RabbitmqServer {
