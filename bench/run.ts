@@ -9,7 +9,9 @@ import { idle } from './suites/idle.ts'
 import { peers } from './suites/peers.ts'
 import { publish } from './suites/publish.ts'
 import { restart } from './suites/restart.ts'
+import { transportRabbitmq } from './suites/transport-rabbitmq.ts'
 import { transportKafka } from './suites/transport-kafka.ts'
+import { transportNats } from './suites/transport-nats.ts'
 import { webhook } from './suites/webhook.ts'
 
 /**
@@ -25,7 +27,9 @@ const SUITES: readonly Suite[] = [
   restart,
   disk,
   peers,
+  transportRabbitmq,
   transportKafka,
+  transportNats,
 ]
 
 const { values } = parseArgs({
