@@ -279,6 +279,32 @@ describe('a broken network', () => {
   })
 })
 
+describe('a broker that is closed', () => {
+  it('while Kafka is away, is closed at once and leaves nothing behind', async () => {
+    const before = process
+      .getActiveResourcesInfo()
+      .filter((name) => name === 'TCPSocketWrap').length
+    const states: boolean[] = []
+    const broker = await ready({ onState: ({ connected }) => states.push(connected) })
+    const topic = `${prefix}.orders`
+    await broker.follow('orders', () => undefined)
+    await broker.read(topic, { from: {}, onBatch: async () => undefined })
+    await broker.publish('orders', [message(1)])
+    await engine.proxy.cut()
+    await until('the loss to be told', () => states.at(-1) === false)
+    const startMs = clock.monotonicMs()
+    await broker.close()
+    const tookMs = clock.monotonicMs() - startMs
+
+    expect(tookMs).toBeLessThan(1_000)
+    await until('the sockets to be closed', () => {
+      const open = process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap')
+      return open.length <= before
+    })
+    await expect(broker.inspect('orders')).rejects.toMatchObject({ code: 'JUNCTURA_CLOSED' })
+  })
+})
+
 describe('a lost topic', () => {
   it('that is made again is followed and published to as before', async () => {
     const broker = await ready()

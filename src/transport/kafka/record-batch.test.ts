@@ -39,7 +39,9 @@ describe('a batch of records', () => {
           const record = batch.records[at]
           expect(record?.key?.toString()).toBe(key)
           expect(record?.value).toEqual(Buffer.from(data))
-          expect(record?.headers.map(([name, value]) => [`${name}`, `${value}`])).toEqual(
+          expect(
+            record?.headers.map(([name, value]) => [name?.toString(), value?.toString()]),
+          ).toEqual(
             Object.entries(attributes).map(([name, value]) => [
               name === 'datacontenttype' ? 'content-type' : `ce_${name}`,
               value,
