@@ -5,6 +5,7 @@ import { describeBothKilled, runBothKilled } from './both-killed.ts'
 import { describeCareless, runCareless } from './careless-handlers.ts'
 import { describeClockJumps, runClockJumps } from './clock-jumps.ts'
 import { runDrain } from './drain-under-load.ts'
+import { describeEngineRounds, FAULT_NAMES, runEngineRounds } from './engine-rounds.ts'
 import { describeFrozen, runFrozen } from './frozen-process.ts'
 import { runFullDisk } from './full-disk.ts'
 import { describeParserFuzz } from './fuzz-parsers.ts'
@@ -163,6 +164,16 @@ const soak: Attack = async ({ newFolder, seed, isLongSoak }) => [
   describeSoak(await runSoak({ dataDir: newFolder(), seed, seconds: isLongSoak ? 600 : 60 })),
 ]
 
+const engines: Attack = async ({ newFolder, seed }) => {
+  const lines: AttackLine[] = []
+  for (const engine of ['nats', 'kafka', 'rabbitmq'] as const) {
+    const options = { engine, faults: FAULT_NAMES, rounds: 10, connections: 8, perSecond: 500 }
+    const result = await runEngineRounds({ ...options, dataDir: newFolder(), seed })
+    lines.push(...describeEngineRounds(result))
+  }
+  return lines
+}
+
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   kill,
   drain,
@@ -181,5 +192,6 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   'slow-senders': slowSenders,
   'many-messages': manyMessages,
   careless,
+  engines,
   soak,
 }
