@@ -2,10 +2,10 @@
 import { availableParallelism } from 'node:os'
 import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
 import { describeBothKilled, runBothKilled } from './both-killed.ts'
+import { BROKER_FAULTS, type BrokerName, runBrokerFaults } from './broker-faults.ts'
 import { describeCareless, runCareless } from './careless-handlers.ts'
 import { describeClockJumps, runClockJumps } from './clock-jumps.ts'
 import { runDrain } from './drain-under-load.ts'
-import { describeEngineRounds, FAULT_NAMES, runEngineRounds } from './engine-rounds.ts'
 import { describeFrozen, runFrozen } from './frozen-process.ts'
 import { runFullDisk } from './full-disk.ts'
 import { describeParserFuzz } from './fuzz-parsers.ts'
@@ -44,6 +44,24 @@ const kill: Attack = async ({ newFolder, seed, rounds }) => {
     },
   ]
 }
+
+const broker =
+  (name: BrokerName): Attack =>
+  async ({ newFolder, seed, rounds }) => {
+    const options = { broker: name, dataDir: newFolder(), seed, rounds: Math.min(rounds, 10) }
+    const { verdict, partner, recoveryMs, unpublished } = await runBrokerFaults(options)
+    return [
+      {
+        what: `${name}: ${BROKER_FAULTS.join(', ')}, at times with the runtime`,
+        figures: figuresOf(verdict),
+        recovery: `${spread(recoveryMs)} until all is published; ${options.rounds} rounds of each`,
+        faults: [
+          ...faultsOf(verdict, partner),
+          ...(unpublished === 0 ? [] : [`${unpublished} positions were never published`]),
+        ],
+      },
+    ]
+  }
 
 const drain: Attack = async ({ newFolder, seed }) => {
   const options = { dataDir: newFolder(), seed, loadMs: 3_000, connections: 12 }
@@ -164,16 +182,6 @@ const soak: Attack = async ({ newFolder, seed, isLongSoak }) => [
   describeSoak(await runSoak({ dataDir: newFolder(), seed, seconds: isLongSoak ? 600 : 60 })),
 ]
 
-const engines: Attack = async ({ newFolder, seed }) => {
-  const lines: AttackLine[] = []
-  for (const engine of ['nats', 'kafka', 'rabbitmq'] as const) {
-    const options = { engine, faults: FAULT_NAMES, rounds: 10, connections: 8, perSecond: 500 }
-    const result = await runEngineRounds({ ...options, dataDir: newFolder(), seed })
-    lines.push(...describeEngineRounds(result))
-  }
-  return lines
-}
-
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   kill,
   drain,
@@ -192,6 +200,8 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   'slow-senders': slowSenders,
   'many-messages': manyMessages,
   careless,
-  engines,
+  nats: broker('nats'),
+  kafka: broker('kafka'),
+  rabbitmq: broker('rabbitmq'),
   soak,
 }
