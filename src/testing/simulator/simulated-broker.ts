@@ -52,8 +52,8 @@ const FEATURES: BrokerFeatures = {
 }
 
 /**
- * The broker of a world, which outlives its processes: it brings partitions at their own pace, loses
- * what it was to bring, does what it then reports as failed, is away, and forgets everything.
+ * The broker of a world, which outlives its processes. It brings partitions at their own pace,
+ * loses what it was to bring, does what it then reports as failed, is away, and forgets everything.
  */
 export class SimulatedBroker {
   readonly #options: SimulatedBrokerOptions
