@@ -223,4 +223,17 @@ export const LIMITS = {
   ttlMsMax: 31_536_000_000,
   /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */
   streamReaderEventsMax: 12_000,
+  /** Messages published to a broker at once; they come again together where it fails. */
+  relayBatchMax: 512,
+  /** Longest pause before publishing is tried again. */
+  relayPauseMsMax: 2_000,
+  /** Waits this long for a message that the broker seems to have lost; then the store has it. */
+  brokerPatienceMs: 1_000,
+  /** The same while the broker brings nothing at all. */
+  brokerDoubtMs: 50,
+  /** How often a channel that is written is looked at in the broker, to notice a loss. */
+  brokerSurveyMs: 5_000,
+  /** Messages of one channel that wait for one before them, in number and in bytes. */
+  brokerEarlyMax: 8_192,
+  brokerEarlyBytesMax: 33_554_432,
 } as const

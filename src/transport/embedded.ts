@@ -85,6 +85,9 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
         }
         return []
       },
+      close() {
+        tail.readers.delete(subscription)
+      },
     }
     tail.readers.add(subscription)
     return subscription

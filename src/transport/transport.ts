@@ -23,6 +23,8 @@ export interface Subscription {
   readonly scannedTo: number
   /** True while no record of the channel is still to be given. */
   readonly atHead: boolean
+  /** Nothing is kept for this reader any more. Idempotent. */
+  close(): void
 }
 
 export interface Delivered {
