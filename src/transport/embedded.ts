@@ -1,6 +1,6 @@
 import { decodeRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
-import type { Appended, Store } from '../store/index.ts'
+import type { Appended, Store, StoredRecord } from '../store/index.ts'
 import type { Delivered, Subscription, Transport } from './transport.ts'
 
 /**
@@ -8,11 +8,16 @@ import type { Delivered, Subscription, Transport } from './transport.ts'
  * tail per channel, so that consumers at the head read memory and only those behind read the
  * store; fan-out to ten consumers decodes nothing ten times.
  *
- * The tail is complete from `tail.after` on: only one process appends to an embedded store.
+ * The tail is complete from `tail.after` on. Positions of a store have no gaps: where it is shared,
+ * a commit that does not follow on the last known one says that other processes have appended in
+ * between. Then what is known begins anew behind them, and whoever has not read that far reads the
+ * store.
  */
 export interface EmbeddedTransport extends Transport {
   /** Tells what a commit appended; wakes the subscribers. */
   appended(records: readonly Appended[]): void
+  /** Tells that the log goes so far now, whoever wrote it; wakes the subscribers. */
+  advanced(head: number): void
   /** Last position of any channel. */
   readonly head: number
 }
@@ -32,22 +37,69 @@ interface Tail {
   readers: Set<Pick<Subscription, 'scannedTo'>>
 }
 
+interface Page {
+  readonly records: readonly Delivered[]
+  readonly scannedTo: number
+}
+
 /** Passed records are let go in lots of so many, so that the cost per record stays flat. */
 const PASSED_LOT = 128
 
+export interface EmbeddedTransportOptions {
+  /**
+   * Whether other processes append to the store as well; then a gap in what is told is what they
+   * wrote, and not another channel's.
+   *
+   * @default false
+   */
+  readonly isShared?: boolean
+}
+
 /** `headPosition` is the last position in the store when the process started. */
-export const createEmbeddedTransport = (store: Store, headPosition: number): EmbeddedTransport => {
+export const createEmbeddedTransport = (
+  store: Store,
+  headPosition: number,
+  { isShared = false }: EmbeddedTransportOptions = {},
+): EmbeddedTransport => {
   const tails = new Map<string, Tail>()
+  /** Readers of one channel that are at the same place share what they read and decode. */
+  const reading = new Map<string, Promise<Page>>()
   let head = headPosition
+  /** Everything behind it was appended by this process, and told. */
+  let completeAfter = headPosition
   let closed = false
 
   const tailOf = (channel: string): Tail => {
     let tail = tails.get(channel)
     if (!tail) {
-      tail = { after: headPosition, records: [], bytes: 0, waiters: new Set(), readers: new Set() }
+      tail = { after: completeAfter, records: [], bytes: 0, waiters: new Set(), readers: new Set() }
       tails.set(channel, tail)
     }
     return tail
+  }
+
+  /** Others have appended up to there: no tail holds it. */
+  const beginAfter = (position: number): void => {
+    completeAfter = position
+    for (const tail of tails.values()) {
+      tail.after = position
+      tail.records = []
+      tail.bytes = 0
+    }
+  }
+
+  const readPage = (channel: string, afterPosition: number, limit: number): Promise<Page> => {
+    const place = `${channel}\n${afterPosition}\n${limit}`
+    let page = reading.get(place)
+    if (!page) {
+      const query = { channel, afterPosition, limit, bytesMax: READ_BYTES_MAX }
+      page = store
+        .readLog(query)
+        .then(({ records, scannedTo }) => ({ records: records.map(decoded), scannedTo }))
+        .finally(() => reading.delete(place))
+      reading.set(place, page)
+    }
+    return page
   }
 
   const subscribe = (channel: string, afterPosition: number): Subscription => {
@@ -74,14 +126,12 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
             await waitForMore(tail, signal)
             continue
           }
-          const page = await store.readLog({
-            channel,
-            afterPosition: scannedTo,
-            limit,
-            bytesMax: READ_BYTES_MAX,
-          })
+          const after = scannedTo
+          const page = await (isShared
+            ? readPage(channel, after, limit)
+            : store.readLog({ channel, afterPosition: after, limit, bytesMax: READ_BYTES_MAX }))
           scannedTo = Math.max(scannedTo, page.scannedTo)
-          if (page.records.length > 0) return page.records.map(decode)
+          if (page.records.length > 0) return page.records.map(decoded)
         }
         return []
       },
@@ -100,7 +150,15 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
     },
     appended(records) {
       const woken = new Set<Tail>()
+      const first = records[0]?.position ?? head + 1
+      if (isShared && first > head + 1) {
+        beginAfter(first - 1)
+        for (const tail of tails.values()) woken.add(tail)
+      }
       for (const { append, position } of records) {
+        // Told of already, by another way: readers get it from the store.
+        if (isShared && position <= completeAfter) continue
+
         const tail = tailOf(append.channel)
         head = Math.max(head, position)
         const record = append.record ?? decodeRecord(append.bytes, position)
@@ -113,6 +171,12 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
         wake(tail)
       }
     },
+    advanced(position) {
+      if (position <= head) return
+      head = position
+      beginAfter(position)
+      for (const tail of tails.values()) wake(tail)
+    },
     close() {
       closed = true
       for (const tail of tails.values()) wake(tail)
@@ -121,17 +185,15 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
   }
 }
 
-const decode = (stored: {
-  readonly position: number
-  readonly slot: number
-  readonly atMs: number
-  readonly bytes: Uint8Array
-}): Delivered => ({
-  position: stored.position,
-  slot: stored.slot,
-  atMs: stored.atMs,
-  record: decodeRecord(stored.bytes, stored.position),
-})
+const decoded = (stored: StoredRecord | Delivered): Delivered =>
+  'record' in stored
+    ? stored
+    : {
+        position: stored.position,
+        slot: stored.slot,
+        atMs: stored.atMs,
+        record: decodeRecord(stored.bytes, stored.position),
+      }
 
 function takeFromTail(tail: Tail, afterPosition: number, limit: number): readonly Delivered[] {
   const { records } = tail

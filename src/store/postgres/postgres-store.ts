@@ -23,7 +23,13 @@ import { checkStore, durabilityOf } from './check-store.ts'
 import { type ClaimTables, createClaimTables, expiredBuckets } from './claim-tables.ts'
 import { commitUnits } from './group-commit.ts'
 import { createKnownLayout, type KnownLayout, type LogView, nextVersion } from './known-layout.ts'
-import { type EarlierWriter, isCurrent, lockSchema, migrateFormat, prepareSchema } from './layout.ts'
+import {
+  type EarlierWriter,
+  isCurrent,
+  lockSchema,
+  migrateFormat,
+  prepareSchema,
+} from './layout.ts'
 import { createLeaseTable, type LeaseTable } from './lease-table.ts'
 import { createLogTables, type LogTables } from './log-tables.ts'
 import { isUndefinedTable, storeErrorOf } from './postgres-errors.ts'

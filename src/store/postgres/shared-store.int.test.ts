@@ -89,7 +89,9 @@ describe('several processes on one store', () => {
 
     const writing = stores.map(async (store, at) => {
       for (let round = 0; round < 60; round++) {
-        const units = Array.from({ length: (round % 3) + 1 }, (_, n) => unitOf(`${at}-${round}-${n}`))
+        const units = Array.from({ length: (round % 3) + 1 }, (_, n) =>
+          unitOf(`${at}-${round}-${n}`),
+        )
         for (const outcome of await store.commit(units)) {
           if (outcome.status === 'committed') acknowledged.push(...outcome.positions)
         }
@@ -144,7 +146,9 @@ describe('several processes on one store', () => {
     ])
     expect(await two.claimedPosition('s', 'first')).toBe(1)
     const races = await Promise.all(
-      Array.from({ length: 40 }, (_, at) => (at % 2 === 0 ? one : two).commit([unitOf(`${at >> 1}`)])),
+      Array.from({ length: 40 }, (_, at) =>
+        (at % 2 === 0 ? one : two).commit([unitOf(`${at >> 1}`)]),
+      ),
     )
     const statuses = races.flat().map(({ status }) => status)
     expect(statuses.filter((status) => status === 'committed').length).toBe(20)
@@ -161,7 +165,12 @@ describe('several processes on one store', () => {
 
     for (let round = 0; round < 20; round++) {
       const both = await Promise.all([one, two].map((store) => store.commit([guarded(`${round}`)])))
-      expect(both.flat().map(({ status }) => status).toSorted()).toEqual(['committed', 'guarded'])
+      expect(
+        both
+          .flat()
+          .map(({ status }) => status)
+          .toSorted(),
+      ).toEqual(['committed', 'guarded'])
     }
   })
 
@@ -207,7 +216,9 @@ describe('several processes on one store', () => {
     await Promise.all(loads)
 
     expect((await readAll(two)).length).toBe(200)
-    expect(await theBench().query(`select count(*)::integer as n from orders`)).toEqual([{ n: 100 }])
+    expect(await theBench().query(`select count(*)::integer as n from orders`)).toEqual([
+      { n: 100 },
+    ])
     await neighbour.query('commit')
     await neighbour.end()
     expect((await readAll(one)).length).toBe(200)

@@ -102,7 +102,13 @@ describe('when the connection breaks', () => {
     const through = new URL(theBench().url)
     through.port = String(proxy.port)
     const store = await open({ url: through.href })
-    for (const text of ['begin', 'pg_advisory_xact_lock', 'state_timers', 'claim_bucket', 'log_1']) {
+    for (const text of [
+      'begin',
+      'pg_advisory_xact_lock',
+      'state_timers',
+      'claim_bucket',
+      'log_1',
+    ]) {
       proxy.cutAt(text, 'after')
       const lost = store.commit([unitOf(text)])
       await expect(lost, text).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FAILED' })
@@ -110,7 +116,13 @@ describe('when the connection breaks', () => {
 
     expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed'])
 
-    for (const text of ['begin', 'pg_advisory_xact_lock', 'state_timers', 'claim_bucket', 'log_1']) {
+    for (const text of [
+      'begin',
+      'pg_advisory_xact_lock',
+      'state_timers',
+      'claim_bucket',
+      'log_1',
+    ]) {
       expect(await holds(store, text)).toBe(false)
     }
     expect(await holds(store, 'after')).toBe(true)
