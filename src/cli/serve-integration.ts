@@ -2,12 +2,13 @@ import type { Integration } from '../contract/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import { type ServedRuntime, serveRuntime } from '../manage/index.ts'
 import { loadOpenTelemetryTracer } from '../observe/index.ts'
-import { createRuntime, type Runtime, type StoreChoice } from '../runtime/index.ts'
+import { createRuntime, type Role, type Runtime, type StoreChoice } from '../runtime/index.ts'
 
 export interface ServeOptions {
   readonly integration: Integration
   readonly kernel: Kernel
   readonly store: StoreChoice
+  readonly roles: readonly Role[]
   /** 0 takes a free one. */
   readonly port: number
   readonly host: string
@@ -29,6 +30,8 @@ export interface ServeOptions {
 export interface ReadyReport {
   readonly name: string
   readonly pid: number
+  readonly roles: readonly string[]
+  /** Empty without the role gateway. */
   readonly url: string
   readonly managementUrl: string
   readonly webhooks: readonly {
@@ -67,6 +70,7 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
   const runtime = await createRuntime(integration, {
     kernel,
     store,
+    roles: options.roles,
     tracer,
     onFatal,
     alertSecrets: options.isDevelopment ? 'warn' : 'refuse',
@@ -105,6 +109,7 @@ async function describeReady(
   return {
     name: integration.name,
     pid: process.pid,
+    roles: runtime.roles,
     url,
     managementUrl,
     webhooks: integration.webhooks.map(({ name, path }) => ({ name, path, url: url + path })),

@@ -406,6 +406,13 @@ export const ERROR_CODES = {
     message: 'The operation is refused: {problem}.',
     advice: 'Do what the detail `fix` says.',
   },
+  JUNCTURA_ROLE_ELSEWHERE: {
+    status: 421,
+    retryable: true,
+    message: 'This process does not run the consumers, so it cannot do {command}. {where}.',
+    advice:
+      'Ask the management API of the process that runs them, with `--management-url`; when nobody does, start one with `--role worker`.',
+  },
   JUNCTURA_TOO_MANY_READERS: {
     status: 503,
     retryable: true,

@@ -5,7 +5,7 @@ import {
   createProgressBook,
   type ReplayedEvent,
 } from '../consumer/index.ts'
-import type { AlertRoute, Integration } from '../contract/index.ts'
+import type { AlertRoute, Consumer, Integration } from '../contract/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import { createIngress, type Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -84,6 +84,8 @@ export interface Pipeline extends Foundations, Alerting {
   readonly invalid: InvalidRequests
   readonly retention: Retention
   readonly overview: Omit<OverviewOptions, 'readiness'>
+  /** Fills `runners` with what the last run left; none of them runs yet. */
+  loadConsumers(): Promise<void>
 }
 
 type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
@@ -92,8 +94,10 @@ export const buildPipeline = async (
   integration: Integration,
   options: Opened,
 ): Promise<Pipeline> => {
+  // Filled when this process runs the consumers: at once, or when it takes over.
+  const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
-  const alerting = await openAlerting(base, options)
+  const alerting = await openAlerting(base, options, () => !base.store.leases || runners.size > 0)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
   const inbox = createInbox({
@@ -116,23 +120,20 @@ export const buildPipeline = async (
     onReplayed: (event) => people.replays?.settled(event),
   })
   const { book } = base
-  const runners = await loadConsumers({
+  const consumers = {
     ports,
     integration,
     book,
-    onStopped: (consumer, error) => {
+    onStopped: (consumer: Consumer, error: unknown): void => {
       const title = `${consumer.name} stopped: ${messageOf(error)}`
       const cause = `stopped/${consumer.name}`
       const atMs = base.kernel.clock.now()
       const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
       void offerRows(base, rows).catch(() => undefined)
     },
-  })
-  base.volatile.connect(runners)
-  await letters.load(base.store, {
-    consumers: runners.keys(),
-    webhooks: integration.webhooks.map(({ name }) => name),
-  })
+  }
+  const webhooks = integration.webhooks.map(({ name }) => name)
+  await letters.load(base.store, { consumers: [], webhooks })
   const deadLetters = createDeadLetters({
     ...base,
     ...alerting,
@@ -167,6 +168,17 @@ export const buildPipeline = async (
     invalid,
     retention,
     overview,
+    async loadConsumers() {
+      const { transport, store } = base
+      if (store.leases) {
+        // Whoever had the consumers before has written since this process started.
+        await alerting.alerts.load()
+        transport.advanced(await store.headPosition())
+      }
+      for (const [name, runner] of await loadConsumers(consumers)) runners.set(name, runner)
+      base.volatile.connect(runners)
+      await letters.load(store, { consumers: runners.keys(), webhooks })
+    },
   }
 }
 
@@ -194,7 +206,9 @@ async function layFoundations(integration: Integration, options: Opened): Promis
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
   await store.migrate(integration.tables)
-  const transport = createEmbeddedTransport(store, await store.headPosition())
+  const transport = createEmbeddedTransport(store, await store.headPosition(), {
+    isShared: store.features.multiProcess,
+  })
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
@@ -257,12 +271,17 @@ interface Alerting {
   readonly notifier: AlertNotifier
 }
 
-async function openAlerting(base: Foundations, options: Opened): Promise<Alerting> {
+async function openAlerting(
+  base: Foundations,
+  options: Opened,
+  tellsAll: () => boolean,
+): Promise<Alerting> {
   const { store, kernel, committer, events, metrics } = base
   const pokes: (() => void)[] = []
   const alerts = createAlertBook({
     store,
     kernel,
+    tellsAll,
     onChange: ({ id, state, title, count }, owes) => {
       if (!owes) return
       events.publish({ kind: 'alert', alertId: id, state, title, count })
@@ -348,7 +367,7 @@ function consumerPorts(
 
 function openRetention(
   base: Foundations,
-  { alerts }: Alerting,
+  { alerts, notifier }: Alerting,
   parts: {
     readonly runners: ReadonlyMap<string, ConsumerRunner>
     readonly deadLetters: DeadLetters
@@ -364,7 +383,10 @@ function openRetention(
     ...(archive && { archive }),
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()
-      return [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
+      const rows = [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
+      // What a process raised that died before it told.
+      notifier.poke()
+      return rows
     },
     onExpired: (count) => {
       expired.with({ consumer: 'all' }).add(count)
