@@ -210,15 +210,36 @@ async function createTable(
     await session.exec(`alter table ${table} ${added.join(', ')}`)
     await fillColumns(session, table, missing)
   }
-  // Each index serves the scan of its name; rows without one of its fields are not in it.
-  for (const [index, fields] of Object.entries(indexesOf(collection))) {
-    const indexed = fields.map(columnOf)
-    await session.exec(`
-      create index if not exists ${name}_${snakeCase(index)} on ${table}
-        (${indexed.join(', ')}, key)
-        where ${indexed.map((column) => `${column} is not null`).join(' and ')}`)
-  }
+  for (const statement of indexStatements(schema, collection)) await session.exec(statement)
 }
+
+/** Each index serves the scan of its name; rows without one of its fields are not in it. */
+const indexStatements = (schema: string, collection: CollectionName): readonly string[] =>
+  Object.entries(indexesOf(collection)).map(([index, fields]) => {
+    const name = `state_${snakeCase(collection)}`
+    const indexed = fields.map(columnOf)
+    return `
+    create index if not exists ${name}_${snakeCase(index)} on ${schema}.${name}
+      (${indexed.join(', ')}, key)
+      where ${indexed.map((column) => `${column} is not null`).join(' and ')}`
+  })
+
+/** The tables of all collections as they are made in an empty schema. */
+export const stateSql = (schema: string): string =>
+  collectionNames()
+    .flatMap((collection) => [
+      `
+    create table ${schema}.state_${snakeCase(collection)} (
+      key bytea primary key, value text not null, checksum bigint not null${indexedFieldsOf(
+        collection,
+      )
+        .map((field) => `, ${columnOf(field)} bytea`)
+        .join('')}
+    )`,
+      ...indexStatements(schema, collection),
+    ])
+    .map((statement) => `${statement};`)
+    .join('')
 
 /** An index that a release adds also finds old rows: its columns are filled from the JSON. */
 async function fillColumns(
