@@ -10,10 +10,22 @@ import {
   unitOf,
 } from '../../../test/engines/postgres-bench.ts'
 import { sql } from '../../contract/index.ts'
-import { createSystemClock, LIMITS, must, sleep } from '../../kernel/index.ts'
-import { createSeededRandom } from '../../kernel/index.ts'
+import {
+  createSeededRandom,
+  createSystemClock,
+  LIMITS,
+  must,
+  silentLogger,
+  sleep,
+} from '../../kernel/index.ts'
 import { createVirtualClock } from '../../testing/index.ts'
-import type { PostgresStoreOptions, Store, StoredRecord, Unit } from '../index.ts'
+import {
+  createCommitter,
+  type PostgresStoreOptions,
+  type Store,
+  type StoredRecord,
+  type Unit,
+} from '../index.ts'
 import { orderOf } from './writer.ts'
 
 let engine: PostgresEngine | undefined
@@ -412,5 +424,58 @@ describe('a watch', () => {
 
     expect(notices).toEqual([])
     await listener.end()
+  })
+})
+
+describe('commits with statements of the user beside those without', () => {
+  it('lose no mark of each other, and write none behind a unit that was submitted after it', async () => {
+    const store = await open({ leaseMs: 30_000 })
+    await store.migrate([orders])
+    const durable = new Set<number>()
+    const committer = createCommitter({
+      store,
+      clock,
+      log: silentLogger,
+      // As the consumers' book does: a row is made from what is durable and what is marked now.
+      progress: {
+        preview: (marks) => {
+          const value = [...durable, ...marks.map(({ position = 0 }) => position)]
+          return marks.length > 0 ? [{ collection: 'meta', key: 'marks', row: { value } }] : []
+        },
+        apply: (marks) => {
+          for (const { position = 0 } of marks) durable.add(position)
+        },
+      },
+    })
+    const written = async (): Promise<ReadonlySet<unknown>> => {
+      const value = (await store.row('meta', 'marks'))?.value
+      return new Set(Array.isArray(value) ? value : [])
+    }
+    let position = 0
+    const work = async (lane: number): Promise<void> => {
+      for (let round = 0; round < 25; round++) {
+        const loose = ++position
+        committer.mark({ consumer: 'c', position: loose })
+        const own = ++position
+        const slow: Unit['tx'] = async (db) => {
+          await db.run(`insert into orders (id) values ('${lane}-${round}')`)
+          await db.all(`select pg_sleep(${(round % 3) * 0.004})`)
+          return {}
+        }
+        const outcome = await committer.submit({
+          marks: [{ consumer: 'c', position: own }],
+          ...(lane % 2 === 0 && { tx: slow }),
+        })
+        expect(outcome.status).toBe('committed')
+        const there = await written()
+        expect(there.has(loose), `${loose} was marked before ${own} was submitted`).toBe(true)
+        expect(there.has(own)).toBe(true)
+      }
+    }
+
+    await Promise.all(Array.from({ length: 8 }, (_, lane) => work(lane)))
+    await committer.close()
+
+    expect((await written()).size).toBe(position)
   })
 })
