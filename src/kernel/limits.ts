@@ -202,6 +202,8 @@ export const LIMITS = {
   watchProbeMs: 1_000,
   /** After this it is tried again to listen. */
   watchListenAgainMs: 30_000,
+  /** A transaction of anybody's in the store's database that is open for longer raises an alert. */
+  longTransactionMs: 300_000,
   /** Dropping a partition waits this long for whoever reads it, or is tried again later. */
   dropLockWaitMs: 500,
   /** Runs of one group commit that another transaction stood in the way of. */

@@ -78,6 +78,7 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'shelf-full',
   'expired',
   'store-rolled-back',
+  'store-warning',
 ])
 
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {

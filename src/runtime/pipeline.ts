@@ -384,6 +384,16 @@ function openRetention(
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()
       const rows = [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
+      for (const { resource, problem, fix } of (await base.store.warnings?.()) ?? []) {
+        const told = {
+          kind: 'store-warning',
+          cause: `store/${resource}`,
+          title: `${problem}. ${fix}`,
+        }
+        const target = LOG_ROUTE
+        const atMs = kernel.clock.now()
+        rows.push(...alerts.raise({ ...told, owner: undefined, target, severity: 'warning', atMs }))
+      }
       // What a process raised that died before it told.
       notifier.poke()
       return rows

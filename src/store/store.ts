@@ -90,6 +90,8 @@ export interface Store extends AsyncDisposable {
    * @throws JUNCTURA_MIGRATION_DIALECT when one has no statements for this engine.
    */
   migrate(tables: readonly SqlMigration[]): Promise<void>
+  /** What harms the store now and nobody reports: asked for once a minute, so it is quick. */
+  readonly warnings?: () => Promise<readonly StoreProblem[]>
   /** Reads everything and checks it: for `doctor`. */
   check(): Promise<readonly StoreProblem[]>
   /** Bytes on disk, where the engine can say it. */

@@ -17,6 +17,7 @@ export interface CheckParts {
 /** Reads every record and every row, and the settings that the promise of the store rests on. */
 export const checkStore = async (parts: CheckParts): Promise<readonly StoreProblem[]> => [
   ...(await checkServer(parts.session)),
+  ...(await longTransactions(parts.session)),
   ...(await checkLog(parts)),
   ...(await checkState(parts)),
 ]
@@ -32,6 +33,32 @@ export const durabilityOf = async (
   if (textAt(row, 0) !== 'on') return 'process'
   const replicated = textAt(row, 1) !== '' && textAt(row, 2) !== 'local' && textAt(row, 2) !== 'off'
   return replicated ? 'replicated' : 'fsync'
+}
+
+/**
+ * A transaction that stays open keeps old versions of rows in every table of its database. Nothing
+ * here waits for it, but what is updated often gets slower with each minute. A role sees those of
+ * others only with `pg_monitor`.
+ */
+export const longTransactions = async (session: Session): Promise<readonly StoreProblem[]> => {
+  const [row] = await session.rows(
+    `select pid, application_name, round(extract(epoch from clock_timestamp() - xact_start) / 60)::integer
+       from pg_stat_activity
+      where datname = current_database() and backend_type = 'client backend'
+        and xact_start < clock_timestamp() - $1 * interval '1 millisecond'
+      order by xact_start limit 1`,
+    LIMITS.longTransactionMs,
+  )
+  if (row === undefined) return []
+  const name = textAt(row, 1)
+  const who = name === '' ? '' : ` (${name})`
+  return [
+    {
+      resource: 'long transaction',
+      problem: `session ${integerAt(row, 0)}${who} has had a transaction open for ${integerAt(row, 2)} minutes`,
+      fix: 'End it, or set idle_in_transaction_session_timeout for whoever opens such.',
+    },
+  ]
 }
 
 const VERSION_MIN = 140_000

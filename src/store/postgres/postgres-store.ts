@@ -19,7 +19,7 @@ import type {
   Unit,
   UnitOutcome,
 } from '../store.ts'
-import { checkStore, durabilityOf } from './check-store.ts'
+import { checkStore, durabilityOf, longTransactions } from './check-store.ts'
 import { type ClaimTables, createClaimTables, expiredBuckets } from './claim-tables.ts'
 import { commitUnits } from './group-commit.ts'
 import { createKnownLayout, type KnownLayout, type LogView, nextVersion } from './known-layout.ts'
@@ -339,6 +339,10 @@ class PostgresStore implements Store {
   check(): Promise<readonly StoreProblem[]> {
     const { schema, log, state } = this.#parts
     return this.#readNow((session, view) => checkStore({ session, schema, log, state, view }))
+  }
+
+  warnings(): Promise<readonly StoreProblem[]> {
+    return this.#read(longTransactions)
   }
 
   sizeBytes(): Promise<number | undefined> {
