@@ -35,6 +35,9 @@ export const LIMITS = {
   secretsMax: 5,
   /** One log record: envelope, data and raw bytes. */
   recordBytesMax: 4_194_304,
+  /** Parsed messages that wait for their other consumers: several pages of what is fetched. */
+  sharedParsesMax: 2_048,
+  sharedParseBytesMax: 8_388_608,
   /** Events that one transform may make of one partner message. */
   emitsPerMessageMax: 100,
   /** Requests that wait for a commit; past it ingress answers 503. */
@@ -233,6 +236,12 @@ export const LIMITS = {
   brokerPatienceMs: 1_000,
   /** The same while the broker brings nothing at all. */
   brokerDoubtMs: 50,
+  /** How often the places of the relays are kept; what lies between is published again. */
+  relayPlaceMs: 1_000,
+  /** A broker that is away for longer than this is told of. */
+  brokerDownAlertMs: 30_000,
+  /** A broker that lost something is given again what was written within this time. */
+  republishMs: 3_600_000,
   /** How often a channel that is written is looked at in the broker, to notice a loss. */
   brokerSurveyMs: 5_000,
   /** Messages of one channel that wait for one before them, in number and in bytes. */

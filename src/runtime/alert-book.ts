@@ -79,6 +79,8 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'expired',
   'store-rolled-back',
   'store-warning',
+  'transport-loss',
+  'transport-oversize',
 ])
 
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {

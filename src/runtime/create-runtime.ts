@@ -12,6 +12,7 @@ import type { SendNotification } from './alert-notifier.ts'
 import { checkAlertRoutes } from './check-alert-routes.ts'
 import { checkDrift } from './check-drift.ts'
 import { openStore, type StoreChoice } from './open-store.ts'
+import type { TransportChoice } from './open-transport.ts'
 import { buildPipeline } from './pipeline.ts'
 import type { ArchivePartition } from './retention.ts'
 import { checkRoles, type Role, ROLES } from './roles.ts'
@@ -36,6 +37,13 @@ export interface RuntimeOptions {
    * @default all
    */
   readonly roles?: readonly Role[]
+  /**
+   * How messages travel from the log to the consumers.
+   *
+   * @default the store's own log
+   * @throws JUNCTURA_TRANSPORT_REFUSED when the store cannot carry it, or the broker forbids it.
+   */
+  readonly transport?: TransportChoice
   /** Sends alert notifications. @default the routes as declared */
   readonly send?: SendNotification
   /**
@@ -99,7 +107,9 @@ export const createRuntime = async (
   const store = 'engine' in choice ? await openStore(choice, kernel) : choice
   const roles = options.roles ?? ROLES
   try {
-    checkRoles(roles, { features: store.features, integration })
+    const transport = options.transport?.engine ?? 'embedded'
+    const hasBroker = transport !== 'embedded' && transport !== 'postgres'
+    checkRoles(roles, { features: store.features, integration, hasBroker })
     refuseFindings(await checkDrift(integration, store))
     const pipeline = await buildPipeline(integration, { ...options, kernel, store })
     const running = new RunningIntegration({
@@ -107,7 +117,12 @@ export const createRuntime = async (
       roles,
       onFatal: (error) => options.onFatal?.(error),
     })
-    await running.start()
+    try {
+      await running.start()
+    } catch (error) {
+      await pipeline.link?.close()
+      throw error
+    }
     return running
   } catch (error) {
     await store.close()

@@ -23,8 +23,14 @@ export const CONSUMERS_LEASE = 'consumers'
  */
 export const checkRoles = (
   roles: readonly Role[],
-  { features, integration }: { readonly features: Features; readonly integration: Integration },
+  parts: {
+    readonly features: Features
+    readonly integration: Integration
+    /** Whether messages travel through a broker. */
+    readonly hasBroker: boolean
+  },
 ): void => {
+  const { features, integration, hasBroker } = parts
   const refuse = (problem: string, fix: string): never => {
     throw new JuncturaError('JUNCTURA_USAGE', { details: { problem, fix } })
   }
@@ -33,6 +39,12 @@ export const checkRoles = (
     refuse(`roles: ${String(unknown)} is no role`, `Use some of ${ROLES.join(', ')}`)
   }
   if (roles.length === 0) refuse('roles: none is given', `Use some of ${ROLES.join(', ')}`)
+  if (hasBroker && !(roles.includes('worker') && roles.includes('gateway'))) {
+    refuse(
+      `roles: ${roles.join(', ')} with a broker, whose relay must hear of every message it takes`,
+      'Give this process gateway and worker; of several, one works and the others wait for it',
+    )
+  }
   if (roles.includes('worker')) return
   if (!features.multiProcess) {
     refuse(

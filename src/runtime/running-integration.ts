@@ -5,6 +5,7 @@ import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts
 import type { Metrics } from '../observe/index.ts'
 import type { DeadLetterRow, RowWrite, StoreWatch } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
+import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
 import { createOperations, refused } from './operations.ts'
@@ -98,19 +99,21 @@ export class RunningIntegration implements Runtime {
     if (roles.includes('worker') && leases) {
       const { kernel } = this
       this.#worker = createWorkerRole({ leases, kernel, activate: () => this.#work(), onFatal })
-      await this.#worker.start()
+      // The relay of a broker has to hear of every message: then only one process takes any.
+      await this.#worker.start({ untilActive: pipeline.link !== undefined })
     } else if (roles.includes('worker')) await this.#work()
     this.#mode = 'running'
   }
 
   /** Brings the consumers to work, and what belongs to them. */
   async #work(): Promise<void> {
-    const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer } =
+    const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer, link } =
       this.#pipeline
     const { store, transport } = this.#pipeline
     await this.#pipeline.loadConsumers()
     this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
     await this.#applyPauses()
+    await link?.start({ committer, alerts })
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
     // A consumer that had stopped runs again; should it stop again, that is a new alert.
@@ -187,6 +190,11 @@ export class RunningIntegration implements Runtime {
 
   deadLetterGroups(): Promise<readonly DeadLetterGroup[]> {
     return this.#pipeline.deadLetters.groups()
+  }
+
+  differences(): readonly string[] {
+    const { store, link } = this.#pipeline
+    return describeEngines(store.features, link && { engine: link.engine, broker: link.broker })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
@@ -391,8 +399,9 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store } = this.#pipeline
+    const { inbox, committer, transport, store, link } = this.#pipeline
     if (committer.mode === 'open') await inbox.close()
+    await link?.close()
     await committer.close()
     await transport.close()
     await store.close()

@@ -54,6 +54,8 @@ export interface Runtime extends AsyncDisposable {
   /** Ready: it takes messages; false while starting, draining, or when the store refuses. */
   readiness(): { readonly ready: boolean; readonly reasons: readonly string[] }
   overview(): Promise<Overview>
+  /** What the store and the transport in use give, in sentences: printed at start. */
+  differences(): readonly string[]
   consumers(): Promise<readonly ConsumerStatus[]>
 
   messages(query: MessageQuery): Promise<MessagePage>

@@ -18,8 +18,8 @@ export interface WorkerRoleOptions {
  */
 export interface WorkerRole {
   readonly isActive: boolean
-  /** Waits for the activation if the lease is free now, and goes on waiting for it otherwise. */
-  start(): Promise<void>
+  /** Waits for the activation if the lease is free now; otherwise only with `untilActive`. */
+  start(options: { readonly untilActive: boolean }): Promise<void>
   /** Where the consumers run; undefined when nobody runs them. */
   holder(): Promise<LeaseHolder | undefined>
   /** Where this process's management API is. */
@@ -72,11 +72,12 @@ export const createWorkerRole = (options: WorkerRoleOptions): WorkerRole => {
     get isActive() {
       return isActive
     },
-    async start() {
+    async start({ untilActive }) {
       if (await tryOnce()) return
       const { owner = 'nobody', url: at = '' } = (await leases.holder(CONSUMERS_LEASE)) ?? {}
       log.info({ holder: owner, url: at }, 'standing by: another process runs the consumers')
       waiting = standBy()
+      if (untilActive) await waiting
     },
     holder: () => leases.holder(CONSUMERS_LEASE),
     async announce(at) {

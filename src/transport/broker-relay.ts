@@ -1,5 +1,5 @@
 import { isJuncturaError, type Kernel, LIMITS, messageOf, sleep } from '../kernel/index.ts'
-import type { Broker } from './broker.ts'
+import type { Broker, BrokerMessage } from './broker.ts'
 import type { Delivered, Transport } from './transport.ts'
 import { toBrokerMessage } from './wire-message.ts'
 
@@ -30,13 +30,15 @@ export interface BrokerRelayOptions {
   readonly onPublished: (count: number) => void
   /** The broker did not take something; it is tried again after a pause. */
   readonly onTrouble: () => void
+  /** A record is left out because the broker takes none of its size. */
+  readonly onOversize: (position: number, bytes: number) => void
   /** A record that no reader can be given, and why: the relay stops there. */
   readonly onStopped: (error: unknown) => void
 }
 
 export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
   const { broker, log, kernel, channel, store } = options
-  const { partitions } = broker.features
+  const { partitions, messageBytesMax } = broker.features
   const stop = new AbortController()
   let publishedTo = options.publishedTo
   let subscription = log.subscribe(channel, publishedTo)
@@ -51,8 +53,11 @@ export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
     for (const delivered of batch) {
       // A receipt without data tells what the border did; it is nobody's message.
       if (delivered.record.data.length === 0) continue
-      messages.push(toBrokerMessage({ ...delivered, previous }, { store, partitions }))
+      const message = toBrokerMessage({ ...delivered, previous }, { store, partitions })
+      const bytes = sizeOf(message)
       previous = delivered.position
+      if (bytes > messageBytesMax) options.onOversize(delivered.position, bytes)
+      else messages.push(message)
     }
     for (let tries = 0; messages.length > 0; tries++) {
       try {
@@ -126,6 +131,15 @@ export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
       subscription.close()
     },
   }
+}
+
+/** Its data and attributes, and what headers cost beside their text. */
+const sizeOf = ({ attributes, key, data }: BrokerMessage): number => {
+  let bytes = data.length + 2 * Buffer.byteLength(key) + 512
+  for (const [name, value] of Object.entries(attributes)) {
+    bytes += name.length + Buffer.byteLength(value) + 16
+  }
+  return bytes
 }
 
 const NOT_PUBLISHED = 'the broker did not take it; trying again'

@@ -48,24 +48,24 @@ const open = async (before?: World): Promise<World> => {
   const broker = before?.broker ?? createMemoryBroker({ later: (run) => later.push(run) })
   const told: string[] = []
   const transport = createBrokeredTransport({
-    broker,
     store,
     kernel: { clock, log: silentLogger },
     channels: ['a', 'b'].map((channel) => ({ channel, retentionMs: 86_400_000 })),
     storeId: 'store_1',
     headPosition: await store.headPosition(),
     places: before?.transport.places ?? new Map<string, RelayPlace>(),
-    republishFrom: async () => 0,
+    republishAfter: async () => 0,
     on: {
       moved: () => undefined,
       published: () => undefined,
       recovered: (channel, count) => told.push(`recovered ${count} of ${channel}`),
       lost: (channel, problem) => told.push(`lost ${channel}: ${problem}`),
+      oversize: (channel, position) => told.push(`oversize ${channel} ${position}`),
       foreign: (channel) => told.push(`foreign ${channel}`),
       stopped: (channel) => told.push(`stopped ${channel}`),
     },
   })
-  await transport.start()
+  await transport.start(broker)
   const world: World = {
     clock,
     store,

@@ -5,7 +5,7 @@ import type { Broker, Reading, ReceivedMessage } from './broker.ts'
 import { type BrokerRelay, startBrokerRelay } from './broker-relay.ts'
 import { type ChannelIntake, createChannelIntake } from './channel-intake.ts'
 import { createEmbeddedTransport, type EmbeddedTransport } from './embedded.ts'
-import type { Delivered, Subscription, Transport } from './transport.ts'
+import type { Delivered, LogTransport, Subscription } from './transport.ts'
 import { fromBrokerMessage } from './wire-message.ts'
 
 /**
@@ -16,12 +16,16 @@ import { fromBrokerMessage } from './wire-message.ts'
  *
  * The places of the relays are the caller's to keep: `places` gives them, `publishedTo` takes them.
  */
-export interface BrokeredTransport extends Transport {
-  /** Tells what a commit appended. */
-  appended(records: readonly Appended[]): void
-  readonly head: number
-  /** Follows the channels and publishes what is not yet published. */
-  start(): Promise<void>
+export interface BrokeredTransport extends LogTransport {
+  /**
+   * Takes the broker into use: follows the channels and publishes what is not yet published. Until
+   * then, consumers are given everything from the store. Called again after it has failed.
+   *
+   * @throws what `Broker.ensure` throws.
+   */
+  start(broker: Broker): Promise<void>
+  /** Records that wait to be published, by positions: at most so many. */
+  readonly unpublished: number
   /** How far each channel is published, and what the broker was like then. */
   readonly places: ReadonlyMap<string, RelayPlace>
   /** Whether everything up to a position is published, as far as the channels reach. */
@@ -38,7 +42,6 @@ export interface RelayPlace {
 }
 
 export interface BrokeredTransportOptions {
-  readonly broker: Broker
   readonly store: Store
   readonly kernel: Pick<Kernel, 'clock' | 'log'>
   readonly channels: readonly { readonly channel: string; readonly retentionMs: number }[]
@@ -48,7 +51,7 @@ export interface BrokeredTransportOptions {
   /** Of the last run. */
   readonly places: ReadonlyMap<string, RelayPlace>
   /** The position after which a broker that lost something is given everything again. */
-  readonly republishFrom: () => Promise<number>
+  readonly republishAfter: () => Promise<number>
   readonly on: BrokeredEvents
 }
 
@@ -60,6 +63,8 @@ export interface BrokeredEvents {
   recovered(channel: string, count: number): void
   /** The broker no longer has what it had confirmed; it is published again after `position`. */
   lost(channel: string, problem: string, position: number): void
+  /** A record that is too large for the broker; our consumers get it from the store. */
+  oversize(channel: string, position: number, bytes: number): void
   /** A message of another system in one of our channels; it is left alone. */
   foreign(channel: string): void
   stopped(channel: string, error: unknown): void
@@ -87,7 +92,8 @@ class StoreBackedTransport implements BrokeredTransport {
   /** The log as the relays read it. */
   readonly #log: EmbeddedTransport
   readonly #lanes = new Map<string, Lane>()
-  #isConnected = true
+  #broker: Broker | undefined
+  #isConnected = false
   #isClosed = false
   #filling: Promise<void>[] = []
   #surveyTimer: Timer | undefined
@@ -95,7 +101,9 @@ class StoreBackedTransport implements BrokeredTransport {
 
   constructor(options: BrokeredTransportOptions) {
     this.#options = options
-    this.#log = createEmbeddedTransport(options.store, options.headPosition)
+    this.#log = createEmbeddedTransport(options.store, options.headPosition, {
+      isShared: options.store.features.multiProcess,
+    })
     for (const { channel } of options.channels) this.#lanes.set(channel, this.#createLane(channel))
   }
 
@@ -106,17 +114,29 @@ class StoreBackedTransport implements BrokeredTransport {
   get places(): ReadonlyMap<string, RelayPlace> {
     const places = new Map<string, RelayPlace>()
     for (const [channel, { relay, incarnation, ends }] of this.#lanes) {
+      const known = this.#options.places.get(channel)
       if (relay) places.set(channel, { publishedTo: relay.publishedTo, incarnation, ends })
+      else if (known) places.set(channel, known)
     }
     return places
   }
 
-  async start(): Promise<void> {
-    const { broker, channels } = this.#options
-    await broker.ensure(channels)
+  get unpublished(): number {
+    let behind = 0
+    for (const [channel, { relay }] of this.#lanes) {
+      const place = relay?.publishedTo ?? this.#options.places.get(channel)?.publishedTo ?? 0
+      if (relay?.atHead !== true) behind = Math.max(behind, this.head - place)
+    }
+    return behind
+  }
+
+  async start(broker: Broker): Promise<void> {
+    this.#broker = broker
+    await broker.ensure(this.#options.channels)
     for (const [channel, lane] of this.#lanes) {
-      lane.reading = await broker.follow(channel, (messages) => this.#arrived(channel, messages))
-      const publishedTo = await this.#placeOf(channel, lane)
+      lane.reading ??= await broker.follow(channel, (messages) => this.#arrived(channel, messages))
+      const publishedTo = await this.#placeOf(broker, channel, lane)
+      if (this.#isClosed) return
       lane.relay = startBrokerRelay({
         broker,
         log: this.#log,
@@ -130,9 +150,15 @@ class StoreBackedTransport implements BrokeredTransport {
           this.#surveyLater()
         },
         onTrouble: () => this.#survey(),
+        onOversize: (position, bytes) => this.#options.on.oversize(channel, position, bytes),
         onStopped: (error) => this.#options.on.stopped(channel, error),
       })
     }
+    this.#isConnected = true
+  }
+
+  advanced(head: number): void {
+    this.#log.advanced(head)
   }
 
   appended(records: readonly Appended[]): void {
@@ -249,8 +275,8 @@ class StoreBackedTransport implements BrokeredTransport {
   }
 
   /** Where the relay begins, after a look at whether the broker still has what it confirmed. */
-  async #placeOf(channel: string, lane: Lane): Promise<number> {
-    const { broker, places, headPosition } = this.#options
+  async #placeOf(broker: Broker, channel: string, lane: Lane): Promise<number> {
+    const { places, headPosition } = this.#options
     const state = await broker.inspect(channel)
     lane.incarnation = state.incarnation
     lane.ends = state.ends
@@ -276,7 +302,9 @@ class StoreBackedTransport implements BrokeredTransport {
   }
 
   async #lookForLoss(): Promise<void> {
-    const { broker, channels, kernel } = this.#options
+    const { channels, kernel } = this.#options
+    const broker = this.#broker
+    if (!broker) return
     try {
       await broker.ensure(channels)
       for (const [channel, lane] of this.#lanes) {
@@ -293,7 +321,7 @@ class StoreBackedTransport implements BrokeredTransport {
   }
 
   async #republish(channel: string, problem: string): Promise<number> {
-    const position = await this.#options.republishFrom()
+    const position = await this.#options.republishAfter()
     this.#options.on.lost(channel, problem, position)
     return position
   }

@@ -1,7 +1,7 @@
 import { decodeRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
-import type { Appended, Store, StoredRecord } from '../store/index.ts'
-import type { Delivered, Subscription, Transport } from './transport.ts'
+import type { Store, StoredRecord } from '../store/index.ts'
+import type { Delivered, LogTransport, Subscription } from './transport.ts'
 
 /**
  * The store's own log as transport. What this process appended last is kept decoded in a short
@@ -13,14 +13,7 @@ import type { Delivered, Subscription, Transport } from './transport.ts'
  * between. Then what is known begins anew behind them, and whoever has not read that far reads the
  * store.
  */
-export interface EmbeddedTransport extends Transport {
-  /** Tells what a commit appended; wakes the subscribers. */
-  appended(records: readonly Appended[]): void
-  /** Tells that the log goes so far now, whoever wrote it; wakes the subscribers. */
-  advanced(head: number): void
-  /** Last position of any channel. */
-  readonly head: number
-}
+export type EmbeddedTransport = LogTransport
 
 /** Records kept per channel at most; a consumer further behind reads the store. */
 const TAIL_RECORDS_MAX = 8_192

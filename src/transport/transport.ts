@@ -1,4 +1,5 @@
 import type { LogRecord } from '../contract/index.ts'
+import type { Appended } from '../store/index.ts'
 
 /**
  * Moves envelopes from the log to consumers. On the embedded engine the log is in the store and
@@ -10,6 +11,16 @@ import type { LogRecord } from '../contract/index.ts'
 export interface Transport {
   subscribe(channel: string, afterPosition: number): Subscription
   close(): Promise<void>
+}
+
+/** A transport that learns from the commits of this process what there is to move. */
+export interface LogTransport extends Transport {
+  /** Tells what a commit appended. */
+  appended(records: readonly Appended[]): void
+  /** Tells that the log goes so far now, whoever wrote it; wakes the subscribers. */
+  advanced(head: number): void
+  /** Last position of any channel. */
+  readonly head: number
 }
 
 /** One reader of one channel. Not safe for two callers at once. */

@@ -118,6 +118,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     isAlive: () => shows.alive,
     readiness: () => shows.ready,
     overview: () => answer(shows.overview),
+    differences: () => [],
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {
       note('messages', query)
@@ -263,6 +264,13 @@ export const overviewOf = (nowMs: number): Overview => ({
     unitOfOrder: 'key',
     headPosition: 96_420,
     sizeBytes: 61_300_000,
+  },
+  transport: {
+    engine: 'embedded',
+    connected: null,
+    unpublished: null,
+    durability: 'fsync',
+    unitOfOrder: 'key',
   },
 })
 
