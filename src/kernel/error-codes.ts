@@ -410,8 +410,7 @@ export const ERROR_CODES = {
     status: 421,
     retryable: true,
     message: 'This process does not run the consumers, so it cannot do {command}. {where}.',
-    advice:
-      'Ask the management API of the process that runs them, with `--management-url`; when nobody does, start one with `--role worker`.',
+    advice: 'Use `--management-url` of the process that runs them, or start one as worker.',
   },
   JUNCTURA_TOO_MANY_READERS: {
     status: 503,

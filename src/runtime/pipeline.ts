@@ -17,15 +17,8 @@ import {
   type Metrics,
   type Tracer,
 } from '../observe/index.ts'
+import { type DevelopmentValue, resolveSecrets, type SigningKey } from '../security/index.ts'
 import {
-  createMasker,
-  type DevelopmentValue,
-  type Masker,
-  resolveSecrets,
-  type SigningKey,
-} from '../security/index.ts'
-import {
-  type Appended,
   type Committer,
   createCommitter,
   createTimers,
@@ -44,6 +37,8 @@ import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
 import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
+import { createMasks, type Masks } from './contract-masks.ts'
+import { createAppendCounter } from './append-counter.ts'
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import { offerRows } from './offer-rows.ts'
@@ -270,20 +265,6 @@ function linkBroker(
   return createBrokerLink({ engine: choice.engine, open, store, kernel, metrics, integration })
 }
 
-/** Counts the log's growth, and how much of it carries a correlation that its origin gave. */
-function createAppendCounter(metrics: Metrics): (appended: readonly Appended[]) => void {
-  const all = metrics.counter(METRICS.appended)
-  const correlated = metrics.counter(METRICS.correlated)
-  return (appended) => {
-    for (const { append } of appended) {
-      const { channel, record } = append
-      all.with({ channel }).add()
-      const envelope = record?.head.envelope
-      if (envelope && envelope.correlationid !== envelope.id) correlated.with({ channel }).add()
-    }
-  }
-}
-
 interface Alerting {
   readonly alerts: AlertBook
   readonly notifier: AlertNotifier
@@ -501,19 +482,4 @@ function openOverview(
     health: createHealth({ metrics, clock: kernel.clock }),
     version: VERSION,
   }
-}
-
-/** Masks by contract name; a contract without personal data masks nothing. */
-interface Masks {
-  of(contract: string): Masker
-}
-
-function createMasks(integration: Integration): Masks {
-  const nothing = createMasker([])
-  const byName = new Map(
-    [...integration.contracts.values()].map(
-      (contract) => [contract.name, createMasker(contract.pii)] as const,
-    ),
-  )
-  return { of: (contract) => byName.get(contract) ?? nothing }
 }

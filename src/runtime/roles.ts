@@ -1,6 +1,5 @@
-import type { Integration } from '../contract/index.ts'
+import type { Features, Integration } from '../contract/index.ts'
 import { JuncturaError } from '../kernel/index.ts'
-import type { Features } from '../contract/index.ts'
 
 /**
  * What a process does. `gateway`: the public listener and `publish`. `worker`: consumers, retries,
@@ -36,7 +35,7 @@ export const checkRoles = (
   }
   const unknown = roles.find((role) => !ROLES.includes(role))
   if (unknown !== undefined) {
-    refuse(`roles: ${String(unknown)} is no role`, `Use some of ${ROLES.join(', ')}`)
+    refuse(`roles: ${unknown} is no role`, `Use some of ${ROLES.join(', ')}`)
   }
   if (roles.length === 0) refuse('roles: none is given', `Use some of ${ROLES.join(', ')}`)
   if (hasBroker && !(roles.includes('worker') && roles.includes('gateway'))) {

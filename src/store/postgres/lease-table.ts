@@ -100,7 +100,7 @@ class RowLeases implements LeaseTable {
   }
 
   async close(): Promise<void> {
-    for (const lease of [...this.#held.values()]) await lease.release()
+    for (const lease of this.#held.values()) await lease.release()
   }
 
   /** On a connection of the pool: the writers may be busy with statements that take long. */

@@ -479,29 +479,3 @@ describe('commits with statements of the user beside those without', () => {
     expect((await written()).size).toBe(position)
   })
 })
-
-describe('a transaction that stays open', () => {
-  it('is told of after some minutes, by its session', async () => {
-    const store = await open()
-    const neighbour = await connect()
-    await neighbour.query(`set application_name = 'report'; begin; select 1`)
-    expect(await store.warnings?.()).toEqual([])
-
-    // The server's clock cannot be moved; the view that is asked can.
-    await theBench().query(
-      `create schema later; create view later.pg_stat_activity as
-         select datname, backend_type, pid, application_name,
-                xact_start - interval '7 minutes' as xact_start from pg_catalog.pg_stat_activity;
-       alter database shared_${databases} set search_path = later, pg_catalog, public`,
-    )
-    const later = await open()
-
-    expect(await later.warnings?.()).toEqual([
-      expect.objectContaining({
-        resource: 'long transaction',
-        problem: expect.stringMatching(/^session \d+ \(report\) .* open for 7 minutes$/),
-      }),
-    ])
-    await neighbour.end()
-  })
-})

@@ -30,7 +30,7 @@ export const watchStore = async (options: StoreWatchOptions): Promise<StoreWatch
 }
 
 /** The channel that processes of one schema tell each other on. */
-export const channelOf = (schema: string): string => `junctura_${schema}`
+const channelOf = (schema: string): string => `junctura_${schema}`
 
 class PollingWatch implements StoreWatch {
   readonly #options: StoreWatchOptions
@@ -154,7 +154,7 @@ const QUIET_LOOKS = 5
  * would take, at the commit, a lock that all commits of the database with a notice wait for. It
  * need not survive the server, so nothing waits for the disk.
  */
-export const tell = async (pool: Pool, schema: string, payload: string): Promise<void> => {
+const tell = async (pool: Pool, schema: string, payload: string): Promise<void> => {
   const client = await pool.connect()
   let broken: Error | undefined
   try {

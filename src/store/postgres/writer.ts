@@ -243,7 +243,7 @@ export const createTurn = (): Turn => {
  * Set for each transaction and not for the session, so that a pooler may hand out another session
  * each time. A process that hangs must not keep its locks for ever.
  */
-export const beginOf = (idleMs: number): string => `
+const beginOf = (idleMs: number): string => `
   begin isolation level read committed read write;
   set local search_path = public;
   set local bytea_output = 'hex';
