@@ -122,7 +122,7 @@ export const ERROR_CODES = {
     retryable: false,
     message:
       'Another process has taken over the store {store}; nothing of this commit was written.',
-    advice: 'Let only one process open the store; this one was silent for longer than its lease.',
+    advice: 'Let the supervisor start it again; this process was silent for longer than its lease.',
   },
   JUNCTURA_STORE_DAMAGED: {
     status: 500,

@@ -367,7 +367,8 @@ describe('a watch', () => {
 
     expect(watch.mode).toBe('listen')
     const took = await latencies(writer, heard, 5)
-    expect(took[15]).toBeLessThan(5)
+    // Looking alone, once a second, takes half of one; bench/suites/postgres.ts holds the goal.
+    expect(took[15]).toBeLessThan(100)
 
     await watch.close()
   })
@@ -383,7 +384,8 @@ describe('a watch', () => {
 
     expect(watch.mode).toBe('poll')
     const took = await latencies(writer, heard, 150)
-    expect(took[15]).toBeLessThan(50)
+    // 30 ms on a quiet machine.
+    expect(took[15]).toBeLessThan(150)
     await pause(300)
     const before = proxy.statements
     await pause(2_000)
