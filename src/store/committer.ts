@@ -45,6 +45,8 @@ export interface Committer {
    * refuses, it waits for one that succeeds. Lost with the process: then it is redelivered.
    */
   mark(mark: ProgressMark): void
+  /** The end of the commit under way, if there is one: what is submitted now goes with the next. */
+  whenFree(): Promise<void> | undefined
   /** Waits until everything submitted so far is settled. */
   drain(): Promise<void>
   readonly waiting: number
@@ -86,12 +88,14 @@ export interface Submission {
 }
 
 /**
- * A position that a consumer is finished with, or has given a row of its own; without a position,
- * the consumer only wants its row written, to claim what it fetched.
+ * Positions that a consumer is finished with, or has given rows of their own; without one, the
+ * consumer only wants its row written, to claim what it fetched.
  */
 export interface ProgressMark {
   readonly consumer: string
   readonly position?: number
+  /** Those of a batch. */
+  readonly positions?: readonly number[]
 }
 
 /** An append that is durable now, in the order of positions. */
@@ -126,13 +130,16 @@ export interface CommitterOptions {
 interface Lane {
   readonly queue: Submission[]
   running: Promise<void> | undefined
+  committing: Promise<void> | undefined
 }
+
+const newLane = (): Lane => ({ queue: [], running: undefined, committing: undefined })
 
 export const createCommitter = (options: CommitterOptions): Committer => new GroupCommitter(options)
 
 class GroupCommitter implements Committer {
   readonly #options: CommitterOptions
-  readonly #plain: Lane = { queue: [], running: undefined }
+  readonly #plain: Lane = newLane()
   /** For units with statements of the user; the same where the store does one after the other. */
   readonly #statements: Lane
   /** Bounded by the windows of the consumers. */
@@ -146,7 +153,7 @@ class GroupCommitter implements Committer {
   constructor(options: CommitterOptions) {
     this.#options = options
     const isParallel = options.store.features.commitsInParallel === true
-    this.#statements = isParallel ? { queue: [], running: undefined } : this.#plain
+    this.#statements = isParallel ? newLane() : this.#plain
   }
 
   get waiting(): number {
@@ -197,6 +204,10 @@ class GroupCommitter implements Committer {
     if (!this.#marksTimer) this.#begin(this.#plain)
   }
 
+  whenFree(): Promise<void> | undefined {
+    return this.#plain.committing
+  }
+
   async drain(): Promise<void> {
     while (this.#plain.running ?? this.#statements.running) {
       await this.#plain.running
@@ -222,14 +233,16 @@ class GroupCommitter implements Committer {
       // A single unit waits for one turn; a flood for a few milliseconds at most.
       const size = (): number => queue.length + (lane === this.#plain ? this.#marks.length : 0)
       await gather(this.#options.clock, { size, enough: LIMITS.commitUnitsMax })
-      const batch = queue.splice(0, LIMITS.commitUnitsMax)
+      const batch = queue.splice(0, unitsOfCommit(queue))
       for (const { unit } of batch) this.#queueBytes -= bytesOf(unit)
       if (this.#mode === 'failed') {
         this.#marks = []
         for (const waiting of batch) waiting.refused(failedError(this.#lastError))
         continue
       }
-      await this.#commit(batch)
+      lane.committing = this.#commit(batch)
+      await lane.committing
+      lane.committing = undefined
     }
     lane.running = undefined
   }
@@ -324,6 +337,17 @@ class GroupCommitter implements Committer {
 }
 
 const MARKS_RETRY_MS = 500
+
+/** How many of those that wait go into one commit: at least one, whatever it holds. */
+function unitsOfCommit(queue: readonly Submission[]): number {
+  let records = 0
+  for (let units = 0; units < queue.length; units++) {
+    records += queue[units]?.unit.appends?.length ?? 0
+    const isFull = units === LIMITS.commitUnitsMax || records > LIMITS.commitRecordsMax
+    if (isFull && units > 0) return units
+  }
+  return queue.length
+}
 
 const NOTHING: readonly never[] = []
 
