@@ -99,7 +99,6 @@ const RIGHTS: readonly (readonly [bit: number, name: string, why: string])[] = [
   [11, 'AlterConfigs', 'its retention cannot be lengthened'],
 ]
 const CREATE = 5
-const IDEMPOTENT_WRITE = 12
 const NOT_ASKED = -2_147_483_648
 
 function checkTopic(topic: string, view: TopicView, plan: TopicPlan): readonly BrokerProblem[] {
@@ -186,17 +185,9 @@ async function checkMayCreate(cluster: Cluster): Promise<readonly BrokerProblem[
     (connection, done) => kafka.describeClusterV0.api(connection, true, BROKERS, done),
   )
   if (allowed === NOT_ASKED) return []
-  const may = (bit: number): boolean => (allowed & (1 << bit)) !== 0
-  const problems: BrokerProblem[] = []
-  if (!may(CREATE)) {
-    const problem = 'Create is not allowed on the cluster'
-    problems.push(warning('the rights', problem, 'allow Create on the prefix, or make the topics'))
-  }
-  if (!may(IDEMPOTENT_WRITE)) {
-    const problem = 'IdempotentWrite is not allowed on the cluster'
-    problems.push(warning('the rights', problem, 'allow it, or Write on a topic of the prefix'))
-  }
-  return problems
+  if ((allowed & (1 << CREATE)) !== 0) return []
+  const problem = 'Create is not allowed on the cluster'
+  return [warning('the rights', problem, 'allow Create on the prefix, or make the topics')]
 }
 
 type ClusterAnswer = ReturnType<KafkaPackage['describeClusterV0']['parseResponse']>
