@@ -1,6 +1,6 @@
 // publish → durable → handler → done, in process; and its twins. Prints one line of JSON.
 //   node bench/publish-load.ts ours|bare|queue [--seconds S] [--bytes B] [--consumers N]
-//     [--rate R] [--many M] [--batch B] [--in-flight F] [--directory DIR]
+//     [--store URL] [--rate R] [--many M] [--batch B] [--in-flight F] [--directory DIR]
 // `bare` is a log by hand: batches of 100 rows, nothing else. `queue` is the usual table of jobs: a
 // unique key, one transaction per send, one to take and one to finish. A rate is an open loop:
 // latency counts from when a message was due. `--many M` publishes M at a time. A directory that is
@@ -35,6 +35,7 @@ const { values, positionals } = parseArgs({
     batch: number('0'),
     'in-flight': number('512'),
     directory: { type: 'string' },
+    store: { type: 'string' },
   },
 })
 const seconds = Number(values.seconds)
@@ -116,7 +117,9 @@ const open = (take: (data: Measured) => void): Promise<Runtime> => {
         }),
   )
   return createRuntime(integration('bench', { parts: readers }), {
-    store: { engine: 'sqlite', directory },
+    store: values.store
+      ? { engine: 'postgres', url: values.store, schema: `bench_${process.pid}` }
+      : { engine: 'sqlite', directory },
   })
 }
 

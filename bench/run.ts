@@ -7,6 +7,7 @@ import { backlog } from './suites/backlog.ts'
 import { disk } from './suites/disk.ts'
 import { idle } from './suites/idle.ts'
 import { peers } from './suites/peers.ts'
+import { postgres } from './suites/postgres.ts'
 import { publish } from './suites/publish.ts'
 import { restart } from './suites/restart.ts'
 import { transportRabbitmq } from './suites/transport-rabbitmq.ts'
@@ -26,6 +27,7 @@ const SUITES: readonly Suite[] = [
   backlog,
   restart,
   disk,
+  postgres,
   peers,
   transportRabbitmq,
   transportKafka,

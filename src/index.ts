@@ -135,6 +135,7 @@ export type {
   Runtime,
   RuntimeEvent,
   RuntimeOptions,
+  Role,
   StoreChoice,
 } from './runtime/index.ts'
 export type {

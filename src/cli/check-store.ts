@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { isJuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
-import { openStore, type StoreChoice } from '../runtime/index.ts'
+import { CONSUMERS_LEASE, openStore, type StoreChoice } from '../runtime/index.ts'
 import { type RepairReport, repairSqliteStore, type Store } from '../store/index.ts'
 import { type Check, fail, ok, warn } from './doctor-check.ts'
 
@@ -30,10 +30,38 @@ export const checkStore = async (options: StoreCheckOptions): Promise<readonly C
     const { engine, unitOfOrder } = store.features
     const bytes = size === undefined ? '' : `, ${size} bytes`
     const text = `${engine} opens${bytes}; it keeps order per ${unitOfOrder}`
-    return [ok('store', text), ...(options.deep ? await checkDeeply(store) : [])]
+    return [
+      ok('store', text),
+      ...(await checkSharing(store)),
+      ...(options.deep ? await checkDeeply(store) : []),
+    ]
   } finally {
     await store.close()
   }
+}
+
+/** How processes on one store hear of each other, and which of them runs the consumers. */
+async function checkSharing(store: Store): Promise<readonly Check[]> {
+  const checks: Check[] = []
+  const watch = await store.watch?.(() => undefined)
+  if (watch?.mode === 'listen') {
+    checks.push(ok('wake-up', 'by notice (LISTEN): what another process appends is heard at once'))
+  } else if (watch) {
+    checks.push(
+      warn(
+        'wake-up',
+        'by looking: a notice does not come through, so messages wait some 30 ms longer',
+        'Connect to the server directly or through a pooler in session mode to be told at once.',
+      ),
+    )
+  }
+  await watch?.close()
+  const holder = await store.leases?.holder(CONSUMERS_LEASE)
+  if (holder) {
+    const at = holder.url === undefined ? '' : ` at ${holder.url}`
+    checks.push(ok('consumers', `run in ${holder.owner}${at}`))
+  }
+  return checks
 }
 
 async function checkDeeply(store: Store): Promise<readonly Check[]> {

@@ -15,6 +15,7 @@ import { readOwnVersion } from './own-version.ts'
 import { addReplayCommands } from './replay-commands.ts'
 import { addSendCommand } from './send-command.ts'
 import { addStartCommand } from './start-command.ts'
+import { addStoreCommand } from './store-command.ts'
 import { addTailCommand } from './tail-command.ts'
 import { addTestCommand } from './test-command.ts'
 import { addTraceCommand } from './trace-command.ts'
@@ -58,6 +59,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addConsumerCommands,
   addOperationsCommand,
   addModelCommand,
+  addStoreCommand,
   addDoctorCommand,
   addExplainCommand,
 ]

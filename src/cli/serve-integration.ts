@@ -5,6 +5,7 @@ import { loadOpenTelemetryTracer } from '../observe/index.ts'
 import {
   createRuntime,
   type Overview,
+  type Role,
   type Runtime,
   type StoreChoice,
   type TransportChoice,
@@ -14,6 +15,7 @@ export interface ServeOptions {
   readonly integration: Integration
   readonly kernel: Kernel
   readonly store: StoreChoice
+  readonly roles: readonly Role[]
   readonly transport: TransportChoice
   /** 0 takes a free one. */
   readonly port: number
@@ -36,6 +38,8 @@ export interface ServeOptions {
 export interface ReadyReport {
   readonly name: string
   readonly pid: number
+  readonly roles: readonly string[]
+  /** Empty without the role gateway. */
   readonly url: string
   readonly managementUrl: string
   readonly webhooks: readonly {
@@ -83,6 +87,7 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
   const runtime = await createRuntime(integration, {
     kernel,
     store,
+    roles: options.roles,
     transport,
     tracer,
     onFatal,
@@ -123,6 +128,7 @@ async function describeReady(
   return {
     name: integration.name,
     pid: process.pid,
+    roles: runtime.roles,
     url,
     managementUrl,
     webhooks: integration.webhooks.map(({ name, path }) => ({ name, path, url: url + path })),

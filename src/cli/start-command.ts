@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { JuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
 import { createJsonLogger } from '../observe/index.ts'
-import type { StoreChoice } from '../runtime/index.ts'
+import type { Role, StoreChoice } from '../runtime/index.ts'
 import type { CliIo, StopSignal } from './cli-io.ts'
 import { collect, type CommandContext, parsePort, parseRate } from './command-context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -31,6 +31,7 @@ export interface StartOptions {
 
 interface StartOnlyOptions extends StartOptions {
   readonly lameDuck: string
+  readonly role?: readonly Role[]
   readonly acceptRollback?: boolean
   readonly leaveWithParent?: boolean
   readonly development?: boolean
@@ -43,6 +44,7 @@ export const addStartCommand = (program: Command, { io, finish }: CommandContext
     // Accepted for evenness: what it prints is JSON in any case.
     .option('--json', 'no effect: the output is JSON already')
     .option('--lame-duck <time>', LAME_DUCK_HELP, '500ms')
+    .option('--role <roles>', ROLE_HELP, readRoles)
     .option('--accept-rollback', 'once, after a restore: go on with a store that is older')
     .addOption(new Option('--leave-with-parent').hideHelp())
     .addOption(new Option('--development').hideHelp())
@@ -74,6 +76,18 @@ export const withServer = (command: Command): Command =>
       collect,
     )
 
+const ROLE_HELP = 'what this process does, such as gateway,worker,relay,console (default: all)'
+
+/** Named here too, so that a command line is read without loading the runtime. */
+const ROLES = ['gateway', 'worker', 'relay', 'console'] as const satisfies readonly Role[]
+
+const readRoles = (text: string): readonly Role[] => {
+  const named = text.split(',')
+  const roles = ROLES.filter((role) => named.includes(role))
+  if (roles.length === new Set(named).size) return roles
+  throw new InvalidArgumentError(`Write some of ${ROLES.join(',')}, with commas in between.`)
+}
+
 const LAME_DUCK_HELP = 'requests still taken after SIGTERM, while /readyz says not ready'
 
 const SIGNAL_NUMBERS: Readonly<Record<StopSignal, number>> = { SIGINT: 2, SIGTERM: 15 }
@@ -98,6 +112,7 @@ const start = async (io: CliIo, file: string, options: StartOnlyOptions): Promis
       kernel,
       store,
       transport: readTransportChoice(options.transport, store),
+      roles: options.role ?? ROLES,
       port: Number(options.port),
       host: options.host,
       managementPort: Number(options.managementPort),

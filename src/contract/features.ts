@@ -13,6 +13,12 @@ export interface Features {
   readonly transactions: boolean
   /** Whether several processes may write at once. */
   readonly multiProcess: boolean
+  /**
+   * Whether a commit without statements of the user goes on while one with such waits for them.
+   *
+   * @default false
+   */
+  readonly commitsInParallel?: boolean
   /** Dialect of user statements in `ctx.tx`. */
   readonly sql: 'sqlite' | 'postgres'
   readonly recordBytesMax: number

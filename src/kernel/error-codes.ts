@@ -122,7 +122,7 @@ export const ERROR_CODES = {
     retryable: false,
     message:
       'Another process has taken over the store {store}; nothing of this commit was written.',
-    advice: 'Let only one process open the store; this one was silent for longer than its lease.',
+    advice: 'Let the supervisor start it again; this process was silent for longer than its lease.',
   },
   JUNCTURA_STORE_DAMAGED: {
     status: 500,
@@ -405,6 +405,12 @@ export const ERROR_CODES = {
     retryable: false,
     message: 'The operation is refused: {problem}.',
     advice: 'Do what the detail `fix` says.',
+  },
+  JUNCTURA_ROLE_ELSEWHERE: {
+    status: 421,
+    retryable: true,
+    message: 'This process does not run the consumers, so it cannot do {command}. {where}.',
+    advice: 'Use `--management-url` of the process that runs them, or start one as worker.',
   },
   JUNCTURA_TOO_MANY_READERS: {
     status: 503,

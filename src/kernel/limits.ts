@@ -183,8 +183,34 @@ export const LIMITS = {
   /** A statement of the user's own may wait for a lock, and run: the whole group commit waits. */
   sqlLockWaitMs: 5_000,
   sqlStatementMs: 30_000,
-  /** After this without renewal, another process may take the PostgreSQL store over. */
-  writerLeaseMs: 10_000,
+  /**
+   * After this without renewal, another process may take over what only one may do, such as running
+   * the consumers: with its start, within ten seconds of a death.
+   */
+  leaseMs: 6_000,
+  /** Renewals of a lease before it would expire; fewer, and one slow answer loses it. */
+  leaseRenewals: 3,
+  /** How often a process that waits for a lease looks whether it is free. */
+  leasePollMs: 500,
+  /** How long a commit waits for the commits of all other processes before it is refused. */
+  orderLockWaitMs: 10_000,
+  /** A process that hangs while every other one waits for its commit loses its connection. */
+  orderedIdleMs: 3_000,
+  /**
+   * How often a process looks for what others have appended: when it cannot be told, just after
+   * something came, and when it is told and only makes sure.
+   */
+  watchPollMs: 60,
+  watchBusyPollMs: 10,
+  watchListenPollMs: 1_000,
+  /** A notice that has not come the whole way by then does not come: a pooler is in between. */
+  watchProbeMs: 1_000,
+  /** After this it is tried again to listen. */
+  watchListenAgainMs: 30_000,
+  /** A transaction of anybody's in the store's database that is open for longer raises an alert. */
+  longTransactionMs: 300_000,
+  /** Dropping a partition waits this long for whoever reads it, or is tried again later. */
+  dropLockWaitMs: 500,
   /** Runs of one group commit that another transaction stood in the way of. */
   commitTriesMax: 3,
   /** Connections of the management listener; people, probes and scrapers need few (F100). */

@@ -29,7 +29,8 @@ export interface ManagementApi {
 
 /**
  * The management API as a function from request to response: health, metrics, views, operations,
- * the event stream, and the page that shows them. It holds no state but its token.
+ * the event stream, and the page that shows them. It holds no state but its token. A process with
+ * neither the role console nor worker answers only probes and metrics.
  *
  * Order of work: headers, host, page files, probes and codes, token, origin, route, parameters.
  *
@@ -39,7 +40,9 @@ export interface ManagementApi {
 export const createManagementApi = (options: ManagementApiOptions): ManagementApi => {
   const { runtime } = options
   const guard = createRequestGuard(options.token)
-  const assets = readPageAssets()
+  // Whoever runs the consumers is asked for what only they can do.
+  const isConsole = runtime.roles.some((role) => role === 'console' || role === 'worker')
+  const assets = isConsole ? readPageAssets() : new Map<string, never>()
   const answer = async (request: ManageRequest): Promise<ManageResponse> => {
     const fields = readRequestFields(request)
     guard.checkHost(fields)
@@ -57,6 +60,8 @@ export const createManagementApi = (options: ManagementApiOptions): ManagementAp
       readParameters(fields.query, [])
       return answerErrorPage(fields)
     }
+    if (!isConsole && fields.path !== METRICS_PATH)
+      throw new JuncturaError('JUNCTURA_ROUTE_UNKNOWN')
     if (!guard.isAuthorized(fields)) throw new JuncturaError('JUNCTURA_TOKEN_REQUIRED')
     guard.checkOrigin(fields)
     return callRoute({ runtime, request, fields, hasToken: guard.requiresToken })
@@ -73,6 +78,8 @@ export const createManagementApi = (options: ManagementApiOptions): ManagementAp
     },
   }
 }
+
+const METRICS_PATH = '/metrics'
 
 const isReading = (method: string): boolean => method === 'GET' || method === 'HEAD'
 

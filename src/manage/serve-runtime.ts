@@ -21,7 +21,7 @@ export interface ServeRuntimeOptions {
 
 /** A runtime with its two listeners open. */
 export interface ServedRuntime extends AsyncDisposable {
-  /** Of the public listener, such as `http://127.0.0.1:7070`. */
+  /** Of the public listener, such as `http://127.0.0.1:7070`; empty without the role gateway. */
   readonly url: string
   readonly managementUrl: string
   /**
@@ -60,14 +60,17 @@ export const serveRuntime = async (
     port: options.managementPort ?? 7071,
     host: managed,
   })
-  let listener: Listener
+  let listener: Listener | undefined
   try {
     const timeouts = lameDuckMs === undefined ? {} : { lameDuckMs }
-    listener = await openListener({ kernel, ingress, port, host, timeouts })
+    if (runtime.roles.includes('gateway')) {
+      listener = await openListener({ kernel, ingress, port, host, timeouts })
+    }
   } catch (error) {
     await management.close(0)
     throw error
   }
+  await runtime.announce(management.url)
   const gauges = observeProcess(runtime.metrics)
   let closing: Promise<void> | undefined
   const close = (graceMs = GRACE_MS): Promise<void> => {
@@ -75,7 +78,7 @@ export const serveRuntime = async (
     return closing
   }
   return {
-    url: urlOf(listener.address, listener.port),
+    url: listener ? urlOf(listener.address, listener.port) : '',
     managementUrl: management.url,
     close,
     [Symbol.asyncDispose]: () => close(),
@@ -84,7 +87,7 @@ export const serveRuntime = async (
 
 interface Open {
   readonly runtime: Runtime
-  readonly listener: Listener
+  readonly listener: Listener | undefined
   readonly management: ManagementListener
   readonly gauges: { close(): void }
 }
@@ -92,7 +95,7 @@ interface Open {
 /** The management listener goes last: it tells a load balancer that this process is not ready. */
 async function drain(open: Open, graceMs: number): Promise<void> {
   const { runtime, listener, management, gauges } = open
-  await runtime.drain({ closeIntake: () => listener.close(graceMs), graceMs })
+  await runtime.drain({ closeIntake: async () => await listener?.close(graceMs), graceMs })
   await runtime.close(graceMs)
   await management.close(graceMs)
   gauges.close()

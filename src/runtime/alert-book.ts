@@ -53,6 +53,13 @@ export interface AlertBook {
 export interface AlertBookOptions {
   readonly store: Store
   readonly kernel: Kernel
+  /**
+   * Whether this process tells owners of alerts that others have raised, too. Where a store is
+   * shared it is the one that runs the consumers; every other one tells of its own.
+   *
+   * @default always
+   */
+  readonly tellsAll?: () => boolean
   /** Told when an alert changes or owes something new. */
   readonly onChange: (alert: AlertRow, owes: boolean) => void
 }
@@ -71,12 +78,16 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'shelf-full',
   'expired',
   'store-rolled-back',
+  'store-warning',
   'transport-loss',
   'transport-oversize',
 ])
 
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {
-  const { store, kernel, onChange } = options
+  const { store, kernel, onChange, tellsAll = () => true } = options
+  const isShared = store.features.multiProcess
+  /** Raised by this process. */
+  const own = new Set<string>()
   const byCause = new Map<string, AlertRow>()
   /** Resolved ones that still owe a notification. */
   const leaving = new Map<string, AlertRow>()
@@ -87,7 +98,10 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       // The same cause may have opened another one meanwhile.
       if (byCause.get(row.cause)?.id === row.id) byCause.delete(row.cause)
       if (row.owed.length > 0) leaving.set(row.id, row)
-      else leaving.delete(row.id)
+      else {
+        leaving.delete(row.id)
+        own.delete(row.id)
+      }
     }
     onChange(row, owes)
     return [{ collection: 'alerts', key: row.id, row }]
@@ -120,6 +134,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
         },
         kernel.ids,
       )
+      own.add(record.id)
       return keep({ ...record, kind: alert.kind, target: alert.target }, notify !== undefined)
     },
     resolve(cause) {
@@ -142,7 +157,10 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
         for await (const { row } of eachRow(store, scan)) {
           const known = byCause.get(row.cause) ?? leaving.get(row.id)
           // It was resolved, and raised again by a commit that came late.
-          if (!known) byCause.set(row.cause, row)
+          // In a shared store, whoever raised it is about to tell of it.
+          if (!known && isShared && row.lastAtMs >= before) continue
+          const isNewer = known && (row.count > known.count || row.lastAtMs > known.lastAtMs)
+          if (!known || (isShared && isNewer)) byCause.set(row.cause, row)
           else if (known.id === row.id && known.lastAtMs < before && !isEqual(known, row))
             rows.push({ collection: 'alerts', key: known.id, row: known })
         }
@@ -161,7 +179,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
     },
     owing: () =>
       [...byCause.values(), ...leaving.values()]
-        .filter((row) => row.owed.length > 0)
+        .filter((row) => row.owed.length > 0 && (tellsAll() || own.has(row.id)))
         .sort((a, b) => a.lastAtMs - b.lastAtMs),
     async isDurable(cause) {
       const known = byCause.get(cause)

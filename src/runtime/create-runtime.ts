@@ -15,6 +15,7 @@ import { openStore, type StoreChoice } from './open-store.ts'
 import type { TransportChoice } from './open-transport.ts'
 import { buildPipeline } from './pipeline.ts'
 import type { ArchivePartition } from './retention.ts'
+import { checkRoles, type Role, ROLES } from './roles.ts'
 import { RunningIntegration } from './running-integration.ts'
 import type { Runtime } from './runtime-port.ts'
 
@@ -29,6 +30,13 @@ export interface RuntimeOptions {
   readonly log?: Logger
   /** Where everything durable lives. @default SQLite in `.junctura` */
   readonly store?: StoreChoice | Store
+  /**
+   * What this process does; several may share a PostgreSQL store. Without `worker`, the views come
+   * from the store, and what needs the consumers is refused with JUNCTURA_ROLE_ELSEWHERE.
+   *
+   * @default all
+   */
+  readonly roles?: readonly Role[]
   /**
    * How messages travel from the log to the consumers.
    *
@@ -81,6 +89,7 @@ export interface RuntimeOptions {
  * Resolves when it takes messages.
  *
  * @throws JUNCTURA_REFUSED_START with every finding, its line and its fix.
+ * @throws JUNCTURA_USAGE for `roles` that the store or a contract cannot do without the others.
  * @throws JUNCTURA_POLICY_RANGE for a `ratePerAddress` or `trustedProxies` outside its bounds.
  * @throws JUNCTURA_SECRET_MISSING and others of the secrets; JUNCTURA_STORE_LOCKED, _DAMAGED,
  *   _ROLLED_BACK, _FORMAT of the store; JUNCTURA_MIGRATION_… of the user's tables.
@@ -96,10 +105,18 @@ export const createRuntime = async (
   if (!isRefused) for (const { problem, fix } of routes) kernel.log.warn({ fix }, problem)
   const choice = options.store ?? { engine: 'sqlite', directory: '.junctura' }
   const store = 'engine' in choice ? await openStore(choice, kernel) : choice
+  const roles = options.roles ?? ROLES
   try {
+    const transport = options.transport?.engine ?? 'embedded'
+    const hasBroker = transport !== 'embedded' && transport !== 'postgres'
+    checkRoles(roles, { features: store.features, integration, hasBroker })
     refuseFindings(await checkDrift(integration, store))
     const pipeline = await buildPipeline(integration, { ...options, kernel, store })
-    const running = new RunningIntegration(pipeline)
+    const running = new RunningIntegration({
+      pipeline,
+      roles,
+      onFatal: (error) => options.onFatal?.(error),
+    })
     try {
       await running.start()
     } catch (error) {

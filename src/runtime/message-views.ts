@@ -15,6 +15,7 @@ import { type Kernel, LIMITS } from '../kernel/index.ts'
 import { createMasker, type Masker } from '../security/index.ts'
 import { type DeadLetterRow, positionText, type Store, type StoredRecord } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
+import { type ConsumerPlace, consumerPlaces } from './consumer-places.ts'
 import type { AttemptHistory } from './attempt-history.ts'
 import type {
   MessageConsumerView,
@@ -76,13 +77,16 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     return masker
   }
 
-  const consumersOf = (delivered: Delivered, channel: string): readonly ConsumerRunner[] =>
-    [...runners.values()].filter(
-      (runner) => runner.isMine(delivered) && runner.consumer.on.channel === channel,
+  const consumersOf = async (
+    delivered: Delivered,
+    channel: string,
+  ): Promise<readonly ConsumerPlace[]> =>
+    (await consumerPlaces({ runners, integration, store })).filter(
+      (place) => place.isMine(delivered) && place.consumer.on.channel === channel,
     )
 
   const consumerView = async (
-    runner: ConsumerRunner,
+    runner: ConsumerPlace,
     delivered: Delivered,
     letters: readonly DeadLetterRow[],
   ): Promise<MessageConsumerView> => {
@@ -134,7 +138,7 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     if (receipt?.duplicateOf !== undefined) return { status: 'duplicate', consumers: [] }
     const delivered = { ...stored, record }
     const consumers: MessageConsumerView[] = []
-    for (const runner of consumersOf(delivered, stored.channel)) {
+    for (const runner of await consumersOf(delivered, stored.channel)) {
       consumers.push(await consumerView(runner, delivered, letters))
     }
     return { status: worstOf(consumers.map((one) => one.status)), consumers }

@@ -13,7 +13,9 @@ import {
 import type { Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import type { BrokerLink } from './broker-link.ts'
+import { consumerPlaces } from './consumer-places.ts'
 import type { OpenLetters } from './open-letters.ts'
+import { CONSUMERS_LEASE } from './roles.ts'
 import type { ConsumerStatus, Overview, WebhookStatus } from './views.ts'
 
 export interface OverviewOptions {
@@ -132,6 +134,7 @@ export const consumerStatuses = async (
   options: OverviewOptions,
 ): Promise<readonly ConsumerStatus[]> => {
   const { store, metrics, kernel } = options
+  if (options.runners.size === 0) return await storedStatuses(options)
   const statuses: ConsumerStatus[] = []
   for (const [name, runner] of options.runners) {
     const { consumer, progress } = runner
@@ -160,6 +163,45 @@ export const consumerStatuses = async (
       done: counterOf(metrics, METRICS.attempts.name, { consumer: name, outcome: 'done' }),
       latencyMsP50: quantileMs(latency, 0.5),
       latencyMsP99: quantileMs(latency, 0.99),
+    })
+  }
+  return statuses
+}
+
+/** What is known of consumers that another process runs. */
+async function storedStatuses(options: OverviewOptions): Promise<readonly ConsumerStatus[]> {
+  const { store } = options
+  const head = await store.headPosition()
+  const holder = await store.leases?.holder(CONSUMERS_LEASE)
+  const statuses: ConsumerStatus[] = []
+  for (const { consumer, progress } of await consumerPlaces(options)) {
+    const { name, owner, on } = consumer
+    const [retrying, parked] = await Promise.all(
+      ['retry', 'parked'].map((state) =>
+        store.count({ collection: 'lanes', index: 'byConsumer', where: [name, state] }),
+      ),
+    )
+    const letters = {
+      collection: 'deadLetters',
+      index: 'byConsumer',
+      where: [name, 'open'],
+    } as const
+    statuses.push({
+      name,
+      owner: owner?.name ?? '',
+      on: on.name,
+      version: on.asked,
+      mode: holder ? 'elsewhere' : 'standing-by',
+      watermark: progress.watermark,
+      lag: Math.max(0, head - progress.watermark),
+      oldestPendingAgeMs: null,
+      inFlight: 0,
+      retrying: retrying ?? 0,
+      parked: parked ?? 0,
+      deadLettersOpen: await store.count(letters),
+      done: 0,
+      latencyMsP50: null,
+      latencyMsP99: null,
     })
   }
   return statuses

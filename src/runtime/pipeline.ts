@@ -5,7 +5,7 @@ import {
   createProgressBook,
   type ReplayedEvent,
 } from '../consumer/index.ts'
-import type { AlertRoute, Integration } from '../contract/index.ts'
+import type { AlertRoute, Consumer, Integration } from '../contract/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import { createIngress, type Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -17,15 +17,8 @@ import {
   type Metrics,
   type Tracer,
 } from '../observe/index.ts'
+import { type DevelopmentValue, resolveSecrets, type SigningKey } from '../security/index.ts'
 import {
-  createMasker,
-  type DevelopmentValue,
-  type Masker,
-  resolveSecrets,
-  type SigningKey,
-} from '../security/index.ts'
-import {
-  type Appended,
   type Committer,
   createCommitter,
   createTimers,
@@ -44,6 +37,8 @@ import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
 import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
+import { createMasks, type Masks } from './contract-masks.ts'
+import { createAppendCounter } from './append-counter.ts'
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import { offerRows } from './offer-rows.ts'
@@ -86,6 +81,8 @@ export interface Pipeline extends Foundations, Alerting {
   readonly invalid: InvalidRequests
   readonly retention: Retention
   readonly overview: Omit<OverviewOptions, 'readiness'>
+  /** Fills `runners` with what the last run left; none of them runs yet. */
+  loadConsumers(): Promise<void>
 }
 
 type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
@@ -94,8 +91,10 @@ export const buildPipeline = async (
   integration: Integration,
   options: Opened,
 ): Promise<Pipeline> => {
+  // Filled when this process runs the consumers: at once, or when it takes over.
+  const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
-  const alerting = await openAlerting(base, options)
+  const alerting = await openAlerting(base, options, () => !base.store.leases || runners.size > 0)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
   const inbox = createInbox({
@@ -118,23 +117,20 @@ export const buildPipeline = async (
     onReplayed: (event) => people.replays?.settled(event),
   })
   const { book } = base
-  const runners = await loadConsumers({
+  const consumers = {
     ports,
     integration,
     book,
-    onStopped: (consumer, error) => {
+    onStopped: (consumer: Consumer, error: unknown): void => {
       const title = `${consumer.name} stopped: ${messageOf(error)}`
       const cause = `stopped/${consumer.name}`
       const atMs = base.kernel.clock.now()
       const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
       void offerRows(base, rows).catch(() => undefined)
     },
-  })
-  base.volatile.connect(runners)
-  await letters.load(base.store, {
-    consumers: runners.keys(),
-    webhooks: integration.webhooks.map(({ name }) => name),
-  })
+  }
+  const webhooks = integration.webhooks.map(({ name }) => name)
+  await letters.load(base.store, { consumers: [], webhooks })
   const deadLetters = createDeadLetters({
     ...base,
     ...alerting,
@@ -169,6 +165,17 @@ export const buildPipeline = async (
     invalid,
     retention,
     overview,
+    async loadConsumers() {
+      const { transport, store } = base
+      if (store.leases) {
+        // Whoever had the consumers before has written since this process started.
+        await alerting.alerts.load()
+        transport.advanced(await store.headPosition())
+      }
+      for (const [name, runner] of await loadConsumers(consumers)) runners.set(name, runner)
+      base.volatile.connect(runners)
+      await letters.load(store, { consumers: runners.keys(), webhooks })
+    },
   }
 }
 
@@ -199,7 +206,11 @@ async function layFoundations(integration: Integration, options: Opened): Promis
   const metrics = createMetrics(kernel.clock)
   await store.migrate(integration.tables)
   const link = await linkBroker(integration, { ...options, metrics })
-  const transport = link?.transport ?? createEmbeddedTransport(store, await store.headPosition())
+  const transport =
+    link?.transport ??
+    createEmbeddedTransport(store, await store.headPosition(), {
+      isShared: store.features.multiProcess,
+    })
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
@@ -254,43 +265,22 @@ function linkBroker(
   return createBrokerLink({ engine: choice.engine, open, store, kernel, metrics, integration })
 }
 
-/** Counts the log's growth, and how much of it carries a correlation that its origin gave. */
-function createAppendCounter(metrics: Metrics): (appended: readonly Appended[]) => void {
-  const all = metrics.counter(METRICS.appended)
-  const correlated = metrics.counter(METRICS.correlated)
-  return (appended) => {
-    // By runs of one channel, which most commits are: to find a series costs more than to add.
-    let run = { channel: '', records: 0, correlated: 0 }
-    const addRun = (): void => {
-      const { channel } = run
-      if (run.records > 0) all.with({ channel }).add(run.records)
-      if (run.correlated > 0) correlated.with({ channel }).add(run.correlated)
-    }
-    for (const { append } of appended) {
-      const { channel, record } = append
-      if (channel !== run.channel) {
-        addRun()
-        run = { channel, records: 0, correlated: 0 }
-      }
-      run.records += 1
-      const envelope = record?.head.envelope
-      if (envelope && envelope.correlationid !== envelope.id) run.correlated += 1
-    }
-    addRun()
-  }
-}
-
 interface Alerting {
   readonly alerts: AlertBook
   readonly notifier: AlertNotifier
 }
 
-async function openAlerting(base: Foundations, options: Opened): Promise<Alerting> {
+async function openAlerting(
+  base: Foundations,
+  options: Opened,
+  tellsAll: () => boolean,
+): Promise<Alerting> {
   const { store, kernel, committer, events, metrics } = base
   const pokes: (() => void)[] = []
   const alerts = createAlertBook({
     store,
     kernel,
+    tellsAll,
     onChange: ({ id, state, title, count }, owes) => {
       if (!owes) return
       events.publish({ kind: 'alert', alertId: id, state, title, count })
@@ -376,7 +366,7 @@ function consumerPorts(
 
 function openRetention(
   base: Foundations,
-  { alerts }: Alerting,
+  { alerts, notifier }: Alerting,
   parts: {
     readonly runners: ReadonlyMap<string, ConsumerRunner>
     readonly deadLetters: DeadLetters
@@ -392,7 +382,20 @@ function openRetention(
     ...(archive && { archive }),
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()
-      return [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
+      const rows = [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
+      for (const { resource, problem, fix } of (await base.store.warnings?.()) ?? []) {
+        const told = {
+          kind: 'store-warning',
+          cause: `store/${resource}`,
+          title: `${problem}. ${fix}`,
+        }
+        const target = LOG_ROUTE
+        const atMs = kernel.clock.now()
+        rows.push(...alerts.raise({ ...told, owner: undefined, target, severity: 'warning', atMs }))
+      }
+      // What a process raised that died before it told.
+      notifier.poke()
+      return rows
     },
     onExpired: (count) => {
       expired.with({ consumer: 'all' }).add(count)
@@ -479,19 +482,4 @@ function openOverview(
     health: createHealth({ metrics, clock: kernel.clock }),
     version: VERSION,
   }
-}
-
-/** Masks by contract name; a contract without personal data masks nothing. */
-interface Masks {
-  of(contract: string): Masker
-}
-
-function createMasks(integration: Integration): Masks {
-  const nothing = createMasker([])
-  const byName = new Map(
-    [...integration.contracts.values()].map(
-      (contract) => [contract.name, createMasker(contract.pii)] as const,
-    ),
-  )
-  return { of: (contract) => byName.get(contract) ?? nothing }
 }

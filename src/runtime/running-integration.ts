@@ -3,7 +3,7 @@ import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
-import type { DeadLetterRow, RowWrite } from '../store/index.ts'
+import type { DeadLetterRow, RowWrite, StoreWatch } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
@@ -13,6 +13,7 @@ import { buildOverview, consumerStatuses } from './overview.ts'
 import { pageOf } from './paging.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { DrainOptions, Runtime } from './runtime-port.ts'
+import { CONSUMERS_LEASE, type Role } from './roles.ts'
 import { retireConsumer } from './start-consumers.ts'
 import type {
   AlertView,
@@ -32,6 +33,14 @@ import type {
   PageQuery,
   ReplayView,
 } from './views.ts'
+import { createWorkerRole, type WorkerRole } from './worker-role.ts'
+
+export interface RunningParts {
+  readonly pipeline: Pipeline
+  readonly roles: readonly Role[]
+  /** Called when this process can no longer run the consumers and should be restarted. */
+  readonly onFatal: (error: unknown) => void
+}
 
 const pausedKey = (consumer: string): string => `paused/${consumer}`
 
@@ -52,14 +61,22 @@ export class RunningIntegration implements Runtime {
   readonly events: EventHub
   readonly ingress: Ingress
   readonly startedAtMs: number
+  readonly roles: readonly Role[]
   readonly developmentSecrets: Runtime['developmentSecrets']
+  readonly #parts: RunningParts
   readonly #pipeline: Pipeline
   readonly #operations: ReturnType<typeof createOperations>
   #mode: 'starting' | 'running' | 'draining' | 'stopping' | 'drained' | 'closed' = 'starting'
+  /** Where the store is shared: who runs the consumers. */
+  #worker: WorkerRole | undefined
+  #watch: StoreWatch | undefined
   #draining: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
-  constructor(pipeline: Pipeline) {
+  constructor(parts: RunningParts) {
+    const { pipeline } = parts
+    this.#parts = parts
+    this.roles = parts.roles
     this.#pipeline = pipeline
     this.integration = pipeline.integration
     this.model = pipeline.integration.model
@@ -76,8 +93,25 @@ export class RunningIntegration implements Runtime {
   }
 
   async start(): Promise<void> {
+    const { roles } = this
+    const { pipeline, onFatal } = this.#parts
+    const { leases } = pipeline.store
+    if (roles.includes('worker') && leases) {
+      const { kernel } = this
+      this.#worker = createWorkerRole({ leases, kernel, activate: () => this.#work(), onFatal })
+      // The relay of a broker has to hear of every message: then only one process takes any.
+      await this.#worker.start({ untilActive: pipeline.link !== undefined })
+    } else if (roles.includes('worker')) await this.#work()
+    this.#mode = 'running'
+  }
+
+  /** Brings the consumers to work, and what belongs to them. */
+  async #work(): Promise<void> {
     const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer, link } =
       this.#pipeline
+    const { store, transport } = this.#pipeline
+    await this.#pipeline.loadConsumers()
+    this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
     await this.#applyPauses()
     await link?.start({ committer, alerts })
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
@@ -96,7 +130,6 @@ export class RunningIntegration implements Runtime {
     await replays.resumeAll()
     await deadLetters.settleAll()
     notifier.poke()
-    this.#mode = 'running'
   }
 
   /** Resolves the alert of a contract version that the last code did not know and this one does. */
@@ -216,7 +249,26 @@ export class RunningIntegration implements Runtime {
 
   async operate(command: OperationCommand, by: Operator): Promise<OperationResult> {
     this.#requireIntake()
+    await this.#requireHere(command)
     return this.#operations.operate(command, by)
+  }
+
+  async announce(managementUrl: string): Promise<void> {
+    await this.#worker?.announce(managementUrl)
+  }
+
+  /** What the consumers have in memory can only be changed where they run. */
+  async #requireHere({ kind }: OperationCommand): Promise<void> {
+    const { store } = this.#pipeline
+    const isHere = this.#worker ? this.#worker.isActive : !store.leases
+    if (isHere || kind === 'invalid.readmit' || kind === 'invalid.drop') return
+    const holder = await store.leases?.holder(CONSUMERS_LEASE)
+    const at = holder?.url === undefined ? '' : ` at ${holder.url}`
+    const where = holder ? `${holder.owner}${at} does` : 'No process does at the moment'
+    const fix = holder?.url === undefined ? undefined : `Use --management-url ${holder.url}`
+    throw new JuncturaError('JUNCTURA_ROLE_ELSEWHERE', {
+      details: { command: kind, where, ...(fix !== undefined && { fix }) },
+    })
   }
 
   async #perform(command: OperationCommand, by: Operator): Promise<unknown> {
@@ -330,6 +382,8 @@ export class RunningIntegration implements Runtime {
     const answered = new AbortController()
     const drained = this.ingress.drain().then(() => answered.abort())
     await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
+    await this.#worker?.close()
+    await this.#watch?.close()
     await replays.close()
     await retention.close()
     await timers.close()

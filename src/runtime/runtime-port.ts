@@ -4,6 +4,7 @@ import type { Kernel } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import type { EventHub } from './events.ts'
+import type { Role } from './roles.ts'
 import type {
   AlertView,
   ConsumerStatus,
@@ -34,6 +35,8 @@ export interface Runtime extends AsyncDisposable {
   readonly metrics: Metrics
   readonly events: EventHub
   readonly startedAtMs: number
+  /** What this process does. */
+  readonly roles: readonly Role[]
 
   /** Serves one request of the public listener. */
   readonly ingress: Ingress
@@ -75,6 +78,12 @@ export interface Runtime extends AsyncDisposable {
    * @throws JUNCTURA_STORE_… when the record of it cannot be written; then nothing is done.
    */
   operate(command: OperationCommand, by: Operator): Promise<OperationResult>
+
+  /**
+   * Says where the management API of this process is, so that the others on its store can name it
+   * for what only the process with the consumers can do.
+   */
+  announce(managementUrl: string): Promise<void>
 
   /** Resolves when every consumer is idle: for tests and for `--once`. */
   idle(): Promise<void>

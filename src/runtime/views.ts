@@ -74,7 +74,11 @@ export interface ConsumerStatus {
   readonly owner: string
   readonly on: string
   readonly version: number
-  /** `recovering`, `running`, `outage`, `paused`, `stopped` or `closed`. */
+  /**
+   * `recovering`, `running`, `outage`, `paused`, `stopped` or `closed`; `elsewhere` when another
+   * process runs it, `standing-by` when none does. Then `lag` counts other channels too, and what
+   * only memory knows is 0 or null.
+   */
   readonly mode: string
   readonly watermark: number
   /** Messages of its contract's channel behind the head, at most; exact when small. */

@@ -15,6 +15,15 @@ import type { Append, RowWrite, Store, Unit, UnitOutcome } from './store.ts'
  * messages. An idle system commits at once; a busy one collects while the commit before is running,
  * and then as long as every turn of the event loop brings more, for a few milliseconds at most.
  *
+ * Where the store commits in parallel (`features.commitsInParallel`), units with statements of the
+ * user wait in a lane of their own, so that a statement which waits for a lock holds up no accept.
+ * Their order against the others needs no more than this: positions and progress follow the order
+ * in which the store calls `finish`, one commit at a time. Whatever was marked by then goes with
+ * it, so a mark is durable no later than a unit that was submitted after it, whichever lane that
+ * unit took; and a row of progress is made from one that is durable or refused already, so that no
+ * commit writes progress without what the one before it finished. Units that need an order among
+ * each other, those of one key, are submitted one after the other.
+ *
  * Modes: `open` takes units; `failed` after a commit whose outcome is unknown refuses everything,
  * because what the store holds and what memory believes may differ (a new process must read it
  * again, F21); `closed` after `close`. A full disk does not change the mode: its units are refused
@@ -117,27 +126,41 @@ export interface CommitterOptions {
   readonly onFailed?: (error: unknown) => void
 }
 
+/** Units that are committed one group after the other. */
+interface Lane {
+  readonly queue: Submission[]
+  running: Promise<void> | undefined
+  committing: Promise<void> | undefined
+}
+
+const newLane = (): Lane => ({ queue: [], running: undefined, committing: undefined })
+
 export const createCommitter = (options: CommitterOptions): Committer => new GroupCommitter(options)
 
 class GroupCommitter implements Committer {
   readonly #options: CommitterOptions
-  #queue: Submission[] = []
+  readonly #plain: Lane = newLane()
+  /** For units with statements of the user; the same where the store does one after the other. */
+  readonly #statements: Lane
   /** Bounded by the windows of the consumers. */
   #marks: ProgressMark[] = []
   /** Waits before marks that the store refused are offered again. */
   #marksTimer: Timer | undefined
   #queueBytes = 0
-  #running: Promise<void> | undefined
-  #committing: Promise<void> | undefined
   #mode: 'open' | 'failed' | 'closed' = 'open'
   #lastError: unknown
 
   constructor(options: CommitterOptions) {
     this.#options = options
+    const isParallel = options.store.features.commitsInParallel === true
+    this.#statements = isParallel ? newLane() : this.#plain
   }
 
   get waiting(): number {
-    return this.#queue.length
+    const { queue } = this.#plain
+    return this.#statements === this.#plain
+      ? queue.length
+      : queue.length + this.#statements.queue.length
   }
 
   get mode(): 'open' | 'failed' | 'closed' {
@@ -163,72 +186,84 @@ class GroupCommitter implements Committer {
     const bytes = bytesOf(unit)
     // One unit is taken whatever its size, or it would be refused for ever.
     const isFull =
-      this.#queue.length >= LIMITS.acceptQueueMax ||
-      (this.#queue.length > 0 && this.#queueBytes + bytes > LIMITS.acceptQueueBytesMax)
+      this.waiting >= LIMITS.acceptQueueMax ||
+      (this.waiting > 0 && this.#queueBytes + bytes > LIMITS.acceptQueueBytesMax)
     if (isFull && unit.isInternal !== true) {
-      const details = { waiting: this.#queue.length }
+      const details = { waiting: this.waiting }
       return submission.refused(new JuncturaError('JUNCTURA_STORE_BUSY', { details }))
     }
-    this.#queue.push(submission)
+    const lane = unit.tx ? this.#statements : this.#plain
+    lane.queue.push(submission)
     this.#queueBytes += bytes
-    this.#running ??= this.#run()
+    this.#begin(lane)
   }
 
   mark(mark: ProgressMark): void {
     if (this.#mode !== 'open') return
     this.#marks.push(mark)
-    if (!this.#marksTimer) this.#running ??= this.#run()
+    if (!this.#marksTimer) this.#begin(this.#plain)
   }
 
   whenFree(): Promise<void> | undefined {
-    return this.#committing
+    return this.#plain.committing
   }
 
   async drain(): Promise<void> {
-    while (this.#running) await this.#running
+    while (this.#plain.running ?? this.#statements.running) {
+      await this.#plain.running
+      await this.#statements.running
+    }
   }
 
   async close(): Promise<void> {
     if (this.#mode === 'open') this.#mode = 'closed'
     this.#marksTimer?.cancel()
     this.#marksTimer = undefined
-    if (this.#hasWork()) this.#running ??= this.#run()
+    if (this.#hasWork(this.#plain)) this.#begin(this.#plain)
     await this.drain()
   }
 
-  async #run(): Promise<void> {
-    while (this.#hasWork()) {
+  #begin(lane: Lane): void {
+    lane.running ??= this.#run(lane)
+  }
+
+  async #run(lane: Lane): Promise<void> {
+    const { queue } = lane
+    while (this.#hasWork(lane)) {
       // A single unit waits for one turn; a flood for a few milliseconds at most.
-      const size = (): number => this.#queue.length + this.#marks.length
+      const size = (): number => queue.length + (lane === this.#plain ? this.#marks.length : 0)
       await gather(this.#options.clock, { size, enough: LIMITS.commitUnitsMax })
-      const batch = this.#queue.splice(0, unitsOfCommit(this.#queue))
+      const batch = queue.splice(0, unitsOfCommit(queue))
       for (const { unit } of batch) this.#queueBytes -= bytesOf(unit)
       if (this.#mode === 'failed') {
         this.#marks = []
         for (const waiting of batch) waiting.refused(failedError(this.#lastError))
         continue
       }
-      this.#committing = this.#commit(batch)
-      await this.#committing
-      this.#committing = undefined
+      lane.committing = this.#commit(batch)
+      await lane.committing
+      lane.committing = undefined
     }
-    this.#running = undefined
+    lane.running = undefined
   }
 
-  #hasWork(): boolean {
-    return this.#queue.length > 0 || (this.#marks.length > 0 && !this.#marksTimer)
+  #hasWork(lane: Lane): boolean {
+    if (lane.queue.length > 0) return true
+    return lane === this.#plain && this.#marks.length > 0 && !this.#marksTimer
   }
 
   async #commit(batch: readonly Submission[]): Promise<void> {
     const { store, clock, progress, onCommit } = this.#options
     const startedMs = clock.monotonicMs()
-    const loose = this.#marks
-    this.#marks = []
+    const loose: ProgressMark[] = []
     let marks: readonly ProgressMark[] = []
     try {
       const outcomes = await store.commit(
         batch.map((waiting) => waiting.unit),
         (results) => {
+          // Only here: whichever commit comes first takes all that was marked by then.
+          for (const mark of this.#marks) loose.push(mark)
+          this.#marks = []
           marks = withCommitted(loose, batch, results)
           const rows = progress?.preview(marks) ?? []
           return batch.some(({ unit }) => unit.rowsAt) ? [...rowsOf(batch, results), ...rows] : rows
@@ -246,15 +281,16 @@ class GroupCommitter implements Committer {
       }
     } catch (error) {
       this.#fail(batch, error)
-      if (loose.length > 0 && this.#mode === 'open') this.#offerAgain(loose)
+      if (this.#mode === 'open') this.#offerAgain(loose)
     }
   }
 
   #offerAgain(marks: ProgressMark[]): void {
     this.#marks = [...marks, ...this.#marks]
+    if (this.#marks.length === 0) return
     this.#marksTimer ??= this.#options.clock.setTimer(MARKS_RETRY_MS, () => {
       this.#marksTimer = undefined
-      if (this.#hasWork()) this.#running ??= this.#run()
+      if (this.#hasWork(this.#plain)) this.#begin(this.#plain)
     })
   }
 

@@ -22,6 +22,9 @@ export interface Store extends AsyncDisposable {
    * others.
    *
    * `finish` runs last inside the transaction, with the outcomes so far; its rows commit with them.
+   * Where `features.commitsInParallel`, two commits may be under way at once, one with statements
+   * of the user and one without; `finish` of the one that comes second in the order of positions
+   * is called only after the promise of the first has settled.
    *
    * A unit whose record is over `recordBytesMax`, or that holds a value which cannot be stored, is
    * `failed` alone. Bytes and rows may be reused by the caller once it resolves; what is read is
@@ -31,7 +34,8 @@ export interface Store extends AsyncDisposable {
    * @throws JUNCTURA_STORE_FAILED for any other failure before the commit, also when `finish`
    *   throws; nothing is written.
    * @throws JUNCTURA_STORE_UNKNOWN when the commit itself may or may not have happened.
-   * @throws JUNCTURA_STORE_FENCED when another process has taken the store; nothing is written.
+   * @throws JUNCTURA_STORE_FENCED when another process has taken the store, or a lease that this
+   *   one held; nothing is written.
    * @throws JUNCTURA_CLOSED after `close`.
    */
   commit(
@@ -45,8 +49,16 @@ export interface Store extends AsyncDisposable {
   readLogBackwards(query: BackwardsQuery): Promise<readonly StoredRecord[]>
   /** One record, or undefined when retention has dropped it. */
   recordAt(position: number): Promise<StoredRecord | undefined>
-  /** Last position assigned, 0 in an empty store; survives the dropping of partitions. */
+  /**
+   * Last position assigned by any process, 0 in an empty store; survives the dropping of
+   * partitions.
+   */
   headPosition(): Promise<number>
+
+  /** Present where `features.multiProcess`: who alone may do what. */
+  readonly leases?: Leases
+  /** Present where `features.multiProcess`: hears of what other processes append. */
+  readonly watch?: (onNews: (news: StoreNews) => void) => Promise<StoreWatch>
 
   /** Position claimed by a key that has not expired, or undefined. */
   claimedPosition(scope: string, key: string): Promise<number | undefined>
@@ -78,11 +90,61 @@ export interface Store extends AsyncDisposable {
    * @throws JUNCTURA_MIGRATION_DIALECT when one has no statements for this engine.
    */
   migrate(tables: readonly SqlMigration[]): Promise<void>
+  /** What harms the store now and nobody reports: asked for once a minute, so it is quick. */
+  readonly warnings?: () => Promise<readonly StoreProblem[]>
   /** Reads everything and checks it: for `doctor`. */
   check(): Promise<readonly StoreProblem[]>
   /** Bytes on disk, where the engine can say it. */
   sizeBytes(): Promise<number | undefined>
   /** Idempotent. Waits for a running commit. */
+  close(): Promise<void>
+}
+
+/**
+ * Rights that one process has at a time. While a store holds a lease, each of its commits is
+ * refused with JUNCTURA_STORE_FENCED once another process has taken it, and writes nothing: also
+ * when the process slept meanwhile and does not know. Time is that of the engine.
+ */
+export interface Leases {
+  /** Undefined while another process has it. @throws JUNCTURA_STORE_FAILED */
+  take(request: LeaseRequest): Promise<Lease | undefined>
+  /** Undefined when it is free, or its holder has not been heard of for too long. */
+  holder(name: string): Promise<LeaseHolder | undefined>
+}
+
+export interface LeaseRequest {
+  /** `consumers` today; one for each range of slots when workers share a channel. */
+  readonly name: string
+  /** Whether its holder wants to be woken when others append. @default false */
+  readonly listens?: boolean
+}
+
+export interface Lease {
+  readonly name: string
+  /** Grows with each taking. */
+  readonly epoch: number
+  /** Resolves when another process has taken it. */
+  readonly lost: Promise<void>
+  /** Says where the holder's management API is. */
+  announce(url: string): Promise<void>
+  /** At once free for others. Call it when nothing is committed any more. Idempotent. */
+  release(): Promise<void>
+}
+
+export interface LeaseHolder {
+  readonly owner: string
+  readonly epoch: number
+  readonly url?: string
+}
+
+export interface StoreNews {
+  /** Last position that was seen. */
+  readonly head: number
+}
+
+export interface StoreWatch {
+  /** `listen` is told by the engine and looks now and then; `poll` only looks, often. */
+  readonly mode: 'listen' | 'poll'
   close(): Promise<void>
 }
 

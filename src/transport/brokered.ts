@@ -101,7 +101,9 @@ class StoreBackedTransport implements BrokeredTransport {
 
   constructor(options: BrokeredTransportOptions) {
     this.#options = options
-    this.#log = createEmbeddedTransport(options.store, options.headPosition)
+    this.#log = createEmbeddedTransport(options.store, options.headPosition, {
+      isShared: options.store.features.multiProcess,
+    })
     for (const { channel } of options.channels) this.#lanes.set(channel, this.#createLane(channel))
   }
 
@@ -153,6 +155,10 @@ class StoreBackedTransport implements BrokeredTransport {
       })
     }
     this.#isConnected = true
+  }
+
+  advanced(head: number): void {
+    this.#log.advanced(head)
   }
 
   appended(records: readonly Appended[]): void {

@@ -1,7 +1,13 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { encodeRecord, type LogRecord } from '../contract/index.ts'
-import { type Append, createMemoryStore, type Store } from '../store/index.ts'
+import {
+  type Append,
+  type Appended,
+  createMemoryStore,
+  type LogQuery,
+  type Store,
+} from '../store/index.ts'
 import { createVirtualClock } from '../testing/index.ts'
 import { createEmbeddedTransport, type EmbeddedTransport } from './embedded.ts'
 import type { Subscription } from './transport.ts'
@@ -48,6 +54,127 @@ const open = (): { readonly store: Store; readonly transport: EmbeddedTransport 
 }
 
 const never = new AbortController().signal
+
+/** As another process does: nobody tells this one. */
+const writeElsewhere = async (store: Store, channels: readonly string[]): Promise<void> => {
+  const appends = channels.map((channel, n): Append => ({
+    channel,
+    slot: 0,
+    atMs: 1,
+    bytes: encodeRecord(recordOf(channel, n)),
+  }))
+  await store.commit([{ appends }])
+}
+
+describe('the embedded transport on a store that others append to', () => {
+  const channelsOf = fc.array(fc.constantFrom('a', 'b'), { minLength: 1, maxLength: 12 })
+  const steps = fc.array(
+    fc.oneof(
+      fc.record({ kind: fc.constant('own' as const), channels: channelsOf }),
+      fc.record({ kind: fc.constant('other' as const), channels: channelsOf }),
+      // News of what is there now; it may come before this process has told its own.
+      fc.record({ kind: fc.constantFrom('news' as const, 'early' as const), channels: channelsOf }),
+      fc.record({ kind: fc.constant('read' as const), limit: fc.integer({ min: 1, max: 20 }) }),
+    ),
+    { minLength: 1, maxLength: 30 },
+  )
+
+  it('gives each record once and in order, whoever wrote it and whenever it is heard of', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, fc.nat({ max: 20 }), async (all, from) => {
+        const store = createMemoryStore({ clock: createVirtualClock() })
+        const transport = createEmbeddedTransport(store, 0, { isShared: true })
+        const readers = [transport.subscribe('a', 0), transport.subscribe('a', from)]
+        const got = readers.map((): number[] => [])
+        const read = async (limit: number): Promise<void> => {
+          for (const [at, reader] of readers.entries()) {
+            if (reader.atHead) continue
+            const stop = new AbortController()
+            const next = reader.next(limit, stop.signal)
+            for (let turn = 0; turn < 20; turn++) await Promise.resolve()
+            stop.abort()
+            got[at]?.push(...(await next).map(({ position }) => position))
+          }
+        }
+        for (const step of all) {
+          if (step.kind === 'read') await read(step.limit)
+          else if (step.kind === 'own') await write(store, transport, step.channels)
+          else if (step.kind === 'other') await writeElsewhere(store, step.channels)
+          else if (step.kind === 'news') transport.advanced(await store.headPosition())
+          else {
+            const early = {
+              ...transport,
+              appended: (records: readonly Appended[]) => {
+                transport.advanced(records.at(-1)?.position ?? 0)
+                transport.appended(records)
+              },
+            }
+            await write(store, early, step.channels)
+          }
+        }
+        transport.advanced(await store.headPosition())
+        while (!readers.every(({ atHead }) => atHead)) await read(7)
+
+        const page = { channel: 'a', afterPosition: 0, limit: 10_000, bytesMax: 1e9 }
+        const wanted = (await store.readLog(page)).records.map(({ position }) => position)
+        expect(got[0]).toEqual(wanted)
+        expect(got[1]).toEqual(wanted.filter((position) => position > from))
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('leaves nothing out for a slow reader when news comes before what this process has told', async () => {
+    const store = createMemoryStore({ clock: createVirtualClock() })
+    const transport = createEmbeddedTransport(store, 0, { isShared: true })
+    const [quick, slow] = [transport.subscribe('a', 0), transport.subscribe('a', 0)]
+    await write(
+      store,
+      {
+        ...transport,
+        appended: (records) => {
+          transport.advanced(201)
+          transport.appended(records)
+        },
+      },
+      Array.from({ length: 200 }, () => 'a'),
+    )
+    await writeElsewhere(store, ['a'])
+    const got = (await slow.next(150, never)).map(({ position }) => position)
+    while (quick.scannedTo < 201) await quick.next(500, never)
+    await write(store, transport, ['a'])
+    await quick.next(500, never)
+
+    while (got.length < 202)
+      got.push(...(await slow.next(7, never)).map(({ position }) => position))
+
+    expect(got).toEqual(Array.from({ length: 202 }, (_, at) => at + 1))
+  })
+
+  it('reads and decodes once for all who are at the same place', async () => {
+    const memory = createMemoryStore({ clock: createVirtualClock() })
+    let reads = 0
+    const store: Store = Object.create(memory, {
+      readLog: {
+        value: (query: LogQuery) => {
+          reads += 1
+          return memory.readLog(query)
+        },
+      },
+    })
+    const transport = createEmbeddedTransport(store, 0, { isShared: true })
+    const readers = Array.from({ length: 10 }, () => transport.subscribe('a', 0))
+    const waiting = readers.map((reader) => reader.next(10, never))
+    await writeElsewhere(memory, ['a', 'b', 'a'])
+
+    transport.advanced(3)
+
+    for (const page of await Promise.all(waiting)) {
+      expect(page.map(({ position }) => position)).toEqual([1, 3])
+    }
+    expect(reads).toBe(1)
+  })
+})
 
 describe('the embedded transport', () => {
   it('gives each record of a channel once, in order, wherever the reader begins and however fast it reads', async () => {

@@ -1,6 +1,6 @@
 import { decodeRecord, type LogRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
-import type { Store } from '../store/index.ts'
+import type { Store, StoredRecord } from '../store/index.ts'
 import { type Page, SharedPages } from './shared-pages.ts'
 import type { Delivered, LogTransport, Subscription } from './transport.ts'
 
@@ -9,7 +9,10 @@ import type { Delivered, LogTransport, Subscription } from './transport.ts'
  * tail per channel, so that consumers at the head read memory and only those behind read the
  * store; fan-out to ten consumers decodes nothing ten times.
  *
- * The tail is complete from `tail.after` on: only one process appends to an embedded store.
+ * The tail is complete from `tail.after` on. Positions of a store have no gaps: where it is shared,
+ * a commit that does not follow on the last known one says that other processes have appended in
+ * between. Then what is known begins anew behind them, and whoever has not read that far reads the
+ * store.
  */
 export type EmbeddedTransport = LogTransport
 
@@ -41,17 +44,33 @@ const PAGE_RECORDS = 512
 /** Passed records are let go in lots of so many, so that the cost per record stays flat. */
 const PASSED_LOT = 128
 
+export interface EmbeddedTransportOptions {
+  /**
+   * Whether other processes append to the store as well; then a gap in what is told is what they
+   * wrote, and not another channel's.
+   *
+   * @default false
+   */
+  readonly isShared?: boolean
+}
+
 /** `headPosition` is the last position in the store when the process started. */
-export const createEmbeddedTransport = (store: Store, headPosition: number): EmbeddedTransport => {
+export const createEmbeddedTransport = (
+  store: Store,
+  headPosition: number,
+  { isShared = false }: EmbeddedTransportOptions = {},
+): EmbeddedTransport => {
   const tails = new Map<string, Tail>()
   let head = headPosition
+  /** Everything behind it was appended by this process, and told. */
+  let completeAfter = headPosition
   let closed = false
 
   const tailOf = (channel: string): Tail => {
     let tail = tails.get(channel)
     if (!tail) {
       tail = {
-        after: headPosition,
+        after: completeAfter,
         records: [],
         bytes: 0,
         waiters: new Set(),
@@ -61,6 +80,16 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
       tails.set(channel, tail)
     }
     return tail
+  }
+
+  /** Others have appended up to there: no tail holds it. */
+  const beginAfter = (position: number): void => {
+    completeAfter = position
+    for (const tail of tails.values()) {
+      tail.after = position
+      tail.records = []
+      tail.bytes = 0
+    }
   }
 
   const readPage = async (channel: string, after: number, limit: number): Promise<Page> => {
@@ -115,7 +144,15 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
     },
     appended(records) {
       const woken = new Set<Tail>()
+      const first = records[0]?.position ?? head + 1
+      if (isShared && first > head + 1) {
+        beginAfter(first - 1)
+        for (const tail of tails.values()) woken.add(tail)
+      }
       for (const { append, position } of records) {
+        // Told of already, by another way: readers get it from the store.
+        if (isShared && position <= completeAfter) continue
+
         const tail = tailOf(append.channel)
         head = Math.max(head, position)
         const record = append.record ?? decodeRecord(append.bytes, position)
@@ -128,6 +165,12 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
         wake(tail)
       }
     },
+    advanced(position) {
+      if (position <= head) return
+      head = position
+      beginAfter(position)
+      for (const tail of tails.values()) wake(tail)
+    },
     close() {
       closed = true
       for (const tail of tails.values()) wake(tail)
@@ -136,12 +179,7 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
   }
 }
 
-const decode = (stored: {
-  readonly position: number
-  readonly slot: number
-  readonly atMs: number
-  readonly bytes: Uint8Array
-}): Delivered => ({
+const decode = (stored: StoredRecord): Delivered => ({
   position: stored.position,
   slot: stored.slot,
   atMs: stored.atMs,

@@ -17,6 +17,8 @@ export interface Transport {
 export interface LogTransport extends Transport {
   /** Tells what a commit appended. */
   appended(records: readonly Appended[]): void
+  /** Tells that the log goes so far now, whoever wrote it; wakes the subscribers. */
+  advanced(head: number): void
   /** Last position of any channel. */
   readonly head: number
 }

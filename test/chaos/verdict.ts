@@ -1,8 +1,7 @@
 // What the partner knows, held against what stands in the database file and the management API.
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DeadLetterRow, MessagePage, MessageView, Page } from 'junctura'
+import { type Effect, type EffectsPlace, type EffectsTable, openEffects } from './effects-table.ts'
 import type { Partner, SentMessage } from './partner.ts'
 import type { RuntimeProcess } from './runtime-process.ts'
 
@@ -27,26 +26,17 @@ export interface Verdict {
   readonly updatesMissing: number
 }
 
-export interface JudgeOptions {
+export type JudgeOptions = EffectsPlace & {
   readonly partner: Partner
   readonly runtime: RuntimeProcess
-  /** Folder of `junctura.db`, as this process sees it. */
-  readonly dataDir: string
   /** @default 60_000 */
   readonly settleMsMax?: number
 }
 
-interface Effect {
-  readonly consumer: string
-  readonly orderId: string
-  readonly status: string
-  readonly messageId: string
-}
-
 /** Waits until every acknowledged message is done or held, then looks at everything. */
 export const judge = async (options: JudgeOptions): Promise<Verdict> => {
-  const { partner, runtime, dataDir, settleMsMax = 60_000 } = options
-  const db = new DatabaseSync(join(dataDir, 'junctura.db'), { readOnly: true, timeout: 10_000 })
+  const { partner, runtime, settleMsMax = 60_000 } = options
+  const db = await openEffects(options)
   try {
     const acked = partner.messages.filter(({ messageId }) => messageId !== undefined)
     const deadlineMs = performance.now() + settleMsMax
@@ -59,7 +49,7 @@ export const judge = async (options: JudgeOptions): Promise<Verdict> => {
     const letters = await readDeadLetters(runtime)
     const orderOf = new Map(acked.map((one) => [one.messageId, one.orderId]))
     await waitForUpdates(db, deadlineMs)
-    const effects = readEffects(db)
+    const effects = await db.read()
     return {
       acknowledged: acked.length,
       effects: effects.length,
@@ -76,10 +66,10 @@ export const judge = async (options: JudgeOptions): Promise<Verdict> => {
           return consumer !== 'finance' || order?.startsWith('POISON-') === false
         })
         .map(({ consumer, messageId, errorMessage }) => `${consumer} ${messageId} ${errorMessage}`),
-      updatesMissing: countUpdatesMissing(db),
+      updatesMissing: await db.countUpdatesMissing(),
     }
   } finally {
-    db.close()
+    await db.close()
   }
 }
 
@@ -90,10 +80,10 @@ interface Settled {
 
 async function settle(
   runtime: RuntimeProcess,
-  db: DatabaseSync,
+  db: EffectsTable,
   acked: readonly SentMessage[],
 ): Promise<Settled> {
-  const done = new Set(readEffects(db).map((one) => `${one.consumer} ${one.messageId}`))
+  const done = new Set((await db.read()).map((one) => `${one.consumer} ${one.messageId}`))
   const lost: string[] = []
   const asked: string[] = []
   for (const { messageId = '', orderId } of acked) {
@@ -114,17 +104,6 @@ async function settle(
   }
   return { lost, parked }
 }
-
-const readEffects = (db: DatabaseSync): readonly Effect[] =>
-  db
-    .prepare('select consumer, order_id, status, message_id from order_effects order by seq')
-    .all()
-    .map((row) => ({
-      consumer: String(row['consumer']),
-      orderId: String(row['order_id']),
-      status: String(row['status']),
-      messageId: String(row['message_id']),
-    }))
 
 function findDoubled(effects: readonly Effect[]): readonly string[] {
   const seen = new Set<string>()
@@ -215,16 +194,6 @@ async function readDeadLetters(runtime: RuntimeProcess): Promise<readonly DeadLe
   return letters
 }
 
-async function waitForUpdates(db: DatabaseSync, deadlineMs: number): Promise<void> {
-  while (countUpdatesMissing(db) > 0 && performance.now() < deadlineMs) await delay(100)
-}
-
-function countUpdatesMissing(db: DatabaseSync): number {
-  const row = db
-    .prepare(
-      `select (select count(*) from order_effects where consumer = 'warehouse')
-        - (select coalesce(sum(updates), 0) from order_updates) as missing`,
-    )
-    .get()
-  return Number(row?.['missing'])
+async function waitForUpdates(db: EffectsTable, deadlineMs: number): Promise<void> {
+  while ((await db.countUpdatesMissing()) > 0 && performance.now() < deadlineMs) await delay(100)
 }

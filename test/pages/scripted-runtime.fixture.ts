@@ -113,6 +113,8 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
       return answer(`msg_${'0'.repeat(32)}`)
     },
     publishMany: () => Promise.resolve([]),
+    roles: ['gateway', 'worker', 'relay', 'console'],
+    announce: () => Promise.resolve(),
     isAlive: () => shows.alive,
     readiness: () => shows.ready,
     overview: () => answer(shows.overview),

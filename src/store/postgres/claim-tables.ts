@@ -7,26 +7,32 @@ import { claimId, type PlacedClaim } from './unit-group.ts'
 
 /**
  * Idempotency keys: one table per span of expiry times, unique by fingerprint, dropped as a whole
- * when everything in it has expired. Which tables there are is kept in memory; it changes only
- * here, after the transaction that made or dropped one has committed.
+ * when everything in it has expired. Which tables there are, the caller says.
  */
 export interface ClaimTables {
-  load(session: Session): Promise<void>
   /** Positions of those of the keys that are held, by `claimId`. */
   taken(
     session: Session,
     claims: readonly Pick<ClaimedKey, 'scope' | 'key'>[],
-    nowMs: number,
+    at: Buckets,
   ): Promise<ReadonlyMap<string, number>>
-  /** Writes in the open transaction; the result is called once it has committed. */
-  write(session: Session, claims: readonly PlacedClaim[], nowMs: number): Promise<() => void>
-  /** Tables that may go at `nowMs`, a few at a time. */
-  expired(nowMs: number): readonly number[]
-  drop(session: Session, buckets: readonly number[]): Promise<() => void>
+  /** Writes in the open transaction; the tables that it had to make. */
+  write(session: Session, claims: readonly PlacedClaim[], at: Buckets): Promise<readonly number[]>
+  drop(session: Session, buckets: readonly number[]): Promise<void>
 }
 
+export interface Buckets {
+  readonly buckets: ReadonlySet<number>
+  readonly nowMs: number
+}
+
+/** Tables that may go, a few at a time. */
+export const expiredBuckets = ({ buckets, nowMs }: Buckets): readonly number[] =>
+  [...buckets]
+    .filter((bucket) => claimBucketEndsAtMs(bucket) <= nowMs)
+    .slice(0, LIMITS.claimTablesDroppedMax)
+
 export const createClaimTables = (schema: string): ClaimTables => {
-  const buckets = new Set<number>()
   const tableOf = (bucket: number): string => `${schema}.claim_${bucket}`
 
   const create = async (session: Session, bucket: number): Promise<void> => {
@@ -41,12 +47,7 @@ export const createClaimTables = (schema: string): ClaimTables => {
   }
 
   return {
-    async load(session) {
-      const rows = await session.rows(`select bucket from ${schema}.claim_bucket`)
-      for (const row of rows) buckets.add(integerAt(row, 0))
-    },
-
-    async taken(session, claims, nowMs) {
+    async taken(session, claims, { buckets, nowMs }) {
       const found = new Map<string, number>()
       const live = [...buckets].filter((bucket) => claimBucketEndsAtMs(bucket) > nowMs)
       if (claims.length === 0 || live.length === 0) return found
@@ -68,7 +69,7 @@ export const createClaimTables = (schema: string): ClaimTables => {
       return found
     },
 
-    async write(session, claims, nowMs) {
+    async write(session, claims, { buckets, nowMs }) {
       const opened: number[] = []
       for (const [bucket, group] of byBucket(claims, nowMs)) {
         if (!buckets.has(bucket)) {
@@ -90,23 +91,13 @@ export const createClaimTables = (schema: string): ClaimTables => {
         )
         assert(written === group.length, 'a key that is held is not claimed again')
       }
-      return () => {
-        for (const bucket of opened) buckets.add(bucket)
-      }
+      return opened
     },
-
-    expired: (nowMs) =>
-      [...buckets]
-        .filter((bucket) => claimBucketEndsAtMs(bucket) <= nowMs)
-        .slice(0, LIMITS.claimTablesDroppedMax),
 
     async drop(session, ended) {
       for (const bucket of ended) {
         await session.exec(`drop table if exists ${tableOf(bucket)}`)
         await session.run(`delete from ${schema}.claim_bucket where bucket = $1`, bucket)
-      }
-      return () => {
-        for (const bucket of ended) buckets.delete(bucket)
       }
     },
   }

@@ -1,1 +1,2 @@
+export * from './layout-sql.ts'
 export * from './postgres-store.ts'

@@ -1,5 +1,6 @@
 import { LIMITS } from '../../kernel/index.ts'
 import type { BackwardsQuery, LogPage, LogPartition, LogQuery, StoredRecord } from '../store.ts'
+import type { Layout, LogView, Partition } from './known-layout.ts'
 import {
   bytesAt,
   chunksOf,
@@ -12,21 +13,26 @@ import {
 import type { PlacedAppend } from './unit-group.ts'
 
 /**
- * The log: one table per partition, so that retention drops a file and never deletes rows. Which
- * partitions there are is kept in memory and changes only after the transaction that changed them
- * has committed: readers go by it and by `head`, so they never look past what is committed.
+ * The log: one table per partition, so that retention drops a file and never deletes rows. Readers
+ * go by a view of what is committed: which partitions there are, and the last position given.
  */
 export interface LogTables {
-  readonly head: number
-  load(session: Session, head: number): Promise<void>
-  /** Appends in the open transaction; the result is called once it has committed. */
-  append(session: Session, appends: readonly PlacedAppend[], nowMs: number): Promise<() => void>
-  page(session: Session, query: LogQuery): Promise<LogPage>
-  backwards(session: Session, query: BackwardsQuery): Promise<readonly StoredRecord[]>
-  at(session: Session, position: number): Promise<StoredRecord | undefined>
-  list(): readonly LogPartition[]
-  /** Undefined for the newest and for one that is gone. */
-  drop(session: Session, id: number): Promise<(() => void) | undefined>
+  /** Appends in the open transaction; the partitions afterwards, when they have changed. */
+  append(
+    session: Session,
+    appends: readonly PlacedAppend[],
+    at: LogView & { readonly nowMs: number },
+  ): Promise<readonly Partition[] | undefined>
+  page(session: Session, view: LogView, query: LogQuery): Promise<LogPage>
+  backwards(
+    session: Session,
+    view: LogView,
+    query: BackwardsQuery,
+  ): Promise<readonly StoredRecord[]>
+  at(session: Session, view: LogView, position: number): Promise<StoredRecord | undefined>
+  list(session: Session, view: LogView): Promise<readonly LogPartition[]>
+  /** Drops it in the open transaction; undefined for the newest and for one that is gone. */
+  drop(session: Session, layout: Layout, id: number): Promise<readonly Partition[] | undefined>
 }
 
 export interface LogTablesOptions {
@@ -35,84 +41,59 @@ export interface LogTablesOptions {
   readonly partitionMs: number
 }
 
-interface Partition {
-  readonly id: number
-  readonly firstPosition: number
-  readonly createdAtMs: number
-  readonly lastPosition: number
-  readonly firstAtMs: number
-  readonly lastAtMs: number
-  readonly bytes: number
-}
-
 export const createLogTables = (options: LogTablesOptions): LogTables => new PartitionedLog(options)
 
 class PartitionedLog implements LogTables {
   readonly #options: LogTablesOptions
-  /** By position; the last is the one that is written. Replaced, never changed. */
-  #partitions: readonly Partition[] = []
-  #head = 0
+  /** Appended by this process since it last asked for the size of the newest partition. */
+  #bytesUnmeasured = Infinity
 
   constructor(options: LogTablesOptions) {
     this.#options = options
   }
 
-  get head(): number {
-    return this.#head
-  }
-
-  async load(session: Session, head: number): Promise<void> {
-    const rows = await session.rows(
-      `select id, first_position, created_at_ms, last_position, first_at_ms, last_at_ms, bytes
-         from ${this.#options.schema}.log_partition order by id`,
-    )
-    this.#partitions = rows.map(partitionOf)
-    this.#head = head
-  }
-
   async append(
     session: Session,
     appends: readonly PlacedAppend[],
-    nowMs: number,
-  ): Promise<() => void> {
+    { layout, head, nowMs }: LogView & { readonly nowMs: number },
+  ): Promise<readonly Partition[] | undefined> {
     const [first] = appends
-    if (first === undefined) return () => undefined
+    if (first === undefined) return undefined
     const { schema } = this.#options
-    const open = this.#partitions.at(-1)
-    const rotates = open === undefined || this.#isDue(open, nowMs)
+    const open = layout.partitions.at(-1)
+    const rotates = open === undefined || (await this.#isDue(session, open, nowMs))
     const id = rotates ? (open?.id ?? 0) + 1 : open.id
-    if (rotates) await session.exec(createLogTable(schema, id))
-    await insertRecords(session, `${schema}.log_${id}`, appends)
-    const grown = grow(rotates ? emptyPartition(id, first.position, nowMs) : open, appends)
-    await session.run(
-      `insert into ${schema}.log_partition
-         (id, first_position, created_at_ms, last_position, first_at_ms, last_at_ms, bytes)
-       values ($1, $2, $3, $4, $5, $6, $7)
-       on conflict (id) do update set last_position = excluded.last_position,
-         first_at_ms = excluded.first_at_ms, last_at_ms = excluded.last_at_ms,
-         bytes = excluded.bytes`,
-      id,
-      grown.firstPosition,
-      grown.createdAtMs,
-      grown.lastPosition,
-      grown.firstAtMs,
-      grown.lastAtMs,
-      grown.bytes,
-    )
-    const kept = rotates ? this.#partitions : this.#partitions.slice(0, -1)
-    return () => {
-      this.#partitions = [...kept, grown]
-      this.#head = grown.lastPosition
+    if (rotates) {
+      await session.exec(createLogTable(schema, id))
+      await session.run(
+        `insert into ${schema}.log_partition (id, first_position, created_at_ms)
+         values ($1, $2, $3)`,
+        id,
+        first.position,
+        nowMs,
+      )
+      await session.run(
+        `update ${schema}.log_partition set last_position = $1 where id = $2`,
+        head,
+        open?.id ?? 0,
+      )
     }
+    for (const { bytes } of appends) this.#bytesUnmeasured += bytes.length + ROW_BYTES
+    await insertRecords(session, `${schema}.log_${id}`, appends)
+    if (!rotates) return undefined
+    const closed = layout.partitions.map((one) =>
+      one === open ? { ...one, lastPosition: head } : one,
+    )
+    const { position: firstPosition } = first
+    const begun = { id, firstPosition, createdAtMs: nowMs, lastPosition: undefined }
+    return [...closed, { ...begun, times: undefined }]
   }
 
-  async page(session: Session, query: LogQuery): Promise<LogPage> {
-    // Read once: what commits meanwhile belongs to a later page, in whichever table it is.
-    const head = this.#head
+  async page(session: Session, { layout, head }: LogView, query: LogQuery): Promise<LogPage> {
     const records: StoredRecord[] = []
     let bytesLeft = query.bytesMax
-    for (const partition of this.#partitions) {
-      if (partition.lastPosition <= query.afterPosition) continue
+    for (const partition of layout.partitions) {
+      if ((partition.lastPosition ?? head) <= query.afterPosition) continue
       if (records.length >= query.limit || (records.length > 0 && bytesLeft <= 0)) break
       const rows = await session.rows(
         `select position, channel, slot, at_ms, bytes
@@ -124,6 +105,7 @@ class PartitionedLog implements LogTables {
           order by position`,
         query.channel,
         query.afterPosition,
+        // What commits meanwhile belongs to a later page, in whichever table it is.
         head,
         Math.max(0, query.limit - records.length),
         // A page has at least one record, also when no byte is wanted.
@@ -141,10 +123,14 @@ class PartitionedLog implements LogTables {
     return { records, scannedTo: Math.max(head, query.afterPosition) }
   }
 
-  async backwards(session: Session, query: BackwardsQuery): Promise<readonly StoredRecord[]> {
+  async backwards(
+    session: Session,
+    { layout, head }: LogView,
+    query: BackwardsQuery,
+  ): Promise<readonly StoredRecord[]> {
     const records: StoredRecord[] = []
-    const before = Math.min(query.beforePosition, this.#head + 1)
-    for (const partition of this.#partitions.toReversed()) {
+    const before = Math.min(query.beforePosition, head + 1)
+    for (const partition of layout.partitions.toReversed()) {
       if (partition.firstPosition >= before) continue
       if (records.length >= query.limit) break
       const parameters: SqlInput[] = [before, query.limit - records.length]
@@ -160,9 +146,14 @@ class PartitionedLog implements LogTables {
     return records
   }
 
-  async at(session: Session, position: number): Promise<StoredRecord | undefined> {
-    const partition = this.#partitions.find(
-      ({ firstPosition, lastPosition }) => firstPosition <= position && position <= lastPosition,
+  async at(
+    session: Session,
+    { layout, head }: LogView,
+    position: number,
+  ): Promise<StoredRecord | undefined> {
+    const partition = layout.partitions.find(
+      ({ firstPosition, lastPosition = head }) =>
+        firstPosition <= position && position <= lastPosition,
     )
     if (partition === undefined) return undefined
     const sql = `select ${RECORD_COLUMNS} from ${this.#tableOf(partition)} where position = $1`
@@ -170,38 +161,64 @@ class PartitionedLog implements LogTables {
     return row && recordOf(row)
   }
 
-  list(): readonly LogPartition[] {
-    const open = this.#partitions.at(-1)
-    return this.#partitions.map((partition) => ({
-      id: partition.id,
-      firstPosition: partition.firstPosition,
-      lastPosition: partition.lastPosition,
-      firstAtMs: partition.firstAtMs,
-      lastAtMs: partition.lastAtMs,
-      open: partition === open,
-    }))
+  async list(session: Session, { layout, head }: LogView): Promise<readonly LogPartition[]> {
+    const listed: LogPartition[] = []
+    for (const partition of layout.partitions) {
+      const { id, firstPosition, createdAtMs, lastPosition } = partition
+      const none = { firstAtMs: createdAtMs, lastAtMs: createdAtMs }
+      const times = partition.times ?? (await this.#readTimes(session, partition)) ?? none
+      const open = lastPosition === undefined
+      listed.push({ id, firstPosition, lastPosition: lastPosition ?? head, ...times, open })
+    }
+    return listed
   }
 
-  async drop(session: Session, id: number): Promise<(() => void) | undefined> {
-    const partition = this.#partitions.slice(0, -1).find((candidate) => candidate.id === id)
+  async drop(
+    session: Session,
+    { partitions }: Layout,
+    id: number,
+  ): Promise<readonly Partition[] | undefined> {
+    const partition = partitions.slice(0, -1).find((candidate) => candidate.id === id)
     if (partition === undefined) return undefined
     await session.exec(`drop table if exists ${this.#tableOf(partition)}`)
     await session.run(`delete from ${this.#options.schema}.log_partition where id = $1`, id)
-    return () => {
-      this.#partitions = this.#partitions.filter((candidate) => candidate.id !== id)
-    }
+    return partitions.filter((candidate) => candidate.id !== id)
   }
 
-  #tableOf({ id }: Partition): string {
+  /** Reads a whole partition, once: a closed one does not change, so what was found is kept. */
+  async #readTimes(session: Session, partition: Partition): Promise<Partition['times']> {
+    const [row] = await session.rows(
+      `select min(at_ms), max(at_ms) from ${this.#tableOf(partition)}`,
+    )
+    if (row?.[0] === null) return undefined
+    const times = { firstAtMs: integerAt(row, 0), lastAtMs: integerAt(row, 1) }
+    if (partition.lastPosition === undefined) return times
+    await session.run(
+      `update ${this.#options.schema}.log_partition set first_at_ms = $1, last_at_ms = $2
+        where id = $3`,
+      times.firstAtMs,
+      times.lastAtMs,
+      partition.id,
+    )
+    return times
+  }
+
+  #tableOf({ id }: Pick<Partition, 'id'>): string {
     return `${this.#options.schema}.log_${id}`
   }
 
-  #isDue(open: Partition, nowMs: number): boolean {
+  /** The size is asked for now and then: others append to the same table. */
+  async #isDue(session: Session, open: Partition, nowMs: number): Promise<boolean> {
     const { partitionBytesMax, partitionMs } = this.#options
-    return open.bytes >= partitionBytesMax || nowMs - open.createdAtMs >= partitionMs
+    if (nowMs - open.createdAtMs >= partitionMs) return true
+    if (this.#bytesUnmeasured < partitionBytesMax / MEASURES_PER_PARTITION) return false
+    this.#bytesUnmeasured = 0
+    const sql = `select pg_table_size($1::regclass)`
+    return integerAt((await session.rows(sql, this.#tableOf(open)))[0], 0) >= partitionBytesMax
   }
 }
 
+const MEASURES_PER_PARTITION = 16
 const RECORD_COLUMNS = 'position, channel, slot, at_ms, bytes'
 /** What a row takes beside its record. */
 const ROW_BYTES = 60
@@ -255,37 +272,6 @@ async function insertRecords(
     )
   }
 }
-
-const emptyPartition = (id: number, firstPosition: number, nowMs: number): Partition => ({
-  id,
-  firstPosition,
-  createdAtMs: nowMs,
-  lastPosition: firstPosition - 1,
-  firstAtMs: Number.MAX_SAFE_INTEGER,
-  lastAtMs: Number.MIN_SAFE_INTEGER,
-  bytes: 0,
-})
-
-const grow = (partition: Partition, appends: readonly PlacedAppend[]): Partition => {
-  let { lastPosition, firstAtMs, lastAtMs, bytes } = partition
-  for (const append of appends) {
-    lastPosition = append.position
-    firstAtMs = Math.min(firstAtMs, append.atMs)
-    lastAtMs = Math.max(lastAtMs, append.atMs)
-    bytes += append.bytes.length + ROW_BYTES
-  }
-  return { ...partition, lastPosition, firstAtMs, lastAtMs, bytes }
-}
-
-const partitionOf = (row: SqlRow): Partition => ({
-  id: integerAt(row, 0),
-  firstPosition: integerAt(row, 1),
-  createdAtMs: integerAt(row, 2),
-  lastPosition: integerAt(row, 3),
-  firstAtMs: integerAt(row, 4),
-  lastAtMs: integerAt(row, 5),
-  bytes: integerAt(row, 6),
-})
 
 const recordOf = (row: SqlRow): StoredRecord => ({
   position: integerAt(row, 0),

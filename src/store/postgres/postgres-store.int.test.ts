@@ -304,3 +304,30 @@ describe('what is stored', () => {
     expect(store.features.durability).toBe('fsync')
   })
 })
+
+describe('a transaction that stays open', () => {
+  it('is told of after some minutes, by its session', async () => {
+    const store = await open()
+    const neighbour = new pg.Client({ connectionString: theBench().url })
+    await neighbour.connect()
+    await neighbour.query(`set application_name = 'report'; begin; select 1`)
+    expect(await store.warnings?.()).toEqual([])
+
+    // The server's clock cannot be moved; the view that is asked can.
+    await query(
+      `create schema later; create view later.pg_stat_activity as
+         select datname, backend_type, pid, application_name,
+                xact_start - interval '7 minutes' as xact_start from pg_catalog.pg_stat_activity;
+       alter database store_${databases} set search_path = later, pg_catalog, public`,
+    )
+    const later = await open()
+
+    expect(await later.warnings?.()).toEqual([
+      expect.objectContaining({
+        resource: 'long transaction',
+        problem: expect.stringMatching(/^session \d+ \(report\) .* open for 7 minutes$/),
+      }),
+    ])
+    await neighbour.end()
+  })
+})

@@ -2,11 +2,10 @@ import type { Pool } from 'pg'
 import type { Features, SqlMigration } from '../../contract/index.ts'
 import { type Clock, JuncturaError, LIMITS, type Random } from '../../kernel/index.ts'
 import type { CollectionName, Row } from '../catalogue.ts'
-import { runTx } from '../run-tx.ts'
 import type {
   BackwardsQuery,
-  ClaimedKey,
   KeyedRow,
+  Leases,
   LogPage,
   LogPartition,
   LogQuery,
@@ -14,22 +13,32 @@ import type {
   ScanQuery,
   Store,
   StoredRecord,
+  StoreNews,
   StoreProblem,
+  StoreWatch,
   Unit,
   UnitOutcome,
 } from '../store.ts'
-import { type CheckedWork, checkClaims, checkWork, failedCommit } from '../unit-check.ts'
-import { checkStore, durabilityOf } from './check-store.ts'
-import { type ClaimTables, createClaimTables } from './claim-tables.ts'
-import { migrateFormat, prepareSchema } from './layout.ts'
+import { checkStore, durabilityOf, longTransactions } from './check-store.ts'
+import { type ClaimTables, createClaimTables, expiredBuckets } from './claim-tables.ts'
+import { commitUnits } from './group-commit.ts'
+import { createKnownLayout, type KnownLayout, type LogView, nextVersion } from './known-layout.ts'
+import {
+  type EarlierWriter,
+  isCurrent,
+  lockSchema,
+  migrateFormat,
+  prepareSchema,
+} from './layout.ts'
+import { createLeaseTable, type LeaseTable } from './lease-table.ts'
 import { createLogTables, type LogTables } from './log-tables.ts'
-import { isConflict, isEngineFailure, isUndefinedTable, storeErrorOf } from './postgres-errors.ts'
-import { createSession, integerAt, loadPg, type Session } from './session.ts'
+import { isUndefinedTable, storeErrorOf } from './postgres-errors.ts'
+import { createSession, integerAt, loadPg, type PgModule, type Session } from './session.ts'
 import { createStateTables, type StateTables } from './state-tables.ts'
-import { claimId, createUnitGroup, type UnitGroup } from './unit-group.ts'
-import { createUserDatabase } from './user-database.ts'
-import { applyMigration, pendingMigrations } from './user-migrations.ts'
-import { closedError, Writer, type WriterTransaction } from './writer.ts'
+import { createTeller, watchStore } from './store-watch.ts'
+import { claimId } from './unit-group.ts'
+import { applyMigration, lockMigrations, pendingMigrations } from './user-migrations.ts'
+import { closedError, createStoreFate, createTurn, Writer } from './writer.ts'
 
 export interface PostgresStoreOptions {
   /** For example `postgres://user:password@host:5432/database`; never shown in an error. */
@@ -47,9 +56,9 @@ export interface PostgresStoreOptions {
   /** @default LIMITS.partitionMs */
   readonly partitionMs?: number
   /**
-   * How long the store stays taken after its process has died.
+   * How long what only one process may do stays taken after that process has died.
    *
-   * @default LIMITS.writerLeaseMs
+   * @default LIMITS.leaseMs
    */
   readonly leaseMs?: number
 }
@@ -60,128 +69,197 @@ export const POSTGRES_FEATURES: Features = {
   durability: 'fsync',
   unitOfOrder: 'key',
   transactions: true,
-  multiProcess: false,
+  multiProcess: true,
+  commitsInParallel: true,
   sql: 'postgres',
   recordBytesMax: LIMITS.recordBytesMax,
 }
 
 /**
- * Opens the store in a PostgreSQL database, for one process at a time, and makes what is missing.
- * A process that died may hold it for `leaseMs`; that long this waits.
+ * Opens the store in a PostgreSQL database, beside any number of other processes, and makes what
+ * is missing. A process of a release with one writer that died may hold it for ten seconds; that
+ * long this waits.
  *
  * @throws JUNCTURA_PEER_MISSING when the package `pg` is not installed.
- * @throws JUNCTURA_STORE_LOCKED when another process has it open.
+ * @throws JUNCTURA_STORE_LOCKED when a process of such a release has it open.
  * @throws JUNCTURA_STORE_FORMAT when a later release has written it.
  * @throws JUNCTURA_STORE_FAILED when the server cannot be reached or refuses.
  */
 export const createPostgresStore = async (options: PostgresStoreOptions): Promise<Store> => {
   const pg = await loadPg()
-  const { url, clock, random, schema = 'junctura', leaseMs = LIMITS.writerLeaseMs } = options
+  const { url, clock, random, schema = 'junctura', leaseMs = LIMITS.leaseMs } = options
   checkSchemaName(schema)
-  const owner = `${Buffer.from(random.bytes(4)).toString('hex')}, process ${process.pid}`
-  const writer = new Writer({ pg, url, schema, clock, leaseMs, owner })
-  const claims = createClaimTables(schema)
+  const owner = `${Buffer.from(random.bytes(8)).toString('hex')}, process ${process.pid}`
+  const known = createKnownLayout(schema)
   const state = createStateTables(schema)
-  const log = createLogTables({
-    schema,
-    partitionBytesMax: options.partitionBytesMax ?? LIMITS.partitionBytesMax,
-    partitionMs: options.partitionMs ?? LIMITS.partitionMs,
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: LIMITS.postgresReadersMax,
+    keepAlive: true,
+    application_name: `junctura reader ${schema}`,
   })
+  // A reader that breaks while idle is replaced by the pool.
+  pool.on('error', () => undefined)
+  const leases = createLeaseTable({ schema, clock, pool, owner, leaseMs })
+  const shared = { pg, url, schema, known, leases, fate: createStoreFate(), turn: createTurn() }
+  const parts: StoreParts = {
+    ...shared,
+    clock,
+    owner,
+    pool,
+    state,
+    durability: 'fsync',
+    plain: new Writer({ ...shared, idleMs: leaseMs }),
+    handlers: new Writer({ ...shared, idleMs: leaseMs }),
+    claims: createClaimTables(schema),
+    log: createLogTables({
+      schema,
+      partitionBytesMax: options.partitionBytesMax ?? LIMITS.partitionBytesMax,
+      partitionMs: options.partitionMs ?? LIMITS.partitionMs,
+    }),
+  }
   try {
-    await writer.open((session) => prepareSchema(session, schema))
-    const durability = await writer.exclusively(() =>
-      writer.transaction(async ({ session, head }) => {
-        await migrateFormat(session, schema)
-        await state.create(session)
-        await log.load(session, head)
-        await claims.load(session)
-        return await durabilityOf(session)
-      }),
-    )
-    const pool = new pg.Pool({
-      connectionString: url,
-      max: LIMITS.postgresReadersMax,
-      keepAlive: true,
-      application_name: `junctura reader ${schema}`,
-    })
-    // A reader that breaks while idle is replaced by the pool.
-    pool.on('error', () => undefined)
-    return new PostgresStore({ schema, clock, durability, writer, pool, claims, state, log })
+    await prepareStore(parts)
+    const session = createSession(pool)
+    const durability = await durabilityOf(session)
+    await known.look(session)
+    return new PostgresStore({ ...parts, durability })
   } catch (error) {
-    await writer.close()
+    await Promise.all([parts.plain.close(), pool.end()])
+    throw storeErrorOf(error, schema)
+  }
+}
+
+/** A start in a store that is in order locks nothing: processes come and go under load. */
+async function prepareStore({ pool, schema, state }: StoreParts): Promise<void> {
+  const session = createSession(pool)
+  if ((await isCurrent(session, schema)) && (await state.isComplete(session))) return
+  let seen: EarlierWriter | undefined
+  for (;;) {
+    const writer = await inTransaction(pool, async (transaction) => {
+      await lockSchema(transaction, schema)
+      await prepareSchema(transaction, schema)
+      const earlier = await migrateFormat(transaction, schema)
+      if (!earlier && !(await state.isComplete(transaction))) await state.create(transaction)
+      return earlier
+    })
+    if (!writer) return
+    if (seen && (seen.owner !== writer.owner || seen.lease !== writer.lease)) {
+      const details = { directory: `schema ${schema}`, pid: writer.owner }
+      throw new JuncturaError('JUNCTURA_STORE_LOCKED', { details })
+    }
+    seen = writer
+    // Its lease is by the clock of the database, and so is this.
+    await session.rows(`select pg_sleep(${LIMITS.leasePollMs / 1_000})`)
+  }
+}
+
+/** On a connection of the pool; one that failed is not used again. */
+async function inTransaction<T>(
+  pool: Pool,
+  work: (session: Session) => Promise<T>,
+  settings: string = '',
+): Promise<T> {
+  const client = await pool.connect()
+  const session = createSession(client)
+  let broken: Error | undefined
+  try {
+    await session.exec(
+      `begin isolation level read committed; set local search_path = public;${settings}`,
+    )
+    const result = await work(session)
+    await session.exec('commit')
+    return result
+  } catch (error) {
+    broken = error instanceof Error ? error : new Error('a transaction failed')
     throw error
+  } finally {
+    client.release(broken)
   }
 }
 
 interface StoreParts {
+  readonly pg: PgModule
+  readonly url: string
   readonly schema: string
   readonly clock: Clock
+  readonly owner: string
   readonly durability: Features['durability']
-  readonly writer: Writer
   readonly pool: Pool
+  readonly plain: Writer
+  readonly handlers: Writer
+  readonly known: KnownLayout
+  readonly leases: LeaseTable
   readonly claims: ClaimTables
   readonly state: StateTables
   readonly log: LogTables
 }
 
 /**
- * One transaction per commit on the writer's connection; readers have connections of their own.
- *
- * Units are decided in order, in memory, against what the transaction has looked up at its start;
- * their records, keys and rows are written together at the end. Only a unit with statements of the
- * user's needs a savepoint. A commit that another transaction stood in the way of is run again as
- * a whole, unless a callback of the user's has run: that one is called once, so the commit fails.
+ * Two connections commit (see `Writer` and `commitUnits`), one at a time in the order of
+ * positions; a pool of others reads. What this process knows of the tables is compared with the
+ * database before it is relied on: other processes append, begin partitions and drop them too.
  */
 class PostgresStore implements Store {
   readonly features: Features
+  readonly leases: Leases
   readonly #parts: StoreParts
   readonly #reader: Session
+  readonly #tell: (head: number) => void
   #closing: Promise<void> | undefined
 
   constructor(parts: StoreParts) {
     this.#parts = parts
     this.#reader = createSession(parts.pool)
+    this.#tell = createTeller(parts.pool, parts.schema)
+    this.leases = parts.leases
     this.features = { ...POSTGRES_FEATURES, durability: parts.durability }
   }
 
-  commit(
+  async commit(
     units: readonly Unit[],
     finish?: (outcomes: readonly UnitOutcome[]) => readonly RowWrite[],
   ): Promise<readonly UnitOutcome[]> {
-    return this.#write(async () => {
-      for (let tries = 1; ; tries++) {
-        const called = { callbacks: 0 }
-        try {
-          return await this.#commitOnce(units, finish, called)
-        } catch (error) {
-          const again = isConflict(error) && called.callbacks === 0 && tries < LIMITS.commitTriesMax
-          if (!again) throw failedCommit(storeErrorOf(error, this.#parts.schema))
-        }
-      }
-    })
+    const { outcomes, tell } = await commitUnits(this.#parts, units, finish)
+    if (tell && !this.#closing) this.#tell(this.#parts.known.view.head)
+    return outcomes
+  }
+
+  watch(onNews: (news: StoreNews) => void): Promise<StoreWatch> {
+    const { owner } = this.#parts
+    return watchStore({ ...this.#parts, probe: `probe ${owner}`, onNews })
   }
 
   readLog(query: LogQuery): Promise<LogPage> {
-    return this.#read((session) => this.#parts.log.page(session, query))
+    const { log, known } = this.#parts
+    return this.#read(async (session) => {
+      // Whoever has read all that is known may be behind what others have appended.
+      const isBehind = query.afterPosition < known.view.head
+      return await log.page(session, isBehind ? known.view : await known.look(session), query)
+    })
   }
 
   readLogBackwards(query: BackwardsQuery): Promise<readonly StoredRecord[]> {
-    return this.#read((session) => this.#parts.log.backwards(session, query))
+    return this.#readNow((session, view) => this.#parts.log.backwards(session, view, query))
   }
 
   recordAt(position: number): Promise<StoredRecord | undefined> {
-    return this.#read((session) => this.#parts.log.at(session, position))
+    const { log, known } = this.#parts
+    return this.#read(async (session) => {
+      const view = position <= known.view.head ? known.view : await known.look(session)
+      return await log.at(session, view, position)
+    })
   }
 
   headPosition(): Promise<number> {
-    return this.#read(async () => this.#parts.log.head)
+    return this.#readNow((_, { head }) => Promise.resolve(head))
   }
 
   claimedPosition(scope: string, key: string): Promise<number | undefined> {
     const { claims, clock } = this.#parts
     const claim = { scope, key }
-    return this.#read(async (session) =>
-      (await claims.taken(session, [claim], clock.now())).get(claimId(claim)),
+    return this.#readNow(async (session, { layout: { buckets } }) =>
+      (await claims.taken(session, [claim], { buckets, nowMs: clock.now() })).get(claimId(claim)),
     )
   }
 
@@ -199,44 +277,72 @@ class PostgresStore implements Store {
     return this.#read((session) => this.#parts.state.count(session, query))
   }
 
-  async partitions(): Promise<readonly LogPartition[]> {
-    return this.#parts.log.list()
+  partitions(): Promise<readonly LogPartition[]> {
+    return this.#readNow((session, view) => this.#parts.log.list(session, view))
   }
 
   dropPartition(id: number): Promise<void> {
-    return this.#write(async () => {
-      const settle = await this.#parts.writer.transaction(({ session }) =>
-        this.#parts.log.drop(session, id),
-      )
-      settle?.()
+    const { log, schema, known, plain } = this.#parts
+    return this.#drop([`log_${id}`], async () => {
+      const view = await plain.orderedTransaction(async ({ session, view: { layout, head } }) => {
+        await session.exec(DROP_SETTINGS)
+        const partitions = await log.drop(session, layout, id)
+        if (!partitions) return undefined
+        const version = await nextVersion(session, schema)
+        return { layout: { ...layout, version, partitions }, head }
+      })
+      if (view) known.settle(view)
     })
   }
 
-  expireClaims(nowMs: number): Promise<void> {
-    return this.#write(async () => {
-      const { claims, writer } = this.#parts
-      const ended = claims.expired(nowMs)
-      if (ended.length === 0) return
-      const settle = await writer.transaction(({ session }) => claims.drop(session, ended))
-      settle()
-    })
+  async expireClaims(nowMs: number): Promise<void> {
+    const { claims, schema, known, plain } = this.#parts
+    const { layout } = await this.#readNow((_, view) => Promise.resolve(view))
+    const ended = expiredBuckets({ buckets: layout.buckets, nowMs })
+    if (ended.length === 0) return
+    await this.#drop(
+      ended.map((bucket) => `claim_${bucket}`),
+      async () => {
+        const view = await plain.orderedTransaction(async ({ session, view: { layout, head } }) => {
+          await session.exec(DROP_SETTINGS)
+          await claims.drop(session, ended)
+          const version = await nextVersion(session, schema)
+          const buckets = new Set([...layout.buckets].filter((bucket) => !ended.includes(bucket)))
+          return { layout: { ...layout, version, buckets }, head }
+        })
+        known.settle(view)
+      },
+    )
   }
 
-  migrate(tables: readonly SqlMigration[]): Promise<void> {
-    const { writer, schema } = this.#parts
-    return this.#write(async () => {
-      const pending = await writer.transaction(({ session }) =>
-        pendingMigrations(session, schema, tables),
-      )
-      for (const migration of pending) {
-        await writer.transaction(({ session }) => applyMigration(session, schema, migration))
+  /** One at a time, over all processes, and apart from the commits: a migration may take long. */
+  async migrate(tables: readonly SqlMigration[]): Promise<void> {
+    const { schema, pool } = this.#parts
+    try {
+      for (let left = tables.length + 1; left > 0; left--) {
+        const [next] = await inTransaction(pool, (session) =>
+          pendingMigrations(session, schema, tables),
+        )
+        if (!next) return
+        await inTransaction(pool, async (session) => {
+          await lockMigrations(session, schema)
+          // Another process may have applied it while this one waited.
+          const [pending] = await pendingMigrations(session, schema, tables)
+          if (pending) await applyMigration(session, schema, pending)
+        })
       }
-    })
+    } catch (error) {
+      throw storeErrorOf(error, schema)
+    }
   }
 
   check(): Promise<readonly StoreProblem[]> {
     const { schema, log, state } = this.#parts
-    return this.#read((session) => checkStore({ session, schema, log, state }))
+    return this.#readNow((session, view) => checkStore({ session, schema, log, state, view }))
+  }
+
+  warnings(): Promise<readonly StoreProblem[]> {
+    return this.#read(longTransactions)
   }
 
   sizeBytes(): Promise<number | undefined> {
@@ -252,8 +358,10 @@ class PostgresStore implements Store {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      await this.#parts.writer.close()
-      await this.#parts.pool.end()
+      const { plain, handlers, leases, pool } = this.#parts
+      await Promise.all([plain.close(), handlers.close()])
+      await leases.close()
+      await pool.end()
     })()
     return this.#closing
   }
@@ -262,96 +370,41 @@ class PostgresStore implements Store {
     return this.close()
   }
 
-  async #commitOnce(
-    units: readonly Unit[],
-    finish: ((outcomes: readonly UnitOutcome[]) => readonly RowWrite[]) | undefined,
-    called: { callbacks: number },
-  ): Promise<readonly UnitOutcome[]> {
-    const { writer, claims, state, log, clock } = this.#parts
-    const nowMs = clock.now()
-    const { outcomes, settle } = await writer.transaction(async (transaction) => {
-      const { session, head } = transaction
-      if (head !== log.head) throw writer.distrust(`the last position is ${head} there`)
-      const group = createUnitGroup({
-        head,
-        taken: await claims.taken(session, units.flatMap(keysOf), nowMs),
-        present: await state.present(
-          session,
-          units.flatMap((unit) => unit.guards ?? []),
-        ),
-      })
-      const outcomes: UnitOutcome[] = []
-      for (const unit of units) {
-        if (unit.tx) called.callbacks += 1
-        outcomes.push(await this.#runUnit({ transaction, group, nowMs }, unit))
-      }
-      for (const write of finish?.(outcomes) ?? []) group.put(write)
-      const settleLog = await log.append(session, group.appends, nowMs)
-      const settleClaims = await claims.write(session, group.claims, nowMs)
-      await state.write(session, group.rows)
-      await transaction.advance(group.head)
-      return { outcomes, settle: [settleLog, settleClaims] }
-    })
-    for (const settled of settle) settled()
-    return outcomes
+  /**
+   * Drops tables, unless somebody reads one for longer than that: then later. Waiting for a reader
+   * under the lock that orders commits would hold up everybody, so it is looked at before.
+   */
+  #drop(tables: readonly string[], work: () => Promise<void>): Promise<void> {
+    const { schema, plain, pool } = this.#parts
+    return this.#guarded(() =>
+      plain.exclusively(async () => {
+        const names = tables.map((table) => `${schema}.${table}`)
+        await inTransaction(
+          pool,
+          async (session) => {
+            for (const name of names) {
+              const [found] = await session.rows('select to_regclass($1) is not null', name)
+              if (found?.[0] === true) await session.exec(`lock table ${name}`)
+            }
+          },
+          DROP_SETTINGS,
+        )
+        await work()
+      }),
+    )
   }
 
-  async #runUnit({ transaction, group, nowMs }: OpenGroup, unit: Unit): Promise<UnitOutcome> {
-    let work: CheckedWork
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
     try {
-      work = checkWork(unit)
-      checkClaims(unit, work.appends.length)
-    } catch (error) {
-      return { status: 'failed', error }
-    }
-    const refusal = group.refusalOf(unit)
-    if (refusal) return refusal
-    if (unit.tx) {
-      const returned = await this.#runStatements(transaction, unit.tx)
-      if ('status' in returned) return returned
-      const keys = keysOf({ appends: returned.appends })
-      group.learn(await this.#parts.claims.taken(transaction.session, keys, nowMs))
-      work = {
-        appends: [...work.appends, ...returned.appends],
-        rows: [...work.rows, ...returned.rows],
-      }
-    }
-    return group.add(unit.claims ?? [], work)
-  }
-
-  /** Runs a unit's callback under a savepoint; a failure of it leaves the transaction usable. */
-  async #runStatements(
-    { client, session }: WriterTransaction,
-    callback: NonNullable<Unit['tx']>,
-  ): Promise<CheckedWork | Extract<UnitOutcome, { status: 'failed' }>> {
-    const user = createUserDatabase(client)
-    await session.exec(BEGIN_UNIT)
-    const outcome = await runTx({
-      clock: this.#parts.clock,
-      database: user.database,
-      callback: async (db) => checkWork(await callback(db)),
-    })
-    if (user.engineFailure) throw user.engineFailure.error
-    if (outcome.status === 'done') {
-      try {
-        await session.exec(CHECK_UNIT)
-        return outcome.value
-      } catch (error) {
-        if (isEngineFailure(error)) throw error
-        await session.exec(UNDO_UNIT)
-        return { status: 'failed', error }
-      }
-    }
-    await session.exec(UNDO_UNIT)
-    return { status: 'failed', error: outcome.error }
-  }
-
-  async #write<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await this.#parts.writer.exclusively(work)
+      return await work()
     } catch (error) {
       throw storeErrorOf(error, this.#parts.schema)
     }
+  }
+
+  /** Reads with what is committed at this moment, by any process. */
+  #readNow<T>(work: (session: Session, view: LogView) => Promise<T>): Promise<T> {
+    return this.#read(async (session) => await work(session, await this.#parts.known.look(session)))
   }
 
   async #read<T>(work: (session: Session) => Promise<T>): Promise<T> {
@@ -361,47 +414,17 @@ class PostgresStore implements Store {
         return await work(this.#reader)
       } catch (error) {
         // A table was dropped between looking it up and reading it: looked up again, it is gone.
-        if (isUndefinedTable(error) && tries < LIMITS.commitTriesMax) continue
+        if (isUndefinedTable(error) && tries < LIMITS.commitTriesMax) {
+          this.#parts.known.forget()
+          continue
+        }
         throw storeErrorOf(error, this.#parts.schema)
       }
     }
   }
 }
 
-/** The units of one commit, while its transaction is open. */
-interface OpenGroup {
-  readonly transaction: WriterTransaction
-  readonly group: UnitGroup
-  /** One time for the whole commit: what is looked up and what is written must agree. */
-  readonly nowMs: number
-}
-
-/** Every key that a unit may claim. */
-const keysOf = ({ claims = [], appends = [] }: Unit): readonly ClaimedKey[] => [
-  ...claims,
-  ...appends.flatMap(({ claim }) => claim ?? []),
-]
-
-/** A user's statement that waits, for a lock or for itself, holds up the whole group. */
-const BEGIN_UNIT = `
-  savepoint junctura_unit;
-  set local search_path = public;
-  set local lock_timeout = ${LIMITS.sqlLockWaitMs};
-  set local statement_timeout = ${LIMITS.sqlStatementMs}`
-
-/**
- * A constraint that is deferred would be checked at the commit, where it fails everybody: it is
- * checked here, under a savepoint that is undone so that it is deferred for the next unit again.
- */
-const CHECK_UNIT = `
-  savepoint junctura_constraints;
-  set constraints all immediate;
-  rollback to savepoint junctura_constraints;
-  release savepoint junctura_unit`
-
-const UNDO_UNIT = `
-  rollback to savepoint junctura_unit;
-  release savepoint junctura_unit`
+const DROP_SETTINGS = `set local lock_timeout = ${LIMITS.dropLockWaitMs}`
 
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,39}$/
 

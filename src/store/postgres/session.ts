@@ -9,6 +9,8 @@ export type PgModule = Pick<typeof Pg, 'Client' | 'Pool'>
 export interface Session {
   /** Statements without values; several may be separated by semicolons. Gives the last command. */
   exec(sql: string): Promise<string>
+  /** The same, in one exchange; gives the rows of each. */
+  batch(sql: string): Promise<readonly (readonly SqlRow[])[]>
   rows(sql: string, ...values: readonly SqlInput[]): Promise<readonly SqlRow[]>
   /** Number of rows that were written. */
   run(sql: string, ...values: readonly SqlInput[]): Promise<number>
@@ -62,9 +64,22 @@ export const createSession = (queryable: Queryable): Session => {
       const command = typeof last === 'object' && last !== null && 'command' in last && last.command
       return typeof command === 'string' ? command : ''
     },
+    async batch(sql) {
+      const config: QueryArrayConfig = { text: sql, rowMode: 'array', types: TYPES }
+      const result: unknown = await queryable.query(config)
+      return (Array.isArray(result) ? result : [result]).map(rowsOfResult)
+    },
     rows: async (sql, ...values) => (await query(sql, values)).rows,
     run: async (sql, ...values) => (await query(sql, values)).rowCount ?? 0,
   }
+}
+
+const rowsOfResult = (result: unknown): readonly SqlRow[] => {
+  const rows: unknown =
+    typeof result === 'object' && result !== null && 'rows' in result ? result.rows : undefined
+  assert(Array.isArray(rows), 'a statement has rows, or none')
+  // With `rowMode: 'array'` each of them is an array.
+  return rows as readonly SqlRow[]
 }
 
 /**

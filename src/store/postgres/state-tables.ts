@@ -16,6 +16,8 @@ import { rowId } from './unit-group.ts'
 
 /** One table per collection of the catalogue, with a column for each field of its indexes. */
 export interface StateTables {
+  /** Whether every table, column and index is there. */
+  isComplete(session: Session): Promise<boolean>
   /** Adds the tables, columns and indexes that are missing; drops nothing. */
   create(session: Session): Promise<void>
   /** Those of the guarded rows that are there, by `rowId`. */
@@ -73,6 +75,25 @@ export const createStateTables = (schema: string): StateTables => {
   }
 
   return {
+    async isComplete(session) {
+      const [columns, indexes] = await session.batch(`
+        select relname::text || '.' || attname::text
+          from pg_attribute join pg_class on pg_class.oid = attrelid
+         where relnamespace = to_regnamespace('${schema}') and attnum > 0 and not attisdropped;
+        select indexname::text from pg_indexes where schemaname = '${schema}'`)
+      const present = new Set([...(columns ?? []), ...(indexes ?? [])].map((row) => textAt(row, 0)))
+      return collectionNames().every((collection) => {
+        const name = `state_${snakeCase(collection)}`
+        const fields = ['key', 'value', 'checksum', ...indexedFieldsOf(collection).map(columnOf)]
+        const named = Object.keys(indexesOf(collection)).map(
+          (index) => `${name}_${snakeCase(index)}`,
+        )
+        return [...fields.map((field) => `${name}.${field}`), ...named].every((wanted) =>
+          present.has(wanted),
+        )
+      })
+    },
+
     async create(session) {
       for (const collection of collectionNames()) await createTable(session, schema, collection)
     },
@@ -189,15 +210,36 @@ async function createTable(
     await session.exec(`alter table ${table} ${added.join(', ')}`)
     await fillColumns(session, table, missing)
   }
-  // Each index serves the scan of its name; rows without one of its fields are not in it.
-  for (const [index, fields] of Object.entries(indexesOf(collection))) {
-    const indexed = fields.map(columnOf)
-    await session.exec(`
-      create index if not exists ${name}_${snakeCase(index)} on ${table}
-        (${indexed.join(', ')}, key)
-        where ${indexed.map((column) => `${column} is not null`).join(' and ')}`)
-  }
+  for (const statement of indexStatements(schema, collection)) await session.exec(statement)
 }
+
+/** Each index serves the scan of its name; rows without one of its fields are not in it. */
+const indexStatements = (schema: string, collection: CollectionName): readonly string[] =>
+  Object.entries(indexesOf(collection)).map(([index, fields]) => {
+    const name = `state_${snakeCase(collection)}`
+    const indexed = fields.map(columnOf)
+    return `
+    create index if not exists ${name}_${snakeCase(index)} on ${schema}.${name}
+      (${indexed.join(', ')}, key)
+      where ${indexed.map((column) => `${column} is not null`).join(' and ')}`
+  })
+
+/** The tables of all collections as they are made in an empty schema. */
+export const stateSql = (schema: string): string =>
+  collectionNames()
+    .flatMap((collection) => [
+      `
+    create table ${schema}.state_${snakeCase(collection)} (
+      key bytea primary key, value text not null, checksum bigint not null${indexedFieldsOf(
+        collection,
+      )
+        .map((field) => `, ${columnOf(field)} bytea`)
+        .join('')}
+    )`,
+      ...indexStatements(schema, collection),
+    ])
+    .map((statement) => `${statement};`)
+    .join('')
 
 /** An index that a release adds also finds old rows: its columns are filled from the JSON. */
 async function fillColumns(

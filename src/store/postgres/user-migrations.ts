@@ -3,6 +3,12 @@ import { isJuncturaError, JuncturaError, messageOf } from '../../kernel/index.ts
 import { isEngineFailure } from './postgres-errors.ts'
 import { type Session, textAt } from './session.ts'
 
+/** Ends with the transaction; lets processes that start at once apply a migration once. */
+export const lockMigrations = async (session: Session, schema: string): Promise<void> => {
+  const name = `junctura ${schema} migrations`
+  await session.rows(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, name)
+}
+
 /**
  * The migrations still to be applied, in order.
  *

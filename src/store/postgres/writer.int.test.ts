@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startCuttingProxy } from '../../../test/engines/cutting-proxy.ts'
 import { type PostgresEngine, startPostgres } from '../../../test/engines/postgres.ts'
@@ -9,8 +11,10 @@ import {
   unitOf,
 } from '../../../test/engines/postgres-bench.ts'
 import { createSystemClock, must } from '../../kernel/index.ts'
-import { createVirtualClock } from '../../testing/index.ts'
-import type { PostgresStoreOptions, Store } from '../index.ts'
+import { postgresStoreSql, type PostgresStoreOptions, type Store } from '../index.ts'
+
+/** As `pg_dump` wrote it of a store of the release before. */
+const FORMAT_1 = join(import.meta.dirname, '../../../test/upgrade/postgres-format-1.sql')
 
 let engine: PostgresEngine | undefined
 let bench: PostgresBench | undefined
@@ -38,39 +42,7 @@ const theBench = (): PostgresBench => must(bench, 'a test has a database')
 const open = (options?: Partial<PostgresStoreOptions>): Promise<Store> => theBench().open(options)
 const query = (sql: string): Promise<readonly object[]> => theBench().query(sql)
 
-describe('one process writes', () => {
-  it('refuses a second process on the same schema while the first lives (F28)', async () => {
-    const first = await open()
-
-    await expect(open()).rejects.toMatchObject({ code: 'JUNCTURA_STORE_LOCKED' })
-
-    expect(await statusesOf(first, [unitOf('goes on')])).toEqual(['committed'])
-  })
-
-  it('opens at once after the first has closed', async () => {
-    await (await open({ leaseMs: 60_000 })).close()
-
-    const second = await open()
-
-    expect(await statusesOf(second, [unitOf('a')])).toEqual(['committed'])
-  })
-
-  it('takes over from a silent process, whose next commit is refused and writes nothing', async () => {
-    const silent = await open({ clock: createVirtualClock(), leaseMs: 300 })
-    await silent.commit([unitOf('before')])
-
-    const second = await open()
-    await second.commit([unitOf('second')])
-    const late = silent.commit([unitOf('late')])
-
-    await expect(late).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FENCED' })
-    await expect(silent.commit([])).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FENCED' })
-    await silent.close()
-    expect(await holds(second, 'before')).toBe(true)
-    expect(await holds(second, 'late')).toBe(false)
-    expect(await statusesOf(second, [unitOf('third')])).toEqual(['committed'])
-  })
-
+describe('a store', () => {
   it('keeps two schemas of one database apart', async () => {
     const one = await open({ schema: 'one' })
     const two = await open({ schema: 'two' })
@@ -135,7 +107,13 @@ describe('when the connection breaks', () => {
     const through = new URL(theBench().url)
     through.port = String(proxy.port)
     const store = await open({ url: through.href })
-    for (const text of ['begin', 'for update', 'state_timers', 'set head']) {
+    for (const text of [
+      'begin',
+      'pg_advisory_xact_lock',
+      'state_timers',
+      'claim_bucket',
+      'log_1',
+    ]) {
       proxy.cutAt(text, 'after')
       const lost = store.commit([unitOf(text)])
       await expect(lost, text).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FAILED' })
@@ -143,7 +121,13 @@ describe('when the connection breaks', () => {
 
     expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed'])
 
-    for (const text of ['begin', 'for update', 'state_timers', 'set head']) {
+    for (const text of [
+      'begin',
+      'pg_advisory_xact_lock',
+      'state_timers',
+      'claim_bucket',
+      'log_1',
+    ]) {
       expect(await holds(store, text)).toBe(false)
     }
     expect(await holds(store, 'after')).toBe(true)
@@ -208,5 +192,68 @@ describe('when the connection breaks', () => {
     expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed'])
     expect(await holds(store, 'before')).toBe(true)
     expect(await holds(store, 'away')).toBe(false)
+  })
+})
+
+describe('the tables', () => {
+  it('can be made beforehand by an administrator, for a role that may not create schemas', async () => {
+    await query(postgresStoreSql())
+    await query(`
+      create role plain login; grant usage, create on schema junctura to plain;
+      do $$ declare name text; begin
+        for name in select tablename from pg_tables where schemaname = 'junctura' loop
+          execute format('alter table junctura.%I owner to plain', name);
+        end loop;
+      end $$`)
+    const url = new URL(theBench().url)
+    url.username = 'plain'
+
+    const store = await open({ url: url.href })
+
+    expect(await statusesOf(store, [unitOf('a')])).toEqual(['committed'])
+    expect(await holds(store, 'a')).toBe(true)
+    await store.close()
+    await query('drop owned by plain; drop role plain')
+  })
+
+  it('of the format with one writer are taken over, with everything in them (M40)', async () => {
+    await query(readFileSync(FORMAT_1, 'utf8'))
+    const store = await open()
+
+    expect(await store.headPosition()).toBe(3)
+    expect((await store.partitions()).map(({ open: isOpen }) => isOpen)).toEqual([
+      false,
+      false,
+      true,
+    ])
+    for (const text of ['one', 'two', 'three']) expect(await holds(store, text)).toBe(true)
+    expect(await store.commit([unitOf('one'), unitOf('four')])).toEqual([
+      { status: 'duplicate', claim: 0, position: 1 },
+      { status: 'committed', positions: [4] },
+    ])
+    expect(await store.check()).toEqual([])
+    // A process of that release that slept finds its epoch gone.
+    expect(await query('select epoch from junctura.writer where epoch = 1')).toEqual([])
+  })
+
+  it('of the format with one writer are left alone while that one lives (F28)', async () => {
+    await query(readFileSync(FORMAT_1, 'utf8'))
+    const renew = `update junctura.writer set owner = 'old', expires_at = clock_timestamp() + interval '10 s'`
+    await query(renew)
+    let isOver = false
+    const renewing = (async () => {
+      while (!isOver) {
+        await query(renew)
+        await createSystemClock().yield()
+      }
+    })()
+
+    await expect(open()).rejects.toMatchObject({ code: 'JUNCTURA_STORE_LOCKED' })
+
+    isOver = true
+    await renewing
+    expect(await query('select max(number) as format from junctura.format')).toEqual([
+      { format: 1 },
+    ])
   })
 })

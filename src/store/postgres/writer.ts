@@ -1,116 +1,128 @@
 import type { Client } from 'pg'
-import { assert, type Clock, JuncturaError, type Timer } from '../../kernel/index.ts'
-import { isConflict, storeErrorOf, unknownCommit } from './postgres-errors.ts'
-import { createSession, integerAt, type PgModule, type Session, textAt } from './session.ts'
+import { assert, JuncturaError, LIMITS } from '../../kernel/index.ts'
+import type { KnownLayout, LogView } from './known-layout.ts'
+import type { HeldLeases } from './lease-table.ts'
+import { isConflict, isUndefinedTable, storeErrorOf, unknownCommit } from './postgres-errors.ts'
+import { createSession, integerAt, type PgModule, type Session } from './session.ts'
 
 /**
- * The one connection that writes, and the lease that lets this process be the one that does.
+ * A connection that writes. A store has two: a commit that runs statements of the user waits for
+ * them, and what a partner waits for does not wait with it.
  *
- * The lease is a row: whoever takes it adds one to its epoch, and every transaction begins by
- * locking that row and comparing. A process that was taken over while it slept is refused by its
- * next commit, whatever the clocks say; the time of expiry, by the clock of the database, only
- * tells others when they may take over. There is no session lock, so a pooler may stand between.
+ * The order of commits, over all processes, is the order in which they take one lock, which a
+ * transaction does late, when only our own statements are left, and keeps to its end. So positions
+ * have no gaps, a reader that sees one sees all before it, and nobody waits for a horizon. Within
+ * the process the same order is kept by a turn, so that what commits first is also heard of first.
+ * There is no session lock: a pooler may stand between.
  *
- * Modes: `open`; `lost` after a commit whose outcome is unknown, or once another process has the
- * lease, which ends only with this object; `closed`. A connection that breaks outside of a commit
- * changes nothing: the next transaction makes a new one.
+ * A connection that breaks outside of a commit changes nothing: the next transaction makes a new
+ * one. After a commit whose outcome is unknown, or once another process has taken a lease that
+ * this one held, nothing is written any more by any of them.
  */
 export class Writer {
   readonly #options: WriterOptions
   #client: Client | undefined
-  #epoch = 0
-  #lost: JuncturaError | undefined
-  #turn: Promise<unknown> = Promise.resolve()
-  #renewal: Timer | undefined
-  #renewing: Promise<void> | undefined
+  #queue: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   constructor(options: WriterOptions) {
     this.#options = options
   }
 
-  /** Nothing is written any more: what this process believes and what is stored may differ. */
-  distrust(problem: string): JuncturaError {
-    this.#lost ??= unknownCommit(problem)
-    return this.#lost
-  }
-
-  /** Runs after everything before it, alone. */
+  /** Runs after everything before it on this connection, alone. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closing) return Promise.reject(closedError())
-    const result = this.#turn.then(work)
-    this.#turn = result.catch(() => undefined)
+    const result = this.#queue.then(work)
+    this.#queue = result.catch(() => undefined)
     return result
   }
 
   /**
-   * Runs `prepare` in a transaction of its own, then waits for the lease: as long as a dead
-   * process may hold it, and no longer once its holder shows that it lives.
-   *
-   * @throws JUNCTURA_STORE_LOCKED when another process holds it.
-   */
-  async open(prepare: (session: Session) => Promise<void>): Promise<void> {
-    const client = await this.#connected()
-    await this.#inTransaction(client, async (session) => prepare(session))
-    const session = createSession(client)
-    let seen: string | undefined
-    for (;;) {
-      if (await this.#take(session)) break
-      const { schema } = this.#options
-      const [row] = await session.rows(`select owner, expires_at::text from ${schema}.writer`)
-      const holder = `${textAt(row, 0)} until ${textAt(row, 1)}`
-      if (seen !== undefined && seen !== holder) {
-        throw new JuncturaError('JUNCTURA_STORE_LOCKED', {
-          details: { directory: `schema ${schema}`, pid: textAt(row, 0) },
-        })
-      }
-      seen = holder
-      await session.rows(`select pg_sleep(${LEASE_POLL_S})`)
-    }
-    this.#armRenewal()
-  }
-
-  /**
-   * One transaction of the holder of the lease. The caller has it `exclusively`.
+   * One transaction. The caller has the connection `exclusively`.
    *
    * @throws JUNCTURA_STORE_UNKNOWN when the answer to the commit did not come.
-   * @throws JUNCTURA_STORE_FENCED when another process has taken the lease.
+   * @throws JUNCTURA_STORE_FENCED when another process has taken a lease of this one.
    */
-  async transaction<T>(work: (transaction: WriterTransaction) => Promise<T>): Promise<T> {
-    if (this.#lost) throw this.#lost
-    const client = await this.#connected()
-    return await this.#inTransaction(client, async (session) => {
-      const head = await this.#hold(session)
-      return await work({ client, session, head, advance: (to) => this.#advance(session, to) })
+  transaction<T>(work: (transaction: WriterTransaction) => Promise<T>): Promise<T> {
+    return this.#transaction(async (session, client, order) => {
+      await session.exec(beginOf(this.#options.idleMs))
+      return await work({ client, session, order: () => order('') })
     })
   }
 
-  /** Waits for what runs, lets the lease go, and closes the connection. Idempotent. */
+  /** One transaction that takes its place among the commits at once, in the first exchange. */
+  orderedTransaction<T>(work: (transaction: OrderedTransaction) => Promise<T>): Promise<T> {
+    return this.#transaction(async (session, client, order) => {
+      const ordered = await order(`${beginOf(this.#options.idleMs)};`)
+      return await work({ client, session, ...ordered })
+    })
+  }
+
+  /** Waits for what runs, and closes the connection. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= this.#turn.then(async () => {
-      this.#renewal?.cancel()
-      await this.#renewing
-      const client = this.#client
-      if (client === undefined) return
-      if (this.#lost === undefined && this.#epoch > 0) {
-        const { schema } = this.#options
-        await createSession(client)
-          .run(`update ${schema}.writer set expires_at = '-infinity' where epoch = $1`, this.#epoch)
-          // Without it the next process waits for the lease to expire: slower, and as safe.
-          .catch(() => undefined)
-      }
-      this.#drop(client)
+    this.#closing ??= this.#queue.then(() => {
+      if (this.#client) this.#drop(this.#client)
     })
     return this.#closing
   }
 
+  async #transaction<T>(
+    work: (
+      session: Session,
+      client: Client,
+      order: (before: string) => Promise<Ordered>,
+    ) => Promise<T>,
+  ): Promise<T> {
+    const { fate, turn, schema } = this.#options
+    if (fate.lost) throw fate.lost
+    const client = await this.#connected()
+    const session = createSession(client)
+    let endTurn: (() => void) | undefined
+    try {
+      let result: T
+      try {
+        result = await work(session, client, async (before) => {
+          endTurn ??= await turn.take()
+          if (fate.lost) throw fate.lost
+          return await this.#order(session, before)
+        })
+      } catch (error) {
+        await this.#rollback(client)
+        if (isConflict(error) || isUndefinedTable(error)) throw error
+        throw storeErrorOf(error, schema)
+      }
+      await this.#commit(client)
+      return result
+    } finally {
+      endTurn?.()
+    }
+  }
+
+  /** Takes the lock that orders commits, and looks at what they have left. */
+  async #order(session: Session, before: string): Promise<Ordered> {
+    const { schema, known, leases, fate } = this.#options
+    const results = await session.batch(
+      `${before}${orderOf(schema)};${known.lookSql};${leases.checkSql}`,
+    )
+    const [held] = results.at(-1) ?? []
+    if (!leases.holdsAll(held)) {
+      throw fate.lose(new JuncturaError('JUNCTURA_STORE_FENCED', { details: { store: schema } }))
+    }
+    const view = known.seen(results.at(-2)?.[0]) ?? (await known.look(session))
+    if (view.head < known.view.head) {
+      const there = `the last position there is ${view.head} and was ${known.view.head}`
+      throw fate.lose(unknownCommit(there))
+    }
+    return { view, isHeard: integerAt(held, 1) > 0 }
+  }
+
   async #connected(): Promise<Client> {
     if (this.#client) return this.#client
-    const { pg, url } = this.#options
+    const { pg, url, schema } = this.#options
     const client = new pg.Client({
       connectionString: url,
       keepAlive: true,
-      application_name: `junctura writer ${this.#options.schema}`,
+      application_name: `junctura writer ${schema}`,
     })
     // A connection that breaks while idle has nobody else to tell.
     client.on('error', () => this.#drop(client))
@@ -118,7 +130,7 @@ export class Writer {
     try {
       await client.connect()
     } catch (error) {
-      throw storeErrorOf(error, this.#options.schema)
+      throw storeErrorOf(error, schema)
     }
     this.#client = client
     return client
@@ -129,33 +141,18 @@ export class Writer {
     client.end().catch(() => undefined)
   }
 
-  async #inTransaction<T>(client: Client, work: (session: Session) => Promise<T>): Promise<T> {
-    const session = createSession(client)
-    let result: T
-    try {
-      await session.exec(beginOf(this.#options.leaseMs))
-      result = await work(session)
-    } catch (error) {
-      await this.#rollback(client)
-      if (isConflict(error)) throw error
-      throw storeErrorOf(error, this.#options.schema)
-    }
-    await this.#commit(client)
-    return result
-  }
-
   async #commit(client: Client): Promise<void> {
     const session = createSession(client)
+    const { fate, schema } = this.#options
     try {
       const command = await session.exec('commit')
       assert(command === 'COMMIT', 'a transaction that is committed was not aborted before')
     } catch (error) {
       // A server that answers has ended the transaction; one that is gone may have committed it.
       if (await this.#rollback(client)) {
-        throw isConflict(error) ? error : storeErrorOf(error, this.#options.schema)
+        throw isConflict(error) ? error : storeErrorOf(error, schema)
       }
-      this.#lost = unknownCommit(error)
-      throw this.#lost
+      throw fate.lose(unknownCommit(error))
     }
   }
 
@@ -171,101 +168,99 @@ export class Writer {
       return false
     }
   }
-
-  async #take(session: Session): Promise<boolean> {
-    const { schema, owner, leaseMs } = this.#options
-    const [row] = await session.rows(
-      `update ${schema}.writer
-          set epoch = epoch + 1, owner = $1, expires_at = ${expiryOf('$2')}
-        where expires_at <= clock_timestamp() returning epoch`,
-      owner,
-      leaseMs,
-    )
-    if (row === undefined) return false
-    this.#epoch = integerAt(row, 0)
-    return true
-  }
-
-  /** Locks the lease for this transaction; gives the last position. */
-  async #hold(session: Session): Promise<number> {
-    const { schema } = this.#options
-    const sql = `select head from ${schema}.writer where epoch = $1 for update`
-    const [row] = await session.rows(sql, this.#epoch)
-    if (row === undefined) {
-      this.#lost = new JuncturaError('JUNCTURA_STORE_FENCED', { details: { store: schema } })
-      throw this.#lost
-    }
-    return integerAt(row, 0)
-  }
-
-  async #advance(session: Session, head: number): Promise<void> {
-    const { schema, leaseMs } = this.#options
-    const written = await session.run(
-      `update ${schema}.writer set head = $1, expires_at = ${expiryOf('$2')} where epoch = $3`,
-      head,
-      leaseMs,
-      this.#epoch,
-    )
-    assert(written === 1, 'the lease is held to the end of the transaction')
-  }
-
-  #armRenewal(): void {
-    const { clock, leaseMs } = this.#options
-    this.#renewal = clock.setTimer(leaseMs / RENEWALS_PER_LEASE, () => {
-      this.#renewing = this.#renew().finally(() => {
-        if (!this.#closing && !this.#lost) this.#armRenewal()
-      })
-    })
-  }
-
-  async #renew(): Promise<void> {
-    const { schema, leaseMs } = this.#options
-    const sql = `update ${schema}.writer set expires_at = ${expiryOf('$1')} where epoch = $2`
-    await this.exclusively(async () => {
-      if (this.#lost) return
-      const session = createSession(await this.#connected())
-      await session.run(sql, leaseMs, this.#epoch)
-    }).catch(() => {
-      // The next commit meets the same trouble and says so; the lease is not what keeps it safe.
-    })
-  }
 }
 
 export interface WriterOptions {
   readonly pg: PgModule
   readonly url: string
   readonly schema: string
-  readonly clock: Clock
-  /** Shown to whoever finds the store taken. */
-  readonly owner: string
-  readonly leaseMs: number
+  /** How long a process that hangs keeps what its statements have locked. */
+  readonly idleMs: number
+  readonly known: KnownLayout
+  readonly leases: HeldLeases
+  readonly fate: StoreFate
+  readonly turn: Turn
 }
 
 export interface WriterTransaction {
   readonly client: Client
   readonly session: Session
-  /** Last position given, as the database has it. */
-  readonly head: number
-  advance(head: number): Promise<void>
+  /** Takes its place among the commits: from here to its end, nothing else commits anywhere. */
+  order(): Promise<Ordered>
 }
 
-const RENEWALS_PER_LEASE = 3
-const LEASE_POLL_S = 0.1
+export interface Ordered {
+  readonly view: LogView
+  /** Whether another process wants to hear of what this one appends. */
+  readonly isHeard: boolean
+}
 
-const expiryOf = (parameter: string): string =>
-  `clock_timestamp() + ${parameter} * interval '1 millisecond'`
+export interface OrderedTransaction extends Ordered {
+  readonly client: Client
+  readonly session: Session
+}
+
+/** Why nothing is written any more by this process, once something has happened. */
+export interface StoreFate {
+  readonly lost: JuncturaError | undefined
+  /** The first reason stays; gives it. */
+  lose(error: JuncturaError): JuncturaError
+}
+
+export const createStoreFate = (): StoreFate => {
+  let lost: JuncturaError | undefined
+  return {
+    get lost() {
+      return lost
+    },
+    lose(error) {
+      lost ??= error
+      return lost
+    },
+  }
+}
+
+/** Lets one at a time go on, in the order in which they asked. */
+export interface Turn {
+  /** Resolves when it is the caller's turn; what it gives ends it. */
+  take(): Promise<() => void>
+}
+
+export const createTurn = (): Turn => {
+  let last: Promise<void> = Promise.resolve()
+  return {
+    async take() {
+      const before = last
+      let end: () => void = () => undefined
+      last = new Promise((resolve) => (end = resolve))
+      await before
+      return end
+    },
+  }
+}
 
 /**
  * Set for each transaction and not for the session, so that a pooler may hand out another session
- * each time. A process that hangs must not keep its locks longer than its lease.
+ * each time. A process that hangs must not keep its locks for ever.
  */
-const beginOf = (leaseMs: number): string => `
+const beginOf = (idleMs: number): string => `
   begin isolation level read committed read write;
   set local search_path = public;
   set local bytea_output = 'hex';
-  set local idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)};
+  set local idle_in_transaction_session_timeout = ${Math.ceil(idleMs)};
   select set_config('synchronous_commit', 'on', true)
    where current_setting('synchronous_commit') in ('off', 'local')`
+
+/**
+ * The lock that orders commits ends with the transaction, after what it wrote has become visible.
+ * It is no lock on a row: those leave a version behind each time. Whoever has it holds up every
+ * process, so one that hangs here loses its connection sooner than elsewhere.
+ */
+export const orderOf = (schema: string): string => `
+  set local idle_in_transaction_session_timeout = ${LIMITS.orderedIdleMs};
+  set local statement_timeout = 0;
+  set local lock_timeout = ${LIMITS.orderLockWaitMs};
+  select pg_advisory_xact_lock(hashtextextended('junctura ${schema} order', 0))`
 
 export const closedError = (): JuncturaError =>
   new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })

@@ -1,0 +1,63 @@
+import type { Features, Integration } from '../contract/index.ts'
+import { JuncturaError } from '../kernel/index.ts'
+
+/**
+ * What a process does. `gateway`: the public listener and `publish`. `worker`: consumers, retries,
+ * timers, replays, retention; of all processes on a store one does it, the others stand by.
+ * `relay`: moves what is waiting in outboxes. `console`: the management API and its page.
+ */
+export type Role = 'gateway' | 'worker' | 'relay' | 'console'
+
+export const ROLES: readonly Role[] = ['gateway', 'worker', 'relay', 'console']
+
+/**
+ * The name under which the right to run the consumers is leased. One for all slots today; when
+ * workers share a channel, each range of slots gets a name of its own behind this one.
+ */
+export const CONSUMERS_LEASE = 'consumers'
+
+/**
+ * @throws JUNCTURA_USAGE when a store for one process would be left without a worker, or when
+ *   messages that are never stored could reach no consumer.
+ */
+export const checkRoles = (
+  roles: readonly Role[],
+  parts: {
+    readonly features: Features
+    readonly integration: Integration
+    /** Whether messages travel through a broker. */
+    readonly hasBroker: boolean
+  },
+): void => {
+  const { features, integration, hasBroker } = parts
+  const refuse = (problem: string, fix: string): never => {
+    throw new JuncturaError('JUNCTURA_USAGE', { details: { problem, fix } })
+  }
+  const unknown = roles.find((role) => !ROLES.includes(role))
+  if (unknown !== undefined) {
+    refuse(`roles: ${unknown} is no role`, `Use some of ${ROLES.join(', ')}`)
+  }
+  if (roles.length === 0) refuse('roles: none is given', `Use some of ${ROLES.join(', ')}`)
+  if (hasBroker && !(roles.includes('worker') && roles.includes('gateway'))) {
+    refuse(
+      `roles: ${roles.join(', ')} with a broker, whose relay must hear of every message it takes`,
+      'Give this process gateway and worker; of several, one works and the others wait for it',
+    )
+  }
+  if (roles.includes('worker')) return
+  if (!features.multiProcess) {
+    refuse(
+      `roles: ${roles.join(', ')} without worker on ${features.engine}, which one process uses alone`,
+      'Start all roles in one process, or use a PostgreSQL store',
+    )
+  }
+  const volatile = [...integration.contracts.values()].find(
+    ({ guarantee }) => guarantee === 'at-most-once',
+  )
+  if (volatile && roles.includes('gateway')) {
+    refuse(
+      `roles: ${volatile.name} is at-most-once and in no log, so only consumers of the same process get it`,
+      'Give this process the role worker too, or make the contract at-least-once',
+    )
+  }
+}

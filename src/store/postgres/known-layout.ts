@@ -1,0 +1,142 @@
+import { LIMITS } from '../../kernel/index.ts'
+import { isUndefinedTable } from './postgres-errors.ts'
+import { integerAt, type Session, type SqlRow } from './session.ts'
+
+/** Which tables the log and the idempotency keys are in. */
+export interface Layout {
+  /** As the database counts them; a process that knows an older one reads it again. */
+  readonly version: number
+  /** By position; the last is the one that is written. */
+  readonly partitions: readonly Partition[]
+  readonly buckets: ReadonlySet<number>
+}
+
+export interface Partition {
+  readonly id: number
+  readonly firstPosition: number
+  readonly createdAtMs: number
+  /** Known once it is closed. */
+  readonly lastPosition: number | undefined
+  /** Known once somebody asked for them after it was closed. */
+  readonly times: { readonly firstAtMs: number; readonly lastAtMs: number } | undefined
+}
+
+/** What is committed, as it was at one moment. */
+export interface LogView {
+  readonly layout: Layout
+  /** Last position given. */
+  readonly head: number
+}
+
+/**
+ * What this process knows of the tables that all processes share. Another one may append, begin a
+ * partition or drop one at any time, so nothing here is trusted without having been compared: a
+ * commit does it under the lock that orders commits, a reader before it says that nothing is left.
+ */
+export interface KnownLayout {
+  /** The newest that was seen; readers go by it. */
+  readonly view: LogView
+  /** Reads what there is now; `session` may hold a transaction open. */
+  look(session: Session): Promise<LogView>
+  /** The statement that `seen` reads, to be sent along with others. */
+  readonly lookSql: string
+  /** What the row of `lookSql` says; undefined when the layout has changed and must be read. */
+  seen(row: SqlRow | undefined): LogView | undefined
+  /** Takes what a commit of this process has made, once it is durable. */
+  settle(view: LogView): void
+  /** The next look reads everything: a table that was known is gone. */
+  forget(): void
+}
+
+export const createKnownLayout = (schema: string): KnownLayout => {
+  let view: LogView = { layout: UNKNOWN, head: 0 }
+
+  const settle = (next: LogView): void => {
+    const isNewer = next.layout.version >= view.layout.version
+    view = {
+      layout: isNewer ? next.layout : view.layout,
+      head: Math.max(view.head, next.head),
+    }
+  }
+  const seen = (row: SqlRow | undefined): LogView | undefined => {
+    const { layout } = view
+    if (integerAt(row, 0) !== layout.version) return undefined
+    return { layout, head: integerAt(row, 1) }
+  }
+  const forget = (): void => {
+    view = { ...view, layout: UNKNOWN }
+  }
+  const lookSql = (): string => {
+    const open = view.layout.partitions.at(-1)
+    // The newest partition is never dropped, so the last position outlives what retention drops.
+    const head =
+      open === undefined
+        ? '0::bigint'
+        : `coalesce((select max(position) from ${schema}.log_${open.id}), ${open.firstPosition - 1})`
+    return `select version, ${head} from ${schema}.layout`
+  }
+
+  return {
+    get view() {
+      return view
+    },
+    get lookSql() {
+      return lookSql()
+    },
+    seen,
+    settle,
+    forget,
+    async look(session) {
+      for (let tries = 1; ; tries++) {
+        try {
+          const [row] = await session.rows(lookSql())
+          const found = seen(row)
+          if (found) {
+            settle(found)
+            return found
+          }
+        } catch (error) {
+          if (!isUndefinedTable(error) || tries >= LIMITS.commitTriesMax) throw error
+        }
+        const layout = await readLayout(session, schema)
+        view = { ...view, layout }
+      }
+    },
+  }
+}
+
+/** No database counts so. */
+const UNKNOWN: Layout = { version: -1, partitions: [], buckets: new Set() }
+
+/** Version first: should it change meanwhile, the next look reads again. */
+async function readLayout(session: Session, schema: string): Promise<Layout> {
+  const [versions, partitions, buckets] = await session.batch(`
+    select version from ${schema}.layout;
+    select id, first_position, created_at_ms, last_position, first_at_ms, last_at_ms
+      from ${schema}.log_partition order by id;
+    select bucket from ${schema}.claim_bucket`)
+  return {
+    version: integerAt(versions?.[0], 0),
+    partitions: (partitions ?? []).map(partitionOf),
+    buckets: new Set((buckets ?? []).map((row) => integerAt(row, 0))),
+  }
+}
+
+const partitionOf = (row: SqlRow): Partition => ({
+  id: integerAt(row, 0),
+  firstPosition: integerAt(row, 1),
+  createdAtMs: integerAt(row, 2),
+  lastPosition: row[3] === null ? undefined : integerAt(row, 3),
+  times:
+    row[4] === null || row[5] === null
+      ? undefined
+      : { firstAtMs: integerAt(row, 4), lastAtMs: integerAt(row, 5) },
+})
+
+/** In a transaction that made or dropped a table: everybody else reads the layout again. */
+export const nextVersion = async (session: Session, schema: string): Promise<number> => {
+  const [row] = await session.rows(
+    `update ${schema}.layout set version = version + 1 returning version`,
+  )
+  return integerAt(row, 0)
+}

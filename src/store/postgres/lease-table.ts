@@ -1,0 +1,209 @@
+import type { Pool } from 'pg'
+import { type Clock, LIMITS, type Timer } from '../../kernel/index.ts'
+import type { Lease, LeaseHolder, LeaseRequest, Leases } from '../store.ts'
+import { createSession, integerAt, type Session, type SqlRow } from './session.ts'
+import { orderOf } from './writer.ts'
+
+/** The leases that this process has; every commit of it is refused once one is gone. */
+export interface HeldLeases {
+  /** Sent with the lock that orders commits: what is held, and whether others listen. */
+  readonly checkSql: string
+  /** Whether the row of `checkSql` says that every lease is still this process's. */
+  holdsAll(row: SqlRow | undefined): boolean
+}
+
+export interface LeaseTableOptions {
+  readonly schema: string
+  readonly clock: Clock
+  readonly pool: Pool
+  /** Shown to people, and told apart from every other process. */
+  readonly owner: string
+  readonly leaseMs: number
+}
+
+/**
+ * Leases are rows, by the clock of the database. Whoever takes one adds one to its epoch, under
+ * the lock that orders commits; every commit of its holder compares the epoch under that same
+ * lock. So a process that was taken over while it slept can commit nothing, whatever the clocks
+ * say, and the time of expiry only tells others when they may take over.
+ */
+export interface LeaseTable extends Leases, HeldLeases {
+  /** Gives back what is held. */
+  close(): Promise<void>
+}
+
+export const createLeaseTable = (options: LeaseTableOptions): LeaseTable => new RowLeases(options)
+
+class RowLeases implements LeaseTable {
+  readonly #options: LeaseTableOptions
+  readonly #held = new Map<string, HeldLease>()
+
+  constructor(options: LeaseTableOptions) {
+    this.#options = options
+  }
+
+  get checkSql(): string {
+    const { schema, owner } = this.#options
+    const held = [...this.#held.values()]
+    const mine = held.map(({ name, epoch }) => `(${quote(name)}, ${epoch})`).join(', ')
+    const count = `(select count(*) from ${schema}.lease where (name, epoch) in (${mine}))`
+    return `select ${held.length === 0 ? '0::bigint' : count}, (select count(*) from ${schema}.lease
+      where listens and owner <> ${quote(owner)} and expires_at > clock_timestamp())`
+  }
+
+  holdsAll(row: SqlRow | undefined): boolean {
+    return integerAt(row, 0) === this.#held.size
+  }
+
+  async take(request: LeaseRequest): Promise<Lease | undefined> {
+    const { schema, owner, leaseMs, clock, pool } = this.#options
+    const { name, listens = false } = request
+    // Looked at first, so that those who wait do not take the lock of the others again and again.
+    const holder = await this.holder(name)
+    if (holder !== undefined) return undefined
+    const epoch = await this.#transaction(async (session) => {
+      const [row] = await session.rows(
+        `insert into ${schema}.lease as held (name, owner, epoch, expires_at, listens)
+         values ($1, $2, 1, ${expiryOf('$3')}, $4)
+         on conflict (name) do update set owner = excluded.owner, epoch = held.epoch + 1,
+           expires_at = excluded.expires_at, listens = excluded.listens, url = null
+           where held.expires_at <= clock_timestamp()
+         returning epoch`,
+        name,
+        owner,
+        leaseMs,
+        listens ? 't' : 'f',
+      )
+      return row && integerAt(row, 0)
+    })
+    if (epoch === undefined) return undefined
+    const forget = (): void => void this.#held.delete(name)
+    const lease = new HeldLease({ pool, clock, schema, name, epoch, leaseMs, forget })
+    this.#held.set(name, lease)
+    return lease
+  }
+
+  async holder(name: string): Promise<LeaseHolder | undefined> {
+    const { schema, pool } = this.#options
+    const [row] = await createSession(pool).rows(
+      `select owner, url, epoch from ${schema}.lease
+        where name = $1 and expires_at > clock_timestamp()`,
+      name,
+    )
+    if (row === undefined) return undefined
+    const [owner, url] = row
+    return {
+      owner: String(owner),
+      epoch: integerAt(row, 2),
+      ...(typeof url === 'string' && { url }),
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const lease of this.#held.values()) await lease.release()
+  }
+
+  /** On a connection of the pool: the writers may be busy with statements that take long. */
+  async #transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const client = await this.#options.pool.connect()
+    const session = createSession(client)
+    let broken: Error | undefined
+    try {
+      await session.batch(`begin isolation level read committed;${orderOf(this.#options.schema)}`)
+      const result = await work(session)
+      await session.exec('commit')
+      return result
+    } catch (error) {
+      // The connection may be in a transaction still: it is not used again.
+      broken = error instanceof Error ? error : new Error('a lease could not be taken')
+      throw error
+    } finally {
+      client.release(broken)
+    }
+  }
+}
+
+interface HeldLeaseOptions {
+  readonly pool: Pool
+  readonly clock: Clock
+  readonly schema: string
+  readonly name: string
+  readonly epoch: number
+  readonly leaseMs: number
+  /** Commits do not depend on it any more. */
+  readonly forget: () => void
+}
+
+/** `held` → `lost` when another process has it, or `released`. */
+class HeldLease implements Lease {
+  readonly name: string
+  readonly epoch: number
+  readonly lost: Promise<void>
+  readonly #options: HeldLeaseOptions
+  #tellLost: () => void = () => undefined
+  #timer: Timer | undefined
+  #renewing: Promise<void> | undefined
+  #isOver = false
+
+  constructor(options: HeldLeaseOptions) {
+    this.#options = options
+    this.name = options.name
+    this.epoch = options.epoch
+    this.lost = new Promise((resolve) => (this.#tellLost = resolve))
+    this.#arm()
+  }
+
+  async announce(url: string): Promise<void> {
+    const sql = `update ${this.#table} set url = $1 where name = $2 and epoch = $3`
+    await createSession(this.#options.pool).run(sql, url, this.name, this.epoch)
+  }
+
+  async release(): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#timer?.cancel()
+    await this.#renewing
+    const sql = `update ${this.#table} set expires_at = '-infinity', listens = false
+      where name = $1 and epoch = $2`
+    await createSession(this.#options.pool)
+      .run(sql, this.name, this.epoch)
+      // Without it the next holder waits for the lease to expire: slower, and as safe.
+      .catch(() => undefined)
+    this.#options.forget()
+  }
+
+  get #table(): string {
+    return `${this.#options.schema}.lease`
+  }
+
+  #arm(): void {
+    const { clock, leaseMs } = this.#options
+    this.#timer = clock.setTimer(leaseMs / LIMITS.leaseRenewals, () => {
+      this.#renewing = this.#renew()
+    })
+  }
+
+  async #renew(): Promise<void> {
+    const { pool, leaseMs } = this.#options
+    const sql = `update ${this.#table} set expires_at = ${expiryOf('$1')}
+      where name = $2 and epoch = $3`
+    try {
+      const renewed = await createSession(pool).run(sql, leaseMs, this.name, this.epoch)
+      if (renewed === 1) {
+        if (!this.#isOver) this.#arm()
+        return
+      }
+      this.#isOver = true
+      // It stays among those that commits compare: they are refused from now on.
+      this.#tellLost()
+    } catch {
+      // The server is away. Whether the lease was lost meanwhile, the next renewal finds out.
+      if (!this.#isOver) this.#arm()
+    }
+  }
+}
+
+const expiryOf = (parameter: string): string =>
+  `clock_timestamp() + ${parameter} * interval '1 millisecond'`
+
+const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`
