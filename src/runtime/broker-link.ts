@@ -11,6 +11,7 @@ import { METRICS, type Metrics } from '../observe/index.ts'
 import type { Committer, RowWrite, Store } from '../store/index.ts'
 import {
   type Broker,
+  type BrokerChannel,
   type BrokeredTransport,
   type BrokerState,
   createBrokeredTransport,
@@ -18,7 +19,7 @@ import {
 } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import { offerRows } from './offer-rows.ts'
-import type { OpenBroker } from './open-transport.ts'
+import { brokerChannelsOf, type OpenBroker } from './open-transport.ts'
 
 /**
  * The broker of a running integration: it is opened, and again for as long as it cannot be reached;
@@ -50,14 +51,13 @@ export interface BrokerLinkOptions {
   readonly integration: Integration
 }
 
-const PLACE_PREFIX = 'relay/'
 const STORE_ID = 'storeId'
 const LOG_ROUTE: AlertRoute = { kind: 'log' }
 
 export const createBrokerLink = async (options: BrokerLinkOptions): Promise<BrokerLink> => {
   const { engine, store, kernel, metrics } = options
   const { clock, log } = kernel
-  const channels = channelsOf(options.integration)
+  const channels = brokerChannelsOf(options.integration)
   const published = metrics.counter(METRICS.transportPublished)
   const recovered = metrics.counter(METRICS.transportRecovered)
   const stop = new AbortController()
@@ -96,7 +96,7 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
     placesTimer = undefined
     const rows = [...transport.places].map(([channel, value]): RowWrite => ({
       collection: 'meta',
-      key: PLACE_PREFIX + channel,
+      key: placeKey(engine, channel),
       row: { value },
     }))
     if (parts && rows.length > 0) await offerRows({ committer: parts.committer, kernel }, rows)
@@ -135,7 +135,7 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
     channels,
     storeId: await readStoreId(store, kernel),
     headPosition: await store.headPosition(),
-    places: await readPlaces(store, channels),
+    places: await readPlaces(store, engine, channels),
     republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
     on: {
       moved: keepPlacesLater,
@@ -214,19 +214,11 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
   }
 }
 
+const placeKey = (engine: string, channel: string): string => `relay/${engine}/${channel}`
+
 const DOWN = 'transport/down'
 
 const stoppedCause = (channel: string): string => `transport/stopped/${channel}`
-
-type Channels = readonly { readonly channel: string; readonly retentionMs: number }[]
-
-const channelsOf = (integration: Integration): Channels => {
-  const longest = new Map<string, number>()
-  for (const { channel, retentionMs } of integration.contracts.values()) {
-    longest.set(channel, Math.max(retentionMs, longest.get(channel) ?? 0))
-  }
-  return [...longest].map(([channel, retentionMs]) => ({ channel, retentionMs }))
-}
 
 /** Tells this store's messages from those of another one on the same broker. */
 const readStoreId = async (store: Store, { random }: Kernel): Promise<string> => {
@@ -237,13 +229,29 @@ const readStoreId = async (store: Store, { random }: Kernel): Promise<string> =>
   return value
 }
 
-async function readPlaces(store: Store, channels: Channels): Promise<Map<string, RelayPlace>> {
+/**
+ * Where each relay begins. With an engine that is new here, what is in the log already is history;
+ * that is noted before anything is taken, or a first process that dies early would make history of
+ * what it had taken.
+ */
+async function readPlaces(
+  store: Store,
+  engine: string,
+  channels: readonly BrokerChannel[],
+): Promise<Map<string, RelayPlace>> {
   const places = new Map<string, RelayPlace>()
+  const fresh: RowWrite[] = []
+  const publishedTo = await store.headPosition()
   for (const { channel } of channels) {
-    const row = await store.row('meta', PLACE_PREFIX + channel)
+    const key = placeKey(engine, channel)
+    const row = await store.row('meta', key)
+    const first: RelayPlace = { publishedTo, incarnation: '', ends: {} }
     // Only this file writes it.
-    if (row) places.set(channel, row.value as RelayPlace)
+    const place = row ? (row.value as RelayPlace) : first
+    places.set(channel, place)
+    if (!row) fresh.push({ collection: 'meta', key, row: { value: place } })
   }
+  if (fresh.length > 0) await store.commit([{ rows: fresh }])
   return places
 }
 

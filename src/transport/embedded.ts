@@ -1,4 +1,4 @@
-import { decodeRecord } from '../contract/index.ts'
+import { decodeRecord, type LogRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
 import { type Page, SharedPages } from './shared-pages.ts'
@@ -13,9 +13,14 @@ import type { Delivered, LogTransport, Subscription } from './transport.ts'
  */
 export type EmbeddedTransport = LogTransport
 
-/** Records kept per channel at most; a consumer further behind reads the store. */
-const TAIL_RECORDS_MAX = 8_192
+/**
+ * What is kept per channel at most; a consumer further behind reads the store, which costs it twice
+ * as much, so it should not happen to one that is only held up for a moment.
+ */
+const TAIL_RECORDS_MAX = 32_768
 const TAIL_BYTES_MAX = 33_554_432
+/** What a record takes beside its data: envelope, receipt, the objects themselves. */
+const RECORD_BYTES = 768
 const READ_BYTES_MAX = 8_388_608
 
 interface Tail {
@@ -115,7 +120,7 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
         head = Math.max(head, position)
         const record = append.record ?? decodeRecord(append.bytes, position)
         tail.records.push({ position, slot: append.slot, atMs: append.atMs, record })
-        tail.bytes += record.data.length + (record.raw?.length ?? 0)
+        tail.bytes += bytesOf(record)
         woken.add(tail)
       }
       for (const tail of woken) {
@@ -175,16 +180,19 @@ function letPassedGo(tail: Tail): void {
   if (kept < 0 || kept >= PASSED_LOT) cut(tail, kept < 0 ? tail.records.length : kept)
 }
 
-/** Cuts the older half at once, so that the cost per record stays flat. */
+const bytesOf = ({ data, raw }: LogRecord): number =>
+  RECORD_BYTES + data.length + (raw?.length ?? 0)
+
+/** Cuts an eighth at once, so that the cost per record stays flat. */
 function trim(tail: Tail): void {
   while (tail.records.length > TAIL_RECORDS_MAX || tail.bytes > TAIL_BYTES_MAX) {
-    cut(tail, Math.max(1, tail.records.length >>> 1))
+    cut(tail, Math.max(1, tail.records.length >>> 3))
   }
 }
 
 function cut(tail: Tail, count: number): void {
   const gone = tail.records.splice(0, count)
-  for (const { record } of gone) tail.bytes -= record.data.length + (record.raw?.length ?? 0)
+  for (const { record } of gone) tail.bytes -= bytesOf(record)
   tail.after = gone.at(-1)?.position ?? tail.after
   if (tail.records.length === 0) tail.bytes = 0
 }

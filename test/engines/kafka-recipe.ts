@@ -21,7 +21,7 @@ export const kafkaRecipe: Recipe = {
     const { file, args } = await run(place, 'kafka.tools.StorageTool', [
       'format',
       '-t',
-      randomBytes(16).toString('base64url'),
+      clusterId(),
       '-c',
       join(place.directory, 'server.properties'),
     ])
@@ -83,6 +83,9 @@ rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 `
 
+/** Never with `-` in front, which the command would take for an option. */
+const clusterId = (): string => `k${randomBytes(16).toString('base64url').slice(1)}`
+
 const CORRELATION = 7
 /** ApiVersions, version 0: the length, the key 18, the version, a correlation, no client id. */
 const API_VERSIONS_REQUEST = Buffer.from([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, CORRELATION, 255, 255])
@@ -95,8 +98,10 @@ const run = async (
   const jars = await fetchJars()
   const java = process.env['JAVA_HOME'] ? join(process.env['JAVA_HOME'], 'bin', 'java') : 'java'
   const log = `-Dlog4j2.configurationFile=${join(place.directory, 'log4j2.properties')}`
-  const memory = ['-Xms256m', '-Xmx512m']
-  return { file: java, args: [...memory, log, '-cp', join(jars, '*'), mainClass, ...args] }
+  return {
+    file: java,
+    args: ['-Xms256m', '-Xmx512m', log, '-cp', join(jars, '*'), mainClass, ...args],
+  }
 }
 
 const fetchJars = (): Promise<string> =>
