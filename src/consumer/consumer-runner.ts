@@ -201,8 +201,11 @@ export class ConsumerRunner {
     // What is over as soon as it began asks for the next: that is the loop's, not one level deeper.
     if (this.#isDispatching) return
     this.#isDispatching = true
-    this.#startReady()
-    this.#isDispatching = false
+    try {
+      this.#startReady()
+    } finally {
+      this.#isDispatching = false
+    }
   }
 
   #startReady(): void {

@@ -8,7 +8,7 @@ import type { WorkItem } from './work-item.ts'
 import { sleep } from '../kernel/index.ts'
 import type { Consumer } from '../contract/index.ts'
 
-/** Nothing has happened to it yet, and it has no row: success is a mark and what the handler wrote. */
+/** Nothing has happened to it, and it has no row: success is a mark and what its handler wrote. */
 export const isPlain = ({ origin, attempts, isSuspect, letter, replay }: WorkItem): boolean =>
   origin === 'log' && attempts === 0 && isSuspect !== true && !letter && !replay
 

@@ -291,7 +291,7 @@ function rawData(bytes: Uint8Array): unknown {
   }
 }
 
-export const maskOf =
+const maskOf =
   ({ ports, consumer }: ConsumerRunner, data: unknown) =>
   (text: string): string =>
     ports.maskText(consumer, text, data)

@@ -9,14 +9,35 @@ type Attempt = MessageConsumerView['attempts'][number]
  * not grow with every attempt, and what needs somebody (retries, dead letters) has rows anyway.
  *
  * A ring of the events themselves: writing is one store, and only a person who looks pays for the
- * search.
+ * search. An event of a success is written over when its turn comes again: one that lives that long
+ * and is then thrown away is what costs a collector of garbage most.
  */
 export interface AttemptHistory {
   attempted(record: AttemptRecord): void
+  /**
+   * The next event, of a success, to be filled in at once. It is the caller's until as many
+   * attempts as are kept have followed it.
+   */
+  succeeded(): SuccessRecord
   /** Oldest first. */
   of(consumer: string, messageId: string): readonly Attempt[]
   positionOf(messageId: string): number | undefined
 }
+
+export type SuccessRecord = {
+  -readonly [Name in Exclude<keyof AttemptRecord, 'error'>]: AttemptRecord[Name]
+}
+
+const newSuccess = (): SuccessRecord => ({
+  kind: 'attempt',
+  consumer: '',
+  messageId: '',
+  position: 0,
+  key: '',
+  attempt: 1,
+  outcome: 'done',
+  durationMs: 0,
+})
 
 export const createAttemptHistory = (clock: Clock): AttemptHistory => {
   const size = LIMITS.streamEventsKept
@@ -30,11 +51,23 @@ export const createAttemptHistory = (clock: Clock): AttemptHistory => {
       if (ring[place]?.messageId === messageId) yield place
     }
   }
+  const add = (record: AttemptRecord): void => {
+    ring[count % size] = record
+    times[count % size] = clock.now()
+    count += 1
+  }
+  /** By place; undefined where something else has stood since. */
+  const successes: (SuccessRecord | undefined)[] = []
   return {
     attempted(record) {
-      ring[count % size] = record
-      times[count % size] = clock.now()
-      count += 1
+      successes[count % size] = undefined
+      add(record)
+    },
+    succeeded() {
+      const place = count % size
+      const record = (successes[place] ??= newSuccess())
+      add(record)
+      return record
     },
     of(consumer, messageId) {
       const attempts: Attempt[] = []

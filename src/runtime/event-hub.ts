@@ -4,6 +4,7 @@ import type { EventHub, RuntimeEvent, RuntimeEventBody } from './events.ts'
 /**
  * Keeps the newest LIMITS.streamEventsKept events in a ring; readers are called at once. The ring
  * holds what was published and, beside it, the time; a numbered event is made for who reads it.
+ * What is published may be written over after LIMITS.streamEventsKept more.
  */
 export const createEventHub = (kernel: Pick<Kernel, 'clock'>): EventHub => {
   const size = LIMITS.streamEventsKept

@@ -44,36 +44,33 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
       span.end()
     }
   }
-  const tell = (record: AttemptRecord, own: ConsumerSeries | undefined, tookMs: number): void => {
-    own?.outcomes[record.outcome].add()
-    own?.handler.record(tookMs / 1_000)
-    history.attempted(record)
-    events.publish(record)
-  }
   return {
     attempt({ consumer, messageId, position, key, attempt, outcome, error, ...event }) {
       const durationMs = hundredths(event.durationMs)
       const told = { consumer, messageId, position, key, attempt, outcome, durationMs }
       const record: AttemptRecord =
         error === undefined ? { kind: 'attempt', ...told } : { kind: 'attempt', ...told, error }
-      tell(record, series.get(consumer), event.durationMs)
+      const own = series.get(consumer)
+      own?.outcomes[outcome].add()
+      own?.handler.record(event.durationMs / 1_000)
+      history.attempted(record)
+      events.publish(record)
     },
     succeeded({ item, consumer, attempt, startedMs }) {
       const { clock } = kernel
       const own = series.get(consumer.name)
       const { envelope } = item.record.head
       const tookMs = clock.monotonicMs() - startedMs
-      const record: AttemptRecord = {
-        kind: 'attempt',
-        consumer: consumer.name,
-        messageId: envelope.id,
-        position: item.position,
-        key: envelope.partitionkey,
-        attempt,
-        outcome: 'done',
-        durationMs: hundredths(tookMs),
-      }
-      tell(record, own, tookMs)
+      own?.outcomes.done.add()
+      own?.handler.record(tookMs / 1_000)
+      const record = history.succeeded()
+      record.consumer = consumer.name
+      record.messageId = envelope.id
+      record.position = item.position
+      record.key = envelope.partitionkey
+      record.attempt = attempt
+      record.durationMs = hundredths(tookMs)
+      events.publish(record)
       own?.latency.record((clock.now() - item.atMs) / 1_000)
     },
     finished(event) {
@@ -110,8 +107,6 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
   }
 }
 const hundredths = (ms: number): number => Math.round(ms * 100) / 100
-
-type ConsumerSeries = ReturnType<typeof consumerSeries>
 
 // The series of one consumer, bound once, so that an attempt costs a few additions.
 const consumerSeries = (metrics: Metrics, consumer: string) => ({

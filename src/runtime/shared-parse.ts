@@ -4,7 +4,8 @@ import { LIMITS } from '../kernel/index.ts'
 /**
  * Parses the data of a record once for all consumers of its type. Each is given a value of its own,
  * so that what one handler does to it no other sees: a copy shares the texts, which are most of a
- * message and cannot be changed, and costs a fraction of a parse. The last to ask gets the original.
+ * message and cannot be changed, and costs a fraction of a parse. The last to ask gets the
+ * original.
  *
  * Bounded by LIMITS.sharedParsesMax and sharedParseBytesMax: who comes later parses again.
  */

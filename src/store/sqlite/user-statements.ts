@@ -87,23 +87,35 @@ export const createUserStatements = (
 
 /** Statements that are done when they return, as the asynchronous ones that callbacks know. */
 export const databaseOf = (statements: Pick<UserStatements, 'run' | 'all' | 'get'>): Database => ({
-  run: (sql, ...parameters) => promised(() => statements.run(sql, parameters)),
+  run(sql, ...parameters) {
+    try {
+      return Promise.resolve(statements.run(sql, parameters))
+    } catch (error) {
+      return refused(error)
+    }
+  },
   // What a row of a statement looks like, only its author can say.
-  all: <Row>(sql: string, ...parameters: readonly SqlValue[]) =>
-    promised(() => statements.all(sql, parameters) as Row[]),
-  get: <Row>(sql: string, ...parameters: readonly SqlValue[]) =>
-    promised(() => statements.get(sql, parameters) as Row | undefined),
+  all<Row>(sql: string, ...parameters: readonly SqlValue[]) {
+    try {
+      return Promise.resolve(statements.all(sql, parameters) as Row[])
+    } catch (error) {
+      return refused(error)
+    }
+  },
+  get<Row>(sql: string, ...parameters: readonly SqlValue[]) {
+    try {
+      return Promise.resolve(statements.get(sql, parameters) as Row | undefined)
+    } catch (error) {
+      return refused(error)
+    }
+  },
 })
 
-function promised<T>(work: () => T): Promise<T> {
-  try {
-    return Promise.resolve(work())
-  } catch (error) {
-    const refused = Promise.reject(error)
-    // A callback that drops it must not end the process; the transaction knows of it.
-    refused.catch(() => undefined)
-    return refused
-  }
+/** A callback that drops it must not end the process; the transaction knows of it. */
+function refused(error: unknown): Promise<never> {
+  const promise = Promise.reject(error)
+  promise.catch(() => undefined)
+  return promise
 }
 
 interface UserStatement {

@@ -183,6 +183,45 @@ export const TX_CASES: readonly ConformanceCase[] = [
     },
   },
   {
+    title: 'a callback that was taken back and comes to its end later touches no other',
+    needs: transactions,
+    run: async ({ store }) => {
+      await store.migrate([ITEMS])
+      let comeBack: (() => void) | undefined
+      const away = new Promise<void>((resolve) => {
+        comeBack = resolve
+      })
+
+      const outcomes = await store.commit([
+        {
+          tx: async (db) => {
+            await insert(db, 'left')
+            await away
+            await insert(db, 'late').catch(() => undefined)
+            return { appends: [appendOf('late')] }
+          },
+        },
+        {
+          tx: async (db) => {
+            await insert(db, 'first')
+            comeBack?.()
+            for (let count = 0; count < 20; count++) await db.get('select 1 as one')
+            await insert(db, 'second')
+            return { appends: [appendOf('own')] }
+          },
+        },
+        { tx: (db) => insert(db, 'after') },
+      ])
+
+      ok(failedWith(outcomes[0], 'JUNCTURA_TX_LEFT'))
+      equal(positionsOf(outcomes[1]).length, 1)
+      positionsOf(outcomes[2])
+      deepEqual(await itemIds(store), ['after', 'first', 'second'])
+      const records = await readAll(store, 'orders')
+      ok(records.length === 1 && reads(records[0], 'own'))
+    },
+  },
+  {
     title: 'db is dead once the callback has ended',
     needs: transactions,
     run: async ({ store }) => {
