@@ -1,6 +1,7 @@
 import { decodeRecord, type LogRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
+import { type Page, SharedPages } from './shared-pages.ts'
 import type { Delivered, LogTransport, Subscription } from './transport.ts'
 
 /**
@@ -30,7 +31,12 @@ interface Tail {
   waiters: Set<() => void>
   /** Who reads the channel; what all have passed is let go. */
   readers: Set<Pick<Subscription, 'scannedTo'>>
+  /** What readers behind the tail share. */
+  readonly pages: SharedPages
 }
+
+/** Read at once for readers behind the tail. */
+const PAGE_RECORDS = 512
 
 /** Passed records are let go in lots of so many, so that the cost per record stays flat. */
 const PASSED_LOT = 128
@@ -44,10 +50,23 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
   const tailOf = (channel: string): Tail => {
     let tail = tails.get(channel)
     if (!tail) {
-      tail = { after: headPosition, records: [], bytes: 0, waiters: new Set(), readers: new Set() }
+      tail = {
+        after: headPosition,
+        records: [],
+        bytes: 0,
+        waiters: new Set(),
+        readers: new Set(),
+        pages: new SharedPages((afterPosition) => readPage(channel, afterPosition, PAGE_RECORDS)),
+      }
       tails.set(channel, tail)
     }
     return tail
+  }
+
+  const readPage = async (channel: string, after: number, limit: number): Promise<Page> => {
+    const query = { channel, afterPosition: after, limit, bytesMax: READ_BYTES_MAX }
+    const { records, scannedTo } = await store.readLog(query)
+    return { after, to: scannedTo, records: records.map(decode) }
   }
 
   const subscribe = (channel: string, afterPosition: number): Subscription => {
@@ -74,14 +93,10 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
             await waitForMore(tail, signal)
             continue
           }
-          const page = await store.readLog({
-            channel,
-            afterPosition: scannedTo,
-            limit,
-            bytesMax: READ_BYTES_MAX,
-          })
-          scannedTo = Math.max(scannedTo, page.scannedTo)
-          if (page.records.length > 0) return page.records.map(decode)
+          const page = await readBehind(tail, scannedTo, limit)
+          scannedTo = Math.max(scannedTo, page.to)
+          letPassedGo(tail)
+          if (page.records.length > 0) return page.records
         }
         return []
       },
@@ -145,11 +160,22 @@ function takeFromTail(tail: Tail, afterPosition: number, limit: number): readonl
   return records.slice(low, low + Math.min(limit, LIMITS.fetchWindowMax))
 }
 
+/** The next records behind a position, read with the others who are there. */
+async function readBehind(tail: Tail, scannedTo: number, limit: number): Promise<Page> {
+  const page = await tail.pages.behind(scannedTo)
+  const from = page.records.findIndex(({ position }) => position > scannedTo)
+  if (from < 0) return { ...page, records: [] }
+  const records = page.records.slice(from, from + limit)
+  const isAll = from + records.length === page.records.length
+  return { ...page, records, to: isAll ? page.to : (records.at(-1)?.position ?? page.to) }
+}
+
 /** What everybody has read dies young, which keeps it out of the slow part of the heap. */
 function letPassedGo(tail: Tail): void {
-  if (tail.records.length <= PASSED_LOT) return
   let passed = Infinity
   for (const { scannedTo } of tail.readers) passed = Math.min(passed, scannedTo)
+  tail.pages.passed(passed)
+  if (tail.records.length <= PASSED_LOT) return
   const kept = tail.records.findIndex(({ position }) => position > passed)
   if (kept < 0 || kept >= PASSED_LOT) cut(tail, kept < 0 ? tail.records.length : kept)
 }
