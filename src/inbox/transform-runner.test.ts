@@ -29,10 +29,11 @@ describe('the transform runner', () => {
     const order: string[] = []
     let end: () => void = () => undefined
     const commit = new Promise<void>((resolve) => (end = resolve))
-    const runner = createTransformRunner(createVirtualClock(), { whenFree: () => commit })
+    const clock = createVirtualClock()
+    const runner = createTransformRunner(clock, { whenFree: () => commit })
 
     const early = runner.run(job(() => order.push('early')))
-    await new Promise((resolve) => setImmediate(resolve))
+    await clock.yield()
     const late = runner.run(job(() => order.push('late')))
     order.push('commit')
     end()
