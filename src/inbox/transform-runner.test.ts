@@ -25,6 +25,23 @@ describe('the transform runner', () => {
     expect(outcomes[2]).toEqual({ ok: true, value: 'after' })
   })
 
+  it('runs what comes during a commit together, when the commit is over', async () => {
+    const order: string[] = []
+    let end: () => void = () => undefined
+    const commit = new Promise<void>((resolve) => (end = resolve))
+    const clock = createVirtualClock()
+    const runner = createTransformRunner(clock, { whenFree: () => commit })
+
+    const early = runner.run(job(() => order.push('early')))
+    await clock.yield()
+    const late = runner.run(job(() => order.push('late')))
+    order.push('commit')
+    end()
+    await Promise.all([early, late])
+
+    expect(order).toEqual(['commit', 'early', 'late'])
+  })
+
   it('cuts off code that catches everything', async () => {
     const runner = createTransformRunner(createVirtualClock())
 

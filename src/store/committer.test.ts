@@ -57,6 +57,33 @@ describe('group commit', () => {
     expect(appended).toHaveLength(50)
   })
 
+  it('puts no more records into one commit than it may hold, but one unit whatever it has', async () => {
+    const { committer, commits, appended } = open()
+    const many = (count: number) => ({
+      appends: Array.from({ length: count }, (_, n) => append(`${n}`)),
+    })
+    const half = LIMITS.commitRecordsMax / 2
+    await Promise.all([half, half, 1, 3 * half, 1].map((count) => committer.submit(many(count))))
+    expect(commits).toEqual([2, 1, 1, 1])
+    expect(appended).toHaveLength(5 * half + 2)
+  })
+
+  it('says when the commit under way is over, and nothing when there is none', async () => {
+    let begun: () => void = () => undefined
+    const isUnderWay = new Promise<void>((resolve) => (begun = resolve))
+    const { committer, commits } = open({ fault: async () => begun() })
+    expect(committer.whenFree()).toBeUndefined()
+    const first = committer.submit({ rows: [meta('first', 1)] })
+    await isUnderWay
+    const second = committer.submit({ rows: [meta('second', 1)] })
+    await committer.whenFree()
+    expect(commits).toEqual([1])
+    await Promise.all([first, second])
+    await committer.drain()
+    expect(commits).toEqual([1, 1])
+    expect(committer.whenFree()).toBeUndefined()
+  })
+
   it('tells a refused unit alone, and marks nothing for it', async () => {
     const { committer, applied, store } = open()
     await committer.submit({ rows: [meta('there', 1)] })
