@@ -123,6 +123,18 @@ export const ERROR_CODES = {
     message: 'The store {file} has format {format}; this release reads {known}.',
     advice: 'Start a release that is at least as new as the one that wrote the store.',
   },
+  JUNCTURA_OUTBOX_HANDLE: {
+    status: 500,
+    retryable: false,
+    message: 'The outbox cannot write with this handle: {problem}. {fix}',
+    advice: 'Pass the open transaction itself, as the client hands it to its callback.',
+  },
+  JUNCTURA_OUTBOX_REFUSED: {
+    status: 500,
+    retryable: false,
+    message: 'The outbox {outbox} cannot be moved: {problem}. {fix}',
+    advice: 'Put right what the message says; the relay tries again by itself, and nothing is lost.',
+  },
   JUNCTURA_STORE_ROLLED_BACK: {
     status: 500,
     retryable: false,

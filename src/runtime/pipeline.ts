@@ -51,6 +51,7 @@ import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { createReadData } from './read-data.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
+import { createRelays, type Relays } from './relays.ts'
 import { createReplays, type Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
 import { loadConsumers } from './start-consumers.ts'
@@ -65,6 +66,7 @@ import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
  *
  * 1. `ingress` takes a request: size, route, rate, signature, time, parse, version, schema.
  * 2. `inbox` stores it and what the transform made of it, with its key, in one commit; then 2xx.
+ *    `relays` bring what services emitted in their own transactions to the same log.
  * 3. `committer` joins what came together into one transaction of the `store`.
  * 4. `transport` gives what was appended to the consumers, in order.
  * 5. `runners` run the handlers, one lane for each key; failure → retry → dead letter → alert.
@@ -75,6 +77,8 @@ import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 export interface Pipeline extends Foundations, Alerting {
   readonly inbox: Inbox
   readonly ingress: Ingress
+  /** Move what services wrote in their own databases into the log. */
+  readonly relays: Relays
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
   readonly runners: ReadonlyMap<string, ConsumerRunner>
@@ -153,6 +157,7 @@ export const buildPipeline = async (
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
+  const relays = createRelays({ ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
@@ -160,6 +165,7 @@ export const buildPipeline = async (
     ...alerting,
     inbox,
     ...border,
+    relays,
     runners,
     deadLetters,
     replays,

@@ -26,6 +26,7 @@ import type {
   MessageQuery,
   MessageView,
   OperationView,
+  OutboxView,
   Overview,
   Page,
   PageQuery,
@@ -75,8 +76,17 @@ export class RunningIntegration implements Runtime {
   }
 
   async start(): Promise<void> {
-    const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer } =
-      this.#pipeline
+    const {
+      runners,
+      timers,
+      retention,
+      replays,
+      notifier,
+      deadLetters,
+      alerts,
+      committer,
+      relays,
+    } = this.#pipeline
     await this.#applyPauses()
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
@@ -91,6 +101,7 @@ export class RunningIntegration implements Runtime {
     for (const runner of runners.values()) runner.start()
     await timers.start()
     retention.start()
+    relays.start()
     await replays.resumeAll()
     await deadLetters.settleAll()
     notifier.poke()
@@ -139,6 +150,10 @@ export class RunningIntegration implements Runtime {
 
   consumers(): Promise<readonly ConsumerStatus[]> {
     return consumerStatuses({ ...this.#pipeline.overview, readiness: () => this.readiness() })
+  }
+
+  outboxes(): Promise<readonly OutboxView[]> {
+    return this.#pipeline.relays.views()
   }
 
   messages(query: MessageQuery): Promise<MessagePage> {
@@ -299,6 +314,7 @@ export class RunningIntegration implements Runtime {
 
   async idle(): Promise<void> {
     const runners = [...this.#pipeline.runners.values()]
+    await this.#pipeline.relays.idle()
     // One consumer's emits are another one's work: all must be idle at the same moment.
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()
@@ -319,10 +335,11 @@ export class RunningIntegration implements Runtime {
       log.error({ problem: messageOf(error) }, 'the intake could not be closed; the drain goes on')
     }
     this.#mode = 'stopping'
-    const { runners, timers, retention, replays, notifier } = this.#pipeline
+    const { runners, timers, retention, replays, notifier, relays } = this.#pipeline
     const answered = new AbortController()
     const drained = this.ingress.drain().then(() => answered.abort())
     await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
+    await relays.close()
     await replays.close()
     await retention.close()
     await timers.close()

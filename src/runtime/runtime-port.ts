@@ -17,6 +17,7 @@ import type {
   MessageQuery,
   MessageView,
   OperationView,
+  OutboxView,
   Overview,
   Page,
   PageQuery,
@@ -52,6 +53,8 @@ export interface Runtime extends AsyncDisposable {
   readiness(): { readonly ready: boolean; readonly reasons: readonly string[] }
   overview(): Promise<Overview>
   consumers(): Promise<readonly ConsumerStatus[]>
+  /** The outboxes and how far their relays are; asks each database once. */
+  outboxes(): Promise<readonly OutboxView[]>
 
   messages(query: MessageQuery): Promise<MessagePage>
   message(id: string): Promise<MessageView | undefined>

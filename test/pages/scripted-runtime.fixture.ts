@@ -116,6 +116,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     isAlive: () => shows.alive,
     readiness: () => shows.ready,
     overview: () => answer(shows.overview),
+    outboxes: () => Promise.resolve([]),
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {
       note('messages', query)
