@@ -172,7 +172,7 @@ function readerOf(session: Session, options: PostgresReaderOptions): OutboxReade
       const { head } = cursor
       const [row] = await session.rows(
         `select (select count(*) from (select 1 from ${table} where seq > ${head}
-           limit ${BACKLOG_COUNTED_MAX + 1}) as some),
+           limit ${BACKLOG_COUNTED_MAX + 1}) as counted),
            (select (extract(epoch from at) * 1000)::bigint from ${table} where seq > ${head}
             order by seq limit 1)`,
       )
