@@ -133,7 +133,8 @@ export const ERROR_CODES = {
     status: 500,
     retryable: false,
     message: 'The outbox {outbox} cannot be moved: {problem}. {fix}',
-    advice: 'Put right what the message says; the relay tries again by itself, and nothing is lost.',
+    advice:
+      'Put right what the message says; the relay tries again by itself, and nothing is lost.',
   },
   JUNCTURA_STORE_ROLLED_BACK: {
     status: 500,

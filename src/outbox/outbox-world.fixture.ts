@@ -10,7 +10,7 @@ import {
   secret,
   team,
 } from '../contract/index.ts'
-import { createSystemKernel, type Kernel } from '../kernel/index.ts'
+import { createSystemKernel, type Kernel, sleep } from '../kernel/index.ts'
 import { createRuntime, type Runtime, type StoreChoice } from '../runtime/index.ts'
 import { outboxSql } from './outbox-sql.ts'
 
@@ -74,7 +74,7 @@ export const openRelayWorld = async (options: RelayWorldOptions): Promise<RelayW
       for (let tries = 0; tries < 400; tries++) {
         const { items } = await runtime.messages({ limit: 500 })
         if (items.length >= count) return items.toReversed()
-        await new Promise((resolve) => setTimeout(resolve, 25))
+        await sleep(kernel.clock, 25)
       }
       throw new Error(`the log does not get to ${count} messages`)
     },

@@ -90,7 +90,7 @@ export interface Pipeline extends Foundations, Alerting {
   readonly overview: Omit<OverviewOptions, 'readiness'>
 }
 
-type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
+export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
 export const buildPipeline = async (
   integration: Integration,
@@ -176,7 +176,7 @@ export const buildPipeline = async (
   }
 }
 
-interface Foundations {
+export interface Foundations {
   readonly integration: Integration
   readonly kernel: Kernel
   readonly steady: SteadyClock
@@ -196,7 +196,10 @@ interface Foundations {
 }
 
 /** The store is migrated, the log can be read and written, this start has its number. */
-async function layFoundations(integration: Integration, options: Opened): Promise<Foundations> {
+export async function layFoundations(
+  integration: Integration,
+  options: Opened,
+): Promise<Foundations> {
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
   await store.migrate(integration.tables)
@@ -258,12 +261,12 @@ function createAppendCounter(metrics: Metrics): (appended: readonly Appended[]) 
   }
 }
 
-interface Alerting {
+export interface Alerting {
   readonly alerts: AlertBook
   readonly notifier: AlertNotifier
 }
 
-async function openAlerting(base: Foundations, options: Opened): Promise<Alerting> {
+export async function openAlerting(base: Foundations, options: Opened): Promise<Alerting> {
   const { store, kernel, committer, events, metrics } = base
   const pokes: (() => void)[] = []
   const alerts = createAlertBook({
