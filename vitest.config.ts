@@ -25,12 +25,23 @@ const config: ViteUserConfig = defineConfig({
         },
       },
       {
+        // What is promised does not change with a broker between the log and the consumers.
+        extends: true,
+        test: {
+          name: 'broker',
+          include: [
+            'src/runtime/{attempts,crashes,dead-letters,order,promises,replays,retries}.test.ts',
+          ],
+          setupFiles: ['src/runtime/with-broker.fixture.ts'],
+        },
+      },
+      {
         extends: true,
         test: {
           name: 'int',
           include: [
             '{src,examples,bench}/**/*.int.test.ts',
-            'test/{package,suites,chaos,simulation,pages}/**/*.test.ts',
+            'test/{engines,package,suites,chaos,simulation,pages}/**/*.test.ts',
           ],
           fileParallelism: false,
           testTimeout: 180_000,

@@ -123,6 +123,13 @@ const overview = {
     headPosition: count,
     sizeBytes: { type: ['integer', 'null'], minimum: 0 },
   }),
+  transport: exactly({
+    engine: text,
+    connected: { type: ['boolean', 'null'] },
+    unpublished: { type: ['integer', 'null'], minimum: 0 },
+    durability: { type: ['string', 'null'] },
+    unitOfOrder: { type: ['string', 'null'], enum: ['key', 'slot', 'partition', null] },
+  }),
 }
 
 const outboxStatus = {

@@ -29,6 +29,7 @@ export const VERIFY_STEPS: readonly Step[] = [
   command('lint', 'oxlint', ['--type-aware']),
   command('types', 'tsc', ['--noEmit']),
   tests('unit', false),
+  tests('broker', false),
   command('build', 'node', ['tools/build.ts']),
   { name: 'package', run: checkTarball },
   command('api report', 'node', ['tools/api-report.ts', '--check']),

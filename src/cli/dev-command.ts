@@ -197,6 +197,7 @@ function serverArgs(options: StartOptions): readonly string[] {
     ['--management-host', options.managementHost],
     ['--data', options.data],
     ['--store', options.store],
+    ['--transport', options.transport],
     ['--token-env', options.tokenEnv],
     ['--drain-timeout', options.drainTimeout],
     // Read as a rate a second, so that is how it is handed on.

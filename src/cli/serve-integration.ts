@@ -2,12 +2,19 @@ import type { Integration } from '../contract/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import { type ServedRuntime, serveRuntime } from '../manage/index.ts'
 import { loadOpenTelemetryTracer } from '../observe/index.ts'
-import { createRuntime, type Runtime, type StoreChoice } from '../runtime/index.ts'
+import {
+  createRuntime,
+  type Overview,
+  type Runtime,
+  type StoreChoice,
+  type TransportChoice,
+} from '../runtime/index.ts'
 
 export interface ServeOptions {
   readonly integration: Integration
   readonly kernel: Kernel
   readonly store: StoreChoice
+  readonly transport: TransportChoice
   /** 0 takes a free one. */
   readonly port: number
   readonly host: string
@@ -43,6 +50,15 @@ export interface ReadyReport {
     readonly unitOfOrder: string
     readonly directory?: string
   }
+  readonly transport: {
+    readonly engine: string
+    /** False when the broker could not be reached: consumers are served from the store. */
+    readonly connected: boolean | null
+    readonly durability: string | null
+    readonly unitOfOrder: string | null
+    /** What the choice of engines changes, one sentence each. */
+    readonly differences: readonly string[]
+  }
   readonly modelHash: string
 }
 
@@ -60,13 +76,14 @@ export interface Serving {
  * @throws what `createRuntime` throws, and the system's error when a port cannot be taken.
  */
 export const serveIntegration = async (options: ServeOptions): Promise<Serving> => {
-  const { integration, kernel, store, token, ratePerAddress: perSecond } = options
+  const { integration, kernel, store, transport, token, ratePerAddress: perSecond } = options
   // Spans go to the user's own provider when the API package is there; contexts travel anyway.
   const tracer = await loadOpenTelemetryTracer({ random: kernel.random })
   const { onFatal } = options
   const runtime = await createRuntime(integration, {
     kernel,
     store,
+    transport,
     tracer,
     onFatal,
     alertSecrets: options.isDevelopment ? 'warn' : 'refuse',
@@ -101,7 +118,8 @@ async function describeReady(
 ): Promise<ReadyReport> {
   const { integration, model } = runtime
   const { url, managementUrl, store } = where
-  const { engine, durability, unitOfOrder } = (await runtime.overview()).store
+  const overview = await runtime.overview()
+  const { engine, durability, unitOfOrder } = overview.store
   return {
     name: integration.name,
     pid: process.pid,
@@ -115,6 +133,19 @@ async function describeReady(
       unitOfOrder,
       ...(store.engine === 'sqlite' && { directory: store.directory }),
     },
+    transport: { ...withoutBacklog(overview.transport), differences: runtime.differences() },
     modelHash: model.hash,
   }
 }
+
+const withoutBacklog = ({
+  engine,
+  connected,
+  durability,
+  unitOfOrder,
+}: Overview['transport']): Omit<ReadyReport['transport'], 'differences'> => ({
+  engine,
+  connected,
+  durability,
+  unitOfOrder,
+})

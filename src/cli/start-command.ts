@@ -10,6 +10,7 @@ import { parseLength } from './human-time.ts'
 import { loadIntegration } from './load-integration.ts'
 import { createOutput } from './output.ts'
 import { readStoreChoice } from './store-choice.ts'
+import { readTransportChoice, TRANSPORT_HELP } from './transport-choice.ts'
 
 /** Of `start` and of `dev`. */
 export interface StartOptions {
@@ -19,6 +20,7 @@ export interface StartOptions {
   readonly managementHost: string
   readonly data: string
   readonly store: string
+  readonly transport: string
   readonly tokenEnv: string
   readonly drainTimeout: string
   /** A second. */
@@ -58,6 +60,7 @@ export const withServer = (command: Command): Command =>
     .option('--management-host <host>', 'other than loopback needs a token', '127.0.0.1')
     .option('--data <dir>', 'where everything durable lives', '.junctura')
     .option('--store <store>', 'sqlite, memory, postgres or postgres://…', 'sqlite')
+    .option('--transport <transport>', TRANSPORT_HELP, 'embedded')
     .option('--token-env <name>', 'variable with the management token', 'JUNCTURA_TOKEN')
     .option('--drain-timeout <time>', 'how long work may take to finish', '10s')
     .option(
@@ -89,10 +92,12 @@ const start = async (io: CliIo, file: string, options: StartOnlyOptions): Promis
     // Only here: a store and its engine cost time to load.
     const serve = await import('./serve-integration.ts')
     const token = readToken(io, options)
+    const store = readStore(io, options)
     const serving = await serve.serveIntegration({
       integration: await loadIntegration(file, io.cwd),
       kernel,
-      store: readStore(io, options),
+      store,
+      transport: readTransportChoice(options.transport, store),
       port: Number(options.port),
       host: options.host,
       managementPort: Number(options.managementPort),

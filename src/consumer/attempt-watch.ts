@@ -3,10 +3,13 @@ import type { Clock, Timer } from '../kernel/index.ts'
 /** Why an attempt is ended from outside. */
 export type AttemptCut = 'deadline' | 'stop'
 
-/** An attempt that is watched; `cut` is called at most once, and not after `end`. */
-interface Watched {
-  readonly dueMs: number
-  cut: ((why: AttemptCut) => void) | undefined
+/** An attempt that is watched; `cutShort` is called at most once, and not after `end`. */
+export interface Watched {
+  /** Set by the watch. */
+  dueMs: number
+  /** Where it stands in the queue of the watch, which sets it; -1 when it is not watched. */
+  place: number
+  cutShort(why: AttemptCut): void
 }
 
 /**
@@ -17,7 +20,10 @@ interface Watched {
 export class AttemptWatch {
   readonly #clock: Clock
   readonly #timeoutMs: number
-  #queue: Watched[] = []
+  /** In order of their deadlines; one that has ended leaves a hole, and is not kept. */
+  #queue: (Watched | undefined)[] = []
+  /** Place of the first of `#queue`, and of the first that may still be watched. */
+  #base = 0
   #head = 0
   #live = 0
   #timer: Timer | undefined
@@ -32,31 +38,41 @@ export class AttemptWatch {
     options.stop.addEventListener('abort', () => this.#stopAll(), { once: true })
   }
 
-  /** Watches an attempt from now on; the function that is returned ends that. */
-  begin(cut: (why: AttemptCut) => void): () => void {
-    const watched: Watched = { dueMs: this.#clock.monotonicMs() + this.#timeoutMs, cut }
+  /** Watches an attempt that begins now. */
+  begin(watched: Watched, nowMs: number): void {
+    watched.dueMs = nowMs + this.#timeoutMs
+    watched.place = this.#base + this.#queue.length
     this.#queue.push(watched)
     this.#live += 1
     if (!this.#timer) this.#arm()
-    return () => this.#end(watched)
   }
 
-  #end(watched: Watched): void {
-    if (!watched.cut) return
-    watched.cut = undefined
+  /** Idempotent. */
+  end(watched: Watched): void {
+    if (watched.place < 0) return
+    this.#queue[watched.place - this.#base] = undefined
+    watched.place = -1
     this.#live -= 1
-    if (this.#live === 0) {
-      this.#queue = []
-      this.#head = 0
-      this.#timer?.cancel()
-      this.#timer = undefined
-    } else if (this.#queue.length - this.#head > COMPACT_AT + 2 * this.#live) this.#compact()
+    if (this.#live === 0) this.#reset()
+    else this.#skipHoles()
   }
 
-  /** One that runs for long must not keep everything that ended behind it. */
-  #compact(): void {
-    this.#queue = this.#queue.filter(({ cut }) => cut)
-    this.#head = 0
+  #reset(): void {
+    this.#base += this.#queue.length
+    this.#head = this.#base
+    this.#queue = []
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  #skipHoles(): void {
+    const length = this.#queue.length
+    let index = this.#head - this.#base
+    while (index < length && !this.#queue[index]) index += 1
+    this.#head = this.#base + index
+    if (index < DROP_AT || index * 2 < length) return
+    this.#queue.splice(0, index)
+    this.#base = this.#head
   }
 
   #arm(): void {
@@ -73,26 +89,22 @@ export class AttemptWatch {
     })
   }
 
-  /** The live one that falls due first. */
+  /** The one that falls due first. */
   #next(): Watched | undefined {
-    for (; this.#head < this.#queue.length; this.#head++) {
-      const watched = this.#queue[this.#head]
-      if (watched?.cut) return watched
-    }
-    return undefined
+    this.#skipHoles()
+    return this.#queue[this.#head - this.#base]
   }
 
   #cut(watched: Watched, why: AttemptCut): void {
-    const { cut } = watched
-    this.#end(watched)
-    cut?.(why)
+    this.end(watched)
+    watched.cutShort(why)
   }
 
   #stopAll(): void {
-    for (const watched of this.#queue.slice(this.#head)) {
-      if (watched.cut) this.#cut(watched, 'stop')
+    for (const watched of this.#queue.slice(this.#head - this.#base)) {
+      if (watched) this.#cut(watched, 'stop')
     }
   }
 }
 
-const COMPACT_AT = 1_024
+const DROP_AT = 1_024

@@ -1,14 +1,15 @@
-import type {
-  Consumer,
-  ConsumedMessage,
-  ConsumerContext,
-  Database,
-  Draft,
-  EmittedMessage,
-} from '../contract/index.ts'
+import type { BatchItem, Consumer, Database, Draft, EmittedMessage } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, LIMITS, sleep } from '../kernel/index.ts'
-import { type Append, type CommitUnit, positionText, type RowWrite } from '../store/index.ts'
-import type { AttemptCut, AttemptWatch } from './attempt-watch.ts'
+import {
+  type Append,
+  type CommitUnit,
+  positionText,
+  type RowWrite,
+  type UnitOutcome,
+} from '../store/index.ts'
+import { type AttemptActions, createContext } from './attempt-context.ts'
+import { Transaction, type TransactionHost } from './attempt-transaction.ts'
+import type { AttemptCut, AttemptWatch, Watched } from './attempt-watch.ts'
 import { findTwin, type PendingEmit, pendingEmit, settleEmits, twinOf } from './emitted.ts'
 import { describeFailure } from './failure.ts'
 import type { ConsumerPorts } from './ports.ts'
@@ -18,28 +19,38 @@ import { laneKey, type WorkItem } from './work-item.ts'
 export type AttemptResult =
   /** `ctx.tx` committed: effects, emits and progress are durable. */
   | { readonly kind: 'completed' }
-  /** The handler returned; its emits and progress are still to be committed. */
-  | { readonly kind: 'returned'; readonly unit: CommitUnit }
+  /** The handler returned; what it emitted and the progress are still to be committed. */
+  | { readonly kind: 'returned'; readonly unit: CommitUnit | undefined }
   | { readonly kind: 'failed'; readonly error: unknown; readonly timedOut: boolean }
   /** The store did not take it; that is not the handler's fault and does not count. */
   | { readonly kind: 'store'; readonly error: unknown }
 
-export interface AttemptOptions {
+/** What one run of a handler is about, and who is told how it ended. */
+export interface AttemptRun {
   readonly ports: ConsumerPorts
   readonly consumer: Consumer
-  /** One item, or the items of a batch. */
-  readonly items: readonly [WorkItem, ...WorkItem[]]
-  readonly data: readonly unknown[]
-  readonly attempt: number
-  /** What success writes besides the handler's own; only the handler appends. */
-  readonly success: Omit<CommitUnit, 'appends'>
-  /** Results of `ctx.once` that earlier attempts kept; they go when the message is done. */
-  readonly onceKeys: readonly string[]
-  /** Replaces personal data of the message in a text. */
-  readonly mask: (text: string) => string
   /** Ends it at its deadline, and when the runtime stops without waiting. */
   readonly watch: AttemptWatch
+  /** The message, or the first of a batch. */
+  readonly item: WorkItem
+  readonly data: unknown
+  /** All of them, where there are several. */
+  readonly batch: readonly BatchItem<unknown>[] | undefined
+  readonly attempt: number
+  readonly startedMs: number
+  /** Results of `ctx.once` that earlier attempts kept; they go when the message is done. */
+  readonly onceKeys: readonly string[]
+  /** Whether success writes rows, and not only that the message is done. */
+  readonly hasRows: boolean
+  /** What success writes besides the handler's own; only the handler appends. */
+  success(): SuccessParts
+  /** Replaces personal data of the message in a text. */
+  mask(text: string): string
+  /** Called once. */
+  ended(result: AttemptResult): void
 }
+
+export type SuccessParts = Pick<CommitUnit, 'marks' | 'rows'>
 
 /**
  * Runs a handler once, under its deadline.
@@ -48,221 +59,246 @@ export interface AttemptOptions {
  * back to `running` when its statements failed. The deadline or a stop ends the attempt: at once
  * while running, after the transaction while committing. Whatever the handler does later is
  * refused, so a late attempt cannot have an effect beside its successor (F16).
+ *
+ * Most attempts emit nothing and keep nothing, so what they would need for that is made when it is
+ * asked for; a promise, a closure or an array more for each is felt.
  */
-export const runAttempt = (options: AttemptOptions): Promise<AttemptResult> =>
-  new Attempt(options).run()
+export const beginAttempt = (run: AttemptRun): void => new Attempt(run).begin()
 
-class Attempt {
-  readonly #options: AttemptOptions
+class Attempt implements Watched, AttemptActions, TransactionHost {
+  readonly #run: AttemptRun
+  dueMs = 0
+  place = -1
   /** Made when the handler asks for its signal, which few do and which costs much. */
   #abort: AbortController | undefined
   #abortError: JuncturaError | undefined
-  readonly #emits: Append[] = []
+  #emits: Append[] | undefined
   /** What the handler holds of each of `#emits`. */
-  readonly #pending: PendingEmit[] = []
+  #pending: PendingEmit[] | undefined
   /** Of at-most-once contracts: told when the attempt is done, never written. */
-  readonly #volatile: Append[] = []
-  readonly #onceKeys = new Set<string>()
+  #volatile: Append[] | undefined
+  #onceKeys: Set<string> | undefined
   #state: 'running' | 'committing' | 'completed' | 'over' = 'running'
-  #end: (result: AttemptResult) => void = () => undefined
+  #hasEnded = false
   /** A deadline or stop that came while the transaction was open. */
-  #cut: (() => void) | undefined
-  #tx: Promise<unknown> | undefined
-  #txCalled = false
+  #cut: AttemptCut | undefined
+  #tx: Transaction | undefined
+  /** How much was emitted when `ctx.tx` was called. */
+  #emitsBefore = 0
+  #volatileBefore = 0
   #storeError: unknown
   #logLines = 0
   #overReason = ''
 
-  constructor(options: AttemptOptions) {
-    this.#options = options
+  constructor(run: AttemptRun) {
+    this.#run = run
   }
 
-  async run(): Promise<AttemptResult> {
-    const end = new Promise<AttemptResult>((resolve) => {
-      this.#end = resolve
-    })
-    const unwatch = this.#options.watch.begin((why) => this.#cutShort(why))
-    this.#call().then(
-      () => this.#end(this.#returned()),
-      (error: unknown) => this.#end(this.#threw(error)),
-    )
-    const result = await end
-    unwatch()
-    return result
-  }
-
-  #cutShort(why: AttemptCut): void {
-    if (why === 'stop') {
-      const error = new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The runtime' } })
-      return this.#cutOff(this.#overError('the runtime stops'), { kind: 'store', error })
+  begin(): void {
+    const { watch, startedMs, ports } = this.#run
+    watch.begin(this, startedMs)
+    if (ports.observer.isTracing) return this.#settleWith(this.#traced())
+    let returned: unknown
+    try {
+      returned = this.#call()
+    } catch (error) {
+      return this.#threw(error)
     }
-    const { timeoutMs } = this.#options.consumer
-    const error = this.#overError(`its deadline of ${timeoutMs} ms has passed`)
-    this.#cutOff(error, { kind: 'failed', error, timedOut: true })
+    this.#settleWith(returned)
   }
 
-  #signal(): AbortSignal {
+  cutShort(why: AttemptCut): void {
+    if (this.#state === 'over') return
+    if (this.#state === 'committing') {
+      // A transaction that has begun decides by itself how the attempt ends.
+      this.#cut ??= why
+      return
+    }
+    const isStop = why === 'stop'
+    const { timeoutMs } = this.#run.consumer
+    const reason = isStop ? 'the runtime stops' : `its deadline of ${timeoutMs} ms has passed`
+    const error = this.#overError(reason)
+    this.#abortError = error
+    this.#abort?.abort(error)
+    if (this.#state === 'completed') return this.#end(COMPLETED)
+    this.#over(reason)
+    if (!isStop) return this.#end({ kind: 'failed', error, timedOut: true })
+    const closed = new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The runtime' } })
+    this.#end({ kind: 'store', error: closed })
+  }
+
+  get signal(): AbortSignal {
     this.#abort ??= new AbortController()
     if (this.#abortError) this.#abort.abort(this.#abortError)
     return this.#abort.signal
   }
 
-  async #call(): Promise<void> {
-    const { consumer, items, data, ports, mask } = this.#options
-    const context = this.#context()
-    await ports.observer.span(consumer.name, items[0].record.head.envelope, async (failed) => {
+  #call(): unknown {
+    const { consumer, item, data, batch, attempt } = this.#run
+    const attemptsMax = consumer.retry?.attempts ?? 1
+    const context = createContext(this, { item, attempt, attemptsMax })
+    if (consumer.handleBatch) {
+      return consumer.handleBatch(batch ?? [{ data, message: context.message }], context)
+    }
+    return consumer.handle(data, context)
+  }
+
+  /** The same inside a span. */
+  #traced(): Promise<void> {
+    const { consumer, ports, item } = this.#run
+    return ports.observer.span(consumer.name, item.record.head.envelope, async (failed) => {
       try {
-        if (consumer.handleBatch) {
-          const batch = items.map((item, index) => ({
-            data: data[index],
-            message: consumedMessage(item),
-          }))
-          await consumer.handleBatch(batch, context)
-        } else await consumer.handle(data[0], context)
-        // A transaction that nobody awaited still decides what becomes of the message.
-        await this.#tx
+        await this.#call()
+        if (this.#tx && !this.#tx.isOver) await this.#tx.promise
       } catch (error) {
-        const { name, message, stack } = describeFailure(error, mask)
+        const { name, message, stack } = describeFailure(error, (text) => this.#run.mask(text))
         failed(Object.assign(new Error(message), { name, stack }))
         throw error
       }
     })
   }
 
-  /** Ends the attempt from outside. What it has made durable stays done. */
-  #cutOff(error: JuncturaError, result: AttemptResult): void {
-    if (this.#state === 'over') return
-    if (this.#state === 'committing') {
-      // A transaction that has begun decides by itself how the attempt ends.
-      this.#cut ??= () => this.#cutOff(error, result)
-      return
+  /** A transaction that nobody awaited still decides what becomes of the message. */
+  #settleWith(returned: unknown): void {
+    const threw = (error: unknown): void => this.#threw(error)
+    Promise.resolve(returned).then(() => {
+      const tx = this.#tx
+      if (!tx || tx.isOver) return this.#returned()
+      tx.promise.then(() => this.#returned(), threw)
+    }, threw)
+  }
+
+  #end(result: AttemptResult): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    const { watch } = this.#run
+    watch.end(this)
+    this.#run.ended(result)
+  }
+
+  #returned(): void {
+    if (this.#hasEnded) return
+    if (this.#state === 'completed') return this.#end(COMPLETED)
+    if (this.#storeError !== undefined) {
+      return this.#end({ kind: 'store', error: this.#storeError })
     }
-    this.#abortError = error
-    this.#abort?.abort(error)
-    if (this.#state === 'completed') return this.#end({ kind: 'completed' })
-    this.#over(String(error.details['reason']))
-    this.#end(result)
-  }
-
-  #returned(): AttemptResult {
-    if (this.#state === 'completed') return { kind: 'completed' }
-    if (this.#storeError !== undefined) return { kind: 'store', error: this.#storeError }
     this.#over('the handler has returned')
-    return { kind: 'returned', unit: this.#completion() }
+    this.#end(this.#hasWritten() ? { kind: 'returned', unit: this.#completion() } : RETURNED)
   }
 
-  #threw(error: unknown): AttemptResult {
-    const { ports, consumer, items } = this.#options
+  #threw(error: unknown): void {
+    if (this.#hasEnded) return
+    const { ports, consumer, item } = this.#run
     if (this.#state === 'completed') {
       // After its transaction the message is done; what follows can only be told.
-      const messageId = items[0].record.head.envelope.id
+      const messageId = item.record.head.envelope.id
       ports.kernel.log.warn(
         { consumer: consumer.name, messageId },
         'the handler threw after ctx.tx had completed the message',
       )
-      return { kind: 'completed' }
+      return this.#end(COMPLETED)
     }
     this.#over('the handler has failed')
-    if (this.#storeError !== undefined) return { kind: 'store', error: this.#storeError }
-    if (isStoreTrouble(error)) return { kind: 'store', error }
-    return { kind: 'failed', error, timedOut: false }
+    if (this.#storeError !== undefined) {
+      return this.#end({ kind: 'store', error: this.#storeError })
+    }
+    if (isStoreTrouble(error)) return this.#end({ kind: 'store', error })
+    this.#end({ kind: 'failed', error, timedOut: false })
+  }
+
+  /** Whether success writes more than the progress. */
+  #hasWritten(): boolean {
+    const emits = this.#emits?.length ?? 0
+    return emits > 0 || (this.#volatile?.length ?? 0) > 0 || this.#hasRows()
+  }
+
+  #hasRows(): boolean {
+    return this.#onceKeys !== undefined || this.#run.onceKeys.length > 0 || this.#run.hasRows
   }
 
   /** Everything that success writes. */
   #completion(): CommitUnit {
-    const { success } = this.#options
-    const keys = [...this.#options.onceKeys, ...this.#onceKeys]
+    const { marks, rows = [] } = this.#run.success()
+    const { onceKeys } = this.#run
+    const keys = this.#onceKeys ? [...onceKeys, ...this.#onceKeys] : onceKeys
     const forgotten = keys.map((key): RowWrite => ({
       collection: 'onceResults',
       key,
       row: undefined,
     }))
     return {
-      ...success,
-      appends: [...this.#emits],
-      rows: [...(success.rows ?? []), ...forgotten],
-      volatile: this.#volatile,
+      ...(marks && { marks }),
+      // A copy: what is emitted after this is not of this commit.
+      appends: this.#emits ? [...this.#emits] : [],
+      rows: [...rows, ...forgotten],
+      volatile: this.volatile,
     }
   }
 
-  #context(): ConsumerContext {
-    const { consumer, items, attempt } = this.#options
-    const { replay } = items[0]
-    const signal = (): AbortSignal => this.#signal()
-    return {
-      message: consumedMessage(items[0]),
-      attempt,
-      attemptsMax: consumer.retry?.attempts ?? 1,
-      get signal() {
-        return signal()
-      },
-      ...(replay && { replay }),
-      tx: (callback) => {
-        const isFirst = !this.#txCalled
-        const running = this.#runTx(callback)
-        if (isFirst) this.#tx = running
-        const settled = (): void => {
-          if (isFirst) this.#tx = undefined
-        }
-        // A promise that the handler drops must not end the process.
-        running.then(settled, settled)
-        return running
-      },
-      once: (name, effect) => this.#once(name, effect),
-      emit: (draft) => this.#emit(draft),
-      log: (message, fields) => this.#log(message, fields ?? {}),
+  tx<T>(callback: (db: Database) => Promise<T>): Promise<T> {
+    const { consumer, ports } = this.#run
+    if (this.#tx) {
+      const details = { consumer: consumer.name }
+      return rejected(new JuncturaError('JUNCTURA_TX_TWICE', { details }))
     }
+    if (this.#isOver) return rejected(this.#overError(this.#overReason))
+    this.#emitsBefore = this.#emits?.length ?? 0
+    this.#volatile ??= []
+    this.#volatileBefore = this.#volatile.length
+    const tx = new Transaction(this, callback)
+    this.#tx = tx
+    ports.committer.enqueue(tx)
+    // It settles with what this callback gives.
+    return tx.promise as Promise<T>
   }
 
-  async #runTx<T>(callback: (db: Database) => Promise<T>): Promise<T> {
-    const { consumer, ports, success, items } = this.#options
-    if (this.#txCalled) {
-      throw new JuncturaError('JUNCTURA_TX_TWICE', { details: { consumer: consumer.name } })
-    }
-    this.#refuseWhenOver()
-    this.#txCalled = true
-    const before = { emits: this.#emits.length, volatile: this.#volatile.length }
-    const forget = (): void => {
-      this.#emits.length = before.emits
-      this.#pending.length = before.emits
-      this.#volatile.length = before.volatile
-    }
-    let result: { readonly value: T } | undefined
-    const outcome = await ports.committer
-      .submit({
-        ...success,
-        appends: [],
-        rows: [],
-        volatile: this.#volatile,
-        isInternal: true,
-        tx: async (db) => {
-          if (this.#state !== 'committing') this.#refuseWhenOver()
-          this.#state = 'committing'
-          // A store may run the callback again, for example after a conflict.
-          forget()
-          result = { value: await callback(db) }
-          const { appends = [], rows = [] } = this.#completion()
-          return { appends, rows }
-        },
-      })
-      .catch((error: unknown) => {
-        this.#storeError = error
-        this.#afterTx('over', 'the store did not take its commit')
-        throw error
-      })
-    if (outcome.status === 'committed' && result) {
-      this.#afterTx('completed', 'ctx.tx has completed the message')
-      if (this.#emits.length > 0) {
-        const { id: messageId } = items[0].record.head.envelope
-        const pending = this.#pending
-        const emits = { consumer: consumer.name, messageId, appends: this.#emits, pending, outcome }
-        await settleEmits(ports, emits)
-      }
-      return result.value
-    }
-    forget()
+  get marks(): CommitUnit['marks'] {
+    return this.#run.success().marks
+  }
+
+  get volatile(): readonly Append[] {
+    return (this.#volatile ??= [])
+  }
+
+  entered(): void {
+    if (this.#state !== 'committing') this.#refuseWhenOver()
+    this.#state = 'committing'
+    this.#forgetEmits()
+  }
+
+  written(): Pick<CommitUnit, 'appends' | 'rows'> {
+    return this.#hasRows() || this.#emits ? this.#completion() : NOTHING
+  }
+
+  committed(outcome: UnitOutcome): Promise<void> | undefined {
+    this.#afterTx('completed', 'ctx.tx has completed the message')
+    if (!this.#emits || this.#emits.length === 0) return undefined
+    const { ports, consumer, item } = this.#run
+    return settleEmits(ports, {
+      consumer: consumer.name,
+      messageId: item.record.head.envelope.id,
+      appends: this.#emits,
+      pending: this.#pending ?? [],
+      outcome,
+    })
+  }
+
+  takenBack(outcome: UnitOutcome): unknown {
+    this.#forgetEmits()
     this.#afterTx('running', '')
-    throw outcome.status === 'failed' ? outcome.error : this.#overError('its unit was refused')
+    return outcome.status === 'failed' ? outcome.error : this.#overError('its unit was refused')
+  }
+
+  storeFailed(error: unknown): void {
+    this.#storeError = error
+    this.#afterTx('over', 'the store did not take its commit')
+  }
+
+  /** What the callback has emitted. */
+  #forgetEmits(): void {
+    if (this.#emits) this.#emits.length = this.#emitsBefore
+    if (this.#pending) this.#pending.length = this.#emitsBefore
+    if (this.#volatile) this.#volatile.length = this.#volatileBefore
   }
 
   /** The transaction is over; a deadline that waited for it now counts. */
@@ -272,17 +308,18 @@ class Attempt {
     this.#overReason = reason
     const cut = this.#cut
     this.#cut = undefined
-    cut?.()
+    if (cut) this.cutShort(cut)
   }
 
-  async #once<T>(name: string, effect: () => Promise<T>): Promise<T> {
-    const { consumer, items, ports } = this.#options
+  async once<T>(name: string, effect: () => Promise<T>): Promise<T> {
+    const { consumer, item, ports } = this.#run
     this.#refuseWhenOver()
-    const [{ position, origin }] = items
+    const { position, origin } = item
     // At-most-once messages have one attempt and no place in the log.
     if (origin === 'volatile') return effect()
     const key = `${laneKey(consumer.name, positionText(position))}\n${name}`
     const kept = await ports.store.row('onceResults', key)
+    this.#onceKeys ??= new Set()
     this.#onceKeys.add(key)
     // Its type is the one that the same call gave when it was kept.
     if (kept) return kept.result as T
@@ -295,7 +332,7 @@ class Attempt {
 
   /** The effect has happened: while the store refuses its result, it is offered again. */
   async #keepOnce(row: RowWrite): Promise<void> {
-    const { ports } = this.#options
+    const { ports } = this.#run
     for (;;) {
       this.#refuseWhenOver()
       try {
@@ -304,15 +341,18 @@ class Attempt {
         return
       } catch (error) {
         if (!isStoreTrouble(error) || ports.committer.mode !== 'open') throw error
-        await sleep(ports.kernel.clock, STORE_RETRY_MS, this.#signal())
+        await sleep(ports.kernel.clock, STORE_RETRY_MS, this.signal)
       }
     }
   }
 
-  #emit(draft: Draft): EmittedMessage {
-    const { consumer, items, ports } = this.#options
+  emit(draft: Draft): EmittedMessage {
+    const { consumer, item, ports } = this.#run
     this.#refuseWhenOver()
-    const index = this.#emits.length + this.#volatile.length
+    const emits = (this.#emits ??= [])
+    const pending = (this.#pending ??= [])
+    const volatile = (this.#volatile ??= [])
+    const index = emits.length + volatile.length
     if (index >= LIMITS.emitsPerMessageMax) {
       const problem = `more than ${LIMITS.emitsPerMessageMax} emits`
       throw new JuncturaError('JUNCTURA_EMIT_INVALID', {
@@ -320,26 +360,27 @@ class Attempt {
       })
     }
     const append = ports.prepareEmit(draft, {
-      envelope: items[0].record.head.envelope,
+      envelope: item.record.head.envelope,
       consumer: consumer.name,
       index,
       atMs: ports.kernel.clock.now(),
     })
-    const twin = this.#pending[findTwin(this.#emits, append)]
+    const twin = pending[findTwin(emits, append)]
     if (twin) return twinOf(twin)
     const emitted = pendingEmit(append)
-    if (draft.contract.guarantee === 'at-most-once') this.#volatile.push(append)
+    if (draft.contract.guarantee === 'at-most-once') volatile.push(append)
     else {
-      this.#emits.push(append)
-      this.#pending.push(emitted)
+      emits.push(append)
+      pending.push(emitted)
     }
     return emitted
   }
 
-  #log(message: string, fields: Readonly<Record<string, unknown>>): void {
-    const { consumer, items, ports, mask } = this.#options
+  log(message: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    const { consumer, item, ports } = this.#run
     if (++this.#logLines > LIMITS.attemptLogLinesMax) return
-    const messageId = items[0].record.head.envelope.id
+    const messageId = item.record.head.envelope.id
+    const mask = (text: string): string => this.#run.mask(text)
     const masked = Object.fromEntries(
       Object.entries(fields).map(([name, value]) => [
         name,
@@ -357,29 +398,28 @@ class Attempt {
 
   #overError(reason: string): JuncturaError {
     return new JuncturaError('JUNCTURA_ATTEMPT_OVER', {
-      details: { consumer: this.#options.consumer.name, reason },
+      details: { consumer: this.#run.consumer.name, reason },
     })
   }
 
+  get #isOver(): boolean {
+    return this.#state === 'over' || this.#state === 'completed'
+  }
+
   #refuseWhenOver(): void {
-    if (this.#state === 'over' || this.#state === 'completed') {
-      throw this.#overError(this.#overReason)
-    }
+    if (this.#isOver) throw this.#overError(this.#overReason)
   }
 }
 
-const consumedMessage = (item: WorkItem): ConsumedMessage => {
-  const { envelope } = item.record.head
-  return {
-    id: envelope.id,
-    type: envelope.type,
-    version: envelope.contractversion,
-    key: envelope.partitionkey,
-    time: envelope.time,
-    position: item.position,
-    correlationId: envelope.correlationid,
-    envelope,
-  }
+const COMPLETED: AttemptResult = { kind: 'completed' }
+const RETURNED: AttemptResult = { kind: 'returned', unit: undefined }
+const NOTHING: Pick<CommitUnit, 'appends' | 'rows'> = {}
+
+/** A promise that the handler drops must not end the process. */
+function rejected(error: JuncturaError): Promise<never> {
+  const promise = Promise.reject(error)
+  promise.catch(() => undefined)
+  return promise
 }
 
 /** After the store refused, the same work is offered again after this. */

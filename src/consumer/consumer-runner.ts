@@ -5,8 +5,9 @@ import type { Delivered, Subscription } from '../transport/index.ts'
 import { isStoreTrouble, STORE_RETRY_MS } from './attempt.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { HeldLanes } from './held-lanes.ts'
-import { LaneTable } from './lane-table.ts'
+import { type Lane, LaneTable } from './lane-table.ts'
 import { Outage } from './outage.ts'
+import { isPlain, PlainRun } from './plain-run.ts'
 import type { ConsumerPorts } from './ports.ts'
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
@@ -56,6 +57,7 @@ export class ConsumerRunner {
   #isClaiming = false
   #batchTimer: { cancel(): void } | undefined
   #isBatchDue = false
+  #isDispatching = false
   #volatile = 0
 
   constructor(options: ConsumerRunnerOptions) {
@@ -194,13 +196,23 @@ export class ConsumerRunner {
   /** Starts as many ready items as the consumer may run at once. */
   dispatch(): void {
     if (this.#mode !== 'running' || !this.mayGoOn) return
-    const { batch, concurrency } = this.consumer
+    const { batch } = this.consumer
     if (batch) return this.#dispatchBatch(batch)
+    // What is over as soon as it began asks for the next: that is the loop's, not one level deeper.
+    if (this.#isDispatching) return
+    this.#isDispatching = true
+    this.#startReady()
+    this.#isDispatching = false
+  }
+
+  #startReady(): void {
+    const { concurrency } = this.consumer
     while (this.#running < concurrency && this.outage.mayStart(this.#running)) {
       const next = this.lanes.take()
       if (!next) return
       if (!this.#mayRun(next.item)) return this.#putBack(next)
       this.#begin([next])
+      if (this.#mode !== 'running' || !this.mayGoOn) return
     }
   }
 
@@ -359,13 +371,39 @@ export class ConsumerRunner {
 
   #begin(taken: readonly TakenItem[]): void {
     this.#running += 1
-    void this.#run(taken).finally(() => {
-      this.#running -= 1
-      const lanes = taken.map(({ lane }) => lane)
-      for (const lane of lanes.length === 1 ? lanes : new Set(lanes)) this.held.settled(lane)
-      this.dispatch()
-      this.changed()
-    })
+    const [first] = taken
+    if (first && taken.length === 1 && isPlain(first.item)) return this.#beginPlain(first)
+    void this.#run(taken).finally(() => this.#settled(new Set(taken.map(({ lane }) => lane))))
+  }
+
+  #beginPlain(taken: TakenItem): void {
+    const run = new PlainRun(this, taken)
+    try {
+      run.start()
+    } catch (error) {
+      this.goOn(Promise.reject(error), taken)
+    }
+  }
+
+  /** A plain run has met something that takes more than one step; then it is over. */
+  goOn(rest: Promise<void>, taken: TakenItem): void {
+    // Its bookkeeping could not be written: going on would skip the message.
+    void rest.catch((error: unknown) => this.halt(error)).finally(() => this.settled(taken))
+  }
+
+  /** A plain run is over. */
+  settled({ lane }: TakenItem): void {
+    this.#running -= 1
+    this.held.settled(lane)
+    this.dispatch()
+    this.changed()
+  }
+
+  #settled(lanes: ReadonlySet<Lane>): void {
+    this.#running -= 1
+    for (const lane of lanes) this.held.settled(lane)
+    this.dispatch()
+    this.changed()
   }
 
   async #run(taken: readonly TakenItem[]): Promise<void> {

@@ -2,6 +2,7 @@ import type { Consumer, Draft, Envelope } from '../contract/index.ts'
 import type { Kernel, SteadyClock } from '../kernel/index.ts'
 import type { Append, Committer, DeadLetterRow, RowWrite, Store, Timers } from '../store/index.ts'
 import type { Transport } from '../transport/index.ts'
+import type { WorkItem } from './work-item.ts'
 
 /** What a consumer needs from the runtime. */
 export interface ConsumerPorts {
@@ -51,6 +52,8 @@ export interface ConsumerAlert {
 /** Told what happens; metrics, traces and the event stream hang on it. */
 export interface ConsumerObserver {
   attempt(event: AttemptEvent): void
+  /** The same as `attempt` and `finished` of one message that is done. */
+  succeeded(event: SucceededEvent): void
   finished(event: FinishedEvent): void
   retryScheduled(event: {
     readonly consumer: string
@@ -78,6 +81,8 @@ export interface ConsumerObserver {
     readonly message: string
     readonly fields: Readonly<Record<string, unknown>>
   }): void
+  /** Whether anybody records spans. */
+  readonly isTracing: boolean
   /** Wraps the run of a handler, for a trace span; `failed` is told a masked error. */
   span<T>(
     consumer: string,
@@ -103,6 +108,13 @@ export interface AttemptEvent {
   readonly outcome: 'done' | 'failed' | 'timeout'
   readonly durationMs: number
   readonly error?: string
+}
+
+export interface SucceededEvent {
+  readonly item: WorkItem
+  readonly consumer: Consumer
+  readonly attempt: number
+  readonly startedMs: number
 }
 
 export interface FinishedEvent {

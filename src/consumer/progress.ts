@@ -1,8 +1,6 @@
 import { assert, LIMITS } from '../kernel/index.ts'
-import type { ProgressBook, ProgressMark, ProgressRow, RowWrite } from '../store/index.ts'
-
-/** Stands for the time of a finished position. */
-const FINISHED = 0
+import type { ProgressBook, ProgressRow, RowWrite } from '../store/index.ts'
+import { FetchWindow, FINISHED, STAGED, WAITING } from './fetch-window.ts'
 
 export interface ConsumerProgressOptions {
   readonly epoch: number
@@ -13,9 +11,10 @@ export interface ConsumerProgressOptions {
 }
 
 /**
- * How far one consumer has come. Everything fetched is in `#fetched`, in order of position, until
+ * How far one consumer has come. Everything fetched is in `#window`, in order of position, until
  * everything before it is finished; the watermark is what lies before the first unfinished one.
- * Nothing here is durable by itself: `row` says what to write, `apply` is told when it is written.
+ * Nothing here is durable by itself: `stage` notes what a commit is about to finish, `row` says what
+ * to write, `apply` is told when it is written.
  */
 export class ConsumerProgress {
   readonly consumer: string
@@ -23,8 +22,9 @@ export class ConsumerProgress {
   readonly #epoch: number
   readonly #claimAhead: number
   readonly #onApplied: () => void
-  /** Fetched and not yet below the watermark: position → when it was appended, 0 once finished. */
-  readonly #fetched = new Map<number, number>()
+  readonly #window = new FetchWindow()
+  /** Places in the window that the commit under way finishes. */
+  #staged: number[] = []
   #watermark: number
   #fetchedTo: number
   #claimedTo: number
@@ -33,8 +33,7 @@ export class ConsumerProgress {
   /** Nothing beyond it is finished. */
   #finishedTo: number
   #unfinished = 0
-  /** Bytes of each unfinished record, and their sum. */
-  readonly #bytes = new Map<number, number>()
+  /** Bytes of what is not finished. */
   #bytesHeld = 0
   /** From the last run: finished beyond its watermark, ascending. */
   readonly #doneBefore: (readonly [number, number])[]
@@ -69,7 +68,7 @@ export class ConsumerProgress {
 
   /** Positions held until the watermark can pass them. */
   get span(): number {
-    return this.#fetched.size
+    return this.#window.size
   }
 
   /** Bytes of what is fetched and not finished; bounded by LIMITS.fetchWindowBytesMax. */
@@ -79,14 +78,16 @@ export class ConsumerProgress {
 
   /** When the oldest unfinished message was appended. */
   get oldestAtMs(): number | undefined {
-    const first = this.#fetched.values().next()
-    return first.done ? undefined : first.value
+    const { head } = this.#window
+    return this.#window.size === 0 ? undefined : this.#window.atMs(head)
   }
 
   /** Whether this position is finished, or has a row of its own. */
   isFinished(position: number): boolean {
     if (position <= this.#watermark) return true
-    return position <= this.#fetchedTo && (this.#fetched.get(position) ?? FINISHED) === FINISHED
+    if (position > this.#fetchedTo) return false
+    const place = this.#window.find(position)
+    return place < 0 || this.#window.state(place) === FINISHED
   }
 
   /** Whether handlers may be given this position: its claim is durable. */
@@ -114,8 +115,7 @@ export class ConsumerProgress {
   /** Notes a fetched position that has to be finished. */
   fetched(position: number, atMs: number, bytes: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
-    this.#fetched.set(position, Math.max(1, atMs))
-    this.#bytes.set(position, bytes)
+    this.#window.push({ position, atMs, bytes, state: WAITING })
     this.#bytesHeld += bytes
     this.#fetchedTo = position
     this.#unfinished += 1
@@ -124,32 +124,49 @@ export class ConsumerProgress {
   /** Notes a position that an earlier run finished; it stays so until the watermark passes. */
   fetchedFinished(position: number): void {
     assert(position > this.#fetchedTo, 'positions are fetched in order')
-    if (this.#fetched.size > 0) this.#fetched.set(position, FINISHED)
+    const isFirst = this.#window.size === 0
+    if (!isFirst) this.#window.push({ position, atMs: 0, bytes: 0, state: FINISHED })
     this.#fetchedTo = position
     this.#finishedTo = position
-    if (this.#fetched.size === 0) this.#watermark = position
+    if (isFirst) this.#watermark = position
   }
 
   /** Notes that nothing up to `position` is for this consumer, or left to do. */
   passed(position: number): void {
     if (position <= this.#fetchedTo) return
     this.#fetchedTo = position
-    if (this.#fetched.size === 0) this.#watermark = position
+    if (this.#window.size === 0) this.#watermark = position
   }
 
-  /** The row as it will be when `marks` are finished as well. */
-  row(marks: ReadonlySet<number>): ProgressRow {
+  /** Notes that the commit under way finishes this position. */
+  stage(position: number): void {
+    if (position > this.#finishedTo) this.#finishedTo = position
+    const place = this.#window.find(position)
+    if (place < 0 || this.#window.state(place) !== WAITING) return
+    this.#window.setState(place, STAGED)
+    this.#staged.push(place)
+  }
+
+  /** Takes back what was staged: its commit did not happen. */
+  unstage(): void {
+    for (const place of this.#staged) this.#window.setState(place, WAITING)
+    this.#staged.length = 0
+  }
+
+  /** The row as it will be when what is staged is finished as well. */
+  row(): ProgressRow {
     let watermark = this.#fetchedTo
     let gapFound = false
     let run: [number, number] | undefined
     let ahead = 0
     let claimedTo: number | undefined
     const done: [number, number][] = []
-    for (const position of marks) this.#finishedTo = Math.max(this.#finishedTo, position)
-    for (const [position, atMs] of this.#fetched) {
+    const window = this.#window
+    for (let place = window.head; place < window.tail; place++) {
+      const position = window.position(place)
       // Beyond here nothing is finished and enough is claimed: a backlog costs nothing per commit.
       if (gapFound && claimedTo !== undefined && position > this.#finishedTo) break
-      if (atMs === FINISHED || marks.has(position)) {
+      if (window.state(place) !== WAITING) {
         if (!gapFound) continue
         if (run) run[1] = position
         else done.push((run = [position, position]))
@@ -179,21 +196,20 @@ export class ConsumerProgress {
       .map(([first, last]) => [Math.max(first, this.#fetchedTo + 1), last] as const)
   }
 
-  /** The row that `row` gave for these marks is durable. */
-  apply(marks: ReadonlySet<number>, row: ProgressRow): void {
-    for (const position of marks) {
-      if ((this.#fetched.get(position) ?? FINISHED) === FINISHED) continue
-      this.#fetched.set(position, FINISHED)
-      this.#bytesHeld -= this.#bytes.get(position) ?? 0
-      this.#bytes.delete(position)
-      this.#unfinished -= 1
+  /** The row that `row` gave is durable, and with it what was staged. */
+  apply(row: ProgressRow): void {
+    const window = this.#window
+    for (const place of this.#staged) {
+      window.setState(place, FINISHED)
+      this.#bytesHeld -= window.bytes(place)
     }
-    for (const [position, atMs] of this.#fetched) {
-      if (atMs !== FINISHED) break
-      this.#fetched.delete(position)
-    }
-    const first = this.#fetched.keys().next()
-    this.#watermark = first.done ? Math.max(this.#watermark, row.watermark) : first.value - 1
+    this.#unfinished -= this.#staged.length
+    this.#staged.length = 0
+    window.dropFinished()
+    this.#watermark =
+      window.size === 0
+        ? Math.max(this.#watermark, row.watermark)
+        : window.position(window.head) - 1
     this.#claimedTo = Math.max(this.#claimedTo, row.claimedTo)
     this.#onApplied()
   }
@@ -212,24 +228,33 @@ export interface ConsumerProgressBook extends ProgressBook {
 
 export const createProgressBook = (): ConsumerProgressBook => {
   const all = new Map<string, ConsumerProgress>()
-  let previewed = new Map<
-    string,
-    { readonly marks: ReadonlySet<number>; readonly row: ProgressRow }
-  >()
+  /** Those that the commit under way writes, each with its row. */
+  const previewed = new Map<ConsumerProgress, ProgressRow | undefined>()
   return {
     add: (progress) => void all.set(progress.consumer, progress),
     of: (consumer) => all.get(consumer),
     preview(marks) {
-      previewed = new Map()
-      for (const [consumer, positions] of groupByConsumer(marks)) {
-        const row = all.get(consumer)?.row(positions)
-        if (row) previewed.set(consumer, { marks: positions, row })
+      for (const progress of previewed.keys()) progress.unstage()
+      previewed.clear()
+      let progress: ConsumerProgress | undefined
+      for (const { consumer, position } of marks) {
+        if (progress?.consumer !== consumer) progress = all.get(consumer)
+        if (!progress) continue
+        if (!previewed.has(progress)) previewed.set(progress, undefined)
+        if (position !== undefined) progress.stage(position)
       }
-      return [...previewed.values()].map(({ row }): RowWrite => progressRow(row))
+      const rows: RowWrite[] = []
+      for (const one of previewed.keys()) {
+        const row = one.row()
+        previewed.set(one, row)
+        rows.push(progressRow(row))
+      }
+      return rows
     },
     apply() {
-      for (const [consumer, { marks, row }] of previewed) all.get(consumer)?.apply(marks, row)
-      previewed = new Map()
+      const written = [...previewed]
+      previewed.clear()
+      for (const [progress, row] of written) if (row) progress.apply(row)
     },
   }
 }
@@ -242,13 +267,3 @@ export const progressRow = (row: ProgressRow): RowWrite => ({
   key: progressKey(row.consumer, row.channel),
   row,
 })
-
-function groupByConsumer(marks: readonly ProgressMark[]): Map<string, Set<number>> {
-  const groups = new Map<string, Set<number>>()
-  for (const { consumer, position } of marks) {
-    let group = groups.get(consumer)
-    if (!group) groups.set(consumer, (group = new Set()))
-    if (position !== undefined) group.add(position)
-  }
-  return groups
-}

@@ -1,6 +1,8 @@
+import type { BatchItem } from '../contract/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit } from '../store/index.ts'
-import { runAttempt, STORE_RETRY_MS } from './attempt.ts'
+import { type AttemptResult, beginAttempt, STORE_RETRY_MS, type SuccessParts } from './attempt.ts'
+import { consumedMessage } from './attempt-context.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
 import { settleEmits } from './emitted.ts'
 import { expiredUnit, isExpired } from './expiry.ts'
@@ -43,17 +45,9 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
       if (refusal) return failed(runner, run, { ...refusal, timedOut: false, data: undefined })
       return done(runner, taken, 'filtered')
     }
-    const result = await runAttempt({
-      ports,
-      consumer,
-      items: [item],
-      data: [read.data],
-      attempt,
-      success,
-      onceKeys: mayHaveOnceKeys(item) ? await onceKeysOf(runner, item) : [],
-      mask: maskOf(runner, read.data),
-      watch: runner.watch,
-    })
+    const onceKeys = mayHaveOnceKeys(item) ? await onceKeysOf(runner, item) : []
+    const mask = maskOf(runner, read.data)
+    const result = await runAttempt(runner, { ...run, data: read.data, success, onceKeys, mask })
     if (result.kind === 'store') {
       // An attempt of an at-most-once message may have begun: there is no second one.
       if (item.origin === 'volatile') return runner.dropVolatile(item)
@@ -62,14 +56,44 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
     }
     if (result.kind === 'failed') return failed(runner, run, { ...result, data: read.data })
     const refusal =
-      result.kind === 'returned' ? await complete(runner, item, result.unit) : undefined
+      result.kind === 'returned' ? await complete(runner, item, result.unit ?? success) : undefined
     if (refusal === 'stopped') return
     if (refusal) {
       return failed(runner, run, { error: refusal.error, timedOut: false, data: read.data })
     }
-    tellAttempt(runner, run, { outcome: 'done' })
-    return done(runner, taken, 'done')
+    return succeeded(runner, run)
   }
+}
+
+/** Runs the handler once; what success writes is known before. */
+function runAttempt(
+  { ports, consumer, watch }: ConsumerRunner,
+  run: Run & {
+    readonly data: unknown
+    readonly batch?: readonly BatchItem<unknown>[]
+    readonly success: SuccessParts
+    readonly onceKeys: readonly string[]
+    readonly mask: (text: string) => string
+  },
+): Promise<AttemptResult> {
+  const { taken, data, batch, attempt, startedMs, success, onceKeys, mask } = run
+  return new Promise((ended) =>
+    beginAttempt({
+      ports,
+      consumer,
+      watch,
+      item: taken.item,
+      data,
+      batch,
+      attempt,
+      startedMs,
+      onceKeys,
+      hasRows: success.rows !== undefined && success.rows.length > 0,
+      success: () => success,
+      mask,
+      ended,
+    }),
+  )
 }
 
 /** Too late to be worth handling: finished without its handler, and without a dead letter (M16). */
@@ -126,23 +150,22 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
   const items = taken.map(({ item }) => item)
   const notes = expired.flatMap((one) => expiredUnit(runner, one, []).rows ?? [])
   const success = { ...marksOf(consumer, items), rows: notes }
-  const [first, ...rest] = readable
+  const [first] = readable
   const [head] = taken
   if (!first) {
     if (!head) return true
     const refusal = await complete(runner, head.item, success)
     if (refusal) return refusal === 'stopped'
   } else {
-    const result = await runAttempt({
-      ports,
-      consumer,
-      items: [first.one.item, ...rest.map(({ one }) => one.item)],
-      data: readable.map(({ data }) => data),
+    const result = await runAttempt(runner, {
+      taken: first.one,
+      data: first.data,
+      batch: readable.map(({ one, data }) => ({ data, message: consumedMessage(one.item) })),
       attempt: 1,
+      startedMs,
       success,
       onceKeys: [],
       mask: (text) => text,
-      watch: runner.watch,
     })
     if (result.kind === 'failed') return false
     if (result.kind === 'store') {
@@ -150,12 +173,13 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
       return false
     }
     const refusal =
-      result.kind === 'returned' ? await complete(runner, first.one.item, result.unit) : undefined
+      result.kind === 'returned'
+        ? await complete(runner, first.one.item, result.unit ?? success)
+        : undefined
     if (refusal) return refusal === 'stopped'
   }
   for (const { one } of readable) {
-    tellAttempt(runner, { taken: one, attempt: 1, startedMs }, { outcome: 'done' })
-    done(runner, one, 'done')
+    succeeded(runner, { taken: one, attempt: 1, startedMs })
   }
   for (const one of filtered) done(runner, one, 'filtered')
   for (const one of expired) done(runner, one, 'expired')
@@ -167,7 +191,7 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
  * before its commit redelivers the message, as one before the handler returned would, and the next
  * message of the key runs at once.
  */
-async function complete(
+export async function complete(
   runner: ConsumerRunner,
   item: WorkItem,
   unit: CommitUnit,
@@ -233,7 +257,7 @@ type ReadResult =
   | { readonly kind: 'expired' }
   | { readonly kind: 'failed'; readonly error: unknown; readonly data: unknown }
 
-function readItem(runner: ConsumerRunner, item: WorkItem): ReadResult {
+export function readItem(runner: ConsumerRunner, item: WorkItem): ReadResult {
   const { ports, consumer } = runner
   const { record } = item
   if (isExpired(runner, item)) return { kind: 'expired' }
@@ -255,18 +279,18 @@ function rawData(bytes: Uint8Array): unknown {
   }
 }
 
-const maskOf =
+export const maskOf =
   ({ ports, consumer }: ConsumerRunner, data: unknown) =>
   (text: string): string =>
     ports.maskText(consumer, text, data)
 
-interface Run {
+export interface Run {
   readonly taken: TakenItem
   readonly attempt: number
   readonly startedMs: number
 }
 
-async function failed(
+export async function failed(
   runner: ConsumerRunner,
   run: Run,
   result: { readonly error: unknown; readonly timedOut: boolean; readonly data: unknown },
@@ -280,23 +304,18 @@ async function failed(
   await failItem(runner, { ...run.taken, failure, attempts: run.attempt })
 }
 
-function done(
-  runner: ConsumerRunner,
-  { lane, item }: TakenItem,
-  how: 'done' | 'filtered' | 'expired',
-): void {
+export function succeeded(runner: ConsumerRunner, run: Run): void {
   const { consumer, ports } = runner
-  if (how === 'done') runner.outage.succeeded()
-  if (item.origin === 'head') {
-    lane.state = 'draining'
-    lane.row = drainingRow(consumer, lane)
-  }
-  if (item.letter) ports.observer.letterResolved(item.letter)
-  if (item.replay) {
-    const { runId } = item.replay
-    const outcome = how === 'done' ? 'done' : 'skipped'
-    ports.observer.replayed({ runId, consumer: consumer.name, position: item.position, outcome })
-  }
+  const { taken, attempt, startedMs } = run
+  runner.outage.succeeded()
+  leave(runner, taken, 'done')
+  ports.observer.succeeded({ item: taken.item, consumer, attempt, startedMs })
+}
+
+export function done(runner: ConsumerRunner, taken: TakenItem, how: 'filtered' | 'expired'): void {
+  const { consumer, ports } = runner
+  const { item } = taken
+  leave(runner, taken, 'skipped')
   ports.observer.finished({
     consumer: consumer.name,
     messageId: item.record.head.envelope.id,
@@ -307,10 +326,27 @@ function done(
   })
 }
 
+/** What had a row of its own is gone with it. */
+function leave(
+  { consumer, ports }: ConsumerRunner,
+  { lane, item }: TakenItem,
+  outcome: 'done' | 'skipped',
+): void {
+  if (item.origin === 'head') {
+    lane.state = 'draining'
+    lane.row = drainingRow(consumer, lane)
+  }
+  if (item.letter) ports.observer.letterResolved(item.letter)
+  if (item.replay) {
+    const { runId } = item.replay
+    ports.observer.replayed({ runId, consumer: consumer.name, position: item.position, outcome })
+  }
+}
+
 function tellAttempt(
   { consumer, ports }: ConsumerRunner,
   { taken: { item }, attempt, startedMs }: Run,
-  end: { readonly outcome: 'done' | 'failed' | 'timeout'; readonly error?: string },
+  end: { readonly outcome: 'failed' | 'timeout'; readonly error: string },
 ): void {
   const { envelope } = item.record.head
   ports.observer.attempt({

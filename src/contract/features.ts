@@ -17,3 +17,26 @@ export interface Features {
   readonly sql: 'sqlite' | 'postgres'
   readonly recordBytesMax: number
 }
+
+/** What a message broker gives, as data; used as `Features` is. */
+export interface BrokerFeatures {
+  /** Shown to people: `nats`, `kafka`, `rabbitmq`. */
+  readonly engine: string
+  /**
+   * What a confirmed message survives: `accepted` the end of a connection, `process` that of the
+   * broker, `fsync` a power failure, `replicated` the loss of a machine.
+   */
+  readonly durability: 'accepted' | 'process' | 'fsync' | 'replicated'
+  /** Smallest thing within which order holds. */
+  readonly unitOfOrder: 'key' | 'slot' | 'partition'
+  /** Of each channel; a slot belongs to partition `slot mod partitions`. */
+  readonly partitions: number
+  /** One message with its headers. */
+  readonly messageBytesMax: number
+  /** A message published again within this time is dropped by the broker; 0 where it does not. */
+  readonly dedupeWindowMs: number
+  /** Whether a reader keeps its own place, or acknowledges and the broker keeps it. */
+  readonly reading: 'offset' | 'ack'
+  /** Longest delay the broker can give a message, 0 for none: delays are ours on every engine. */
+  readonly delayMsMax: number
+}

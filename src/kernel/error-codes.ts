@@ -54,6 +54,19 @@ export const ERROR_CODES = {
     message: '{field} is {value}; allowed is {allowed}. {fix}',
     advice: 'Write a value inside the allowed range; the detail `fix` says which.',
   },
+  // The transport.
+  JUNCTURA_TRANSPORT_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    message: 'The broker {engine} did not do it: {problem}',
+    advice: 'Nothing is lost: what is in the store is published as soon as the broker answers.',
+  },
+  JUNCTURA_TRANSPORT_REFUSED: {
+    status: 500,
+    retryable: false,
+    message: 'The broker {engine} refuses {resource}: {problem}',
+    advice: 'The detail `fix` says what to change; `junctura doctor` looks at the live broker.',
+  },
   // The log and the store.
   JUNCTURA_RECORD_TOO_LARGE: {
     status: 413,

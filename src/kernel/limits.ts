@@ -35,6 +35,9 @@ export const LIMITS = {
   secretsMax: 5,
   /** One log record: envelope, data and raw bytes. */
   recordBytesMax: 4_194_304,
+  /** Parsed messages that wait for their other consumers: several pages of what is fetched. */
+  sharedParsesMax: 2_048,
+  sharedParseBytesMax: 8_388_608,
   /** Events that one transform may make of one partner message. */
   emitsPerMessageMax: 100,
   /** Requests that wait for a commit; past it ingress answers 503. */
@@ -212,4 +215,23 @@ export const LIMITS = {
   outboxAwayAlertMs: 10_000,
   /** Idle, a relay asks this often: 20 statements a second, and 25 ms until found on average. */
   outboxIdleMs: 50,
+  /** Messages published to a broker at once; they come again together where it fails. */
+  relayBatchMax: 512,
+  /** Longest pause before publishing is tried again. */
+  relayPauseMsMax: 2_000,
+  /** Waits this long for a message that the broker seems to have lost; then the store has it. */
+  brokerPatienceMs: 1_000,
+  /** The same while the broker brings nothing at all. */
+  brokerDoubtMs: 50,
+  /** How often the places of the relays are kept; what lies between is published again. */
+  relayPlaceMs: 1_000,
+  /** A broker that is away for longer than this is told of. */
+  brokerDownAlertMs: 30_000,
+  /** A broker that lost something is given again what was written within this time. */
+  republishMs: 3_600_000,
+  /** How often a channel that is written is looked at in the broker, to notice a loss. */
+  brokerSurveyMs: 5_000,
+  /** Messages of one channel that wait for one before them, in number and in bytes. */
+  brokerEarlyMax: 8_192,
+  brokerEarlyBytesMax: 33_554_432,
 } as const

@@ -284,6 +284,36 @@ export const METRICS = {
     labels: ['outbox'],
   },
 
+  // The broker between the log and the consumers, where there is one.
+  transportPublished: {
+    name: 'junctura_transport_published',
+    type: 'counter',
+    help: 'Messages that the broker confirmed; a relay that was started again repeats some.',
+    unit: '',
+    labels: ['channel'],
+  },
+  transportRecovered: {
+    name: 'junctura_transport_recovered',
+    type: 'counter',
+    help: 'Records that came from the store because the broker did not bring them in time.',
+    unit: '',
+    labels: ['channel'],
+  },
+  transportUnpublished: {
+    name: 'junctura_transport_unpublished',
+    type: 'gauge',
+    help: 'Positions of the log that the slowest relay has still before it.',
+    unit: '',
+    labels: [],
+  },
+  transportConnected: {
+    name: 'junctura_transport_connected',
+    type: 'gauge',
+    help: 'Whether the broker is reached: 1 or 0.',
+    unit: '',
+    labels: [],
+  },
+
   // Operating.
   alertsOpen: {
     name: 'junctura_alerts_open',

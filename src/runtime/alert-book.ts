@@ -71,6 +71,8 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'shelf-full',
   'expired',
   'store-rolled-back',
+  'transport-loss',
+  'transport-oversize',
 ])
 
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {

@@ -12,6 +12,7 @@ import type { SendNotification } from './alert-notifier.ts'
 import { checkAlertRoutes } from './check-alert-routes.ts'
 import { checkDrift } from './check-drift.ts'
 import { openStore, type StoreChoice } from './open-store.ts'
+import type { TransportChoice } from './open-transport.ts'
 import { buildPipeline } from './pipeline.ts'
 import type { ArchivePartition } from './retention.ts'
 import { RunningIntegration } from './running-integration.ts'
@@ -28,6 +29,13 @@ export interface RuntimeOptions {
   readonly log?: Logger
   /** Where everything durable lives. @default SQLite in `.junctura` */
   readonly store?: StoreChoice | Store
+  /**
+   * How messages travel from the log to the consumers.
+   *
+   * @default the store's own log
+   * @throws JUNCTURA_TRANSPORT_REFUSED when the store cannot carry it, or the broker forbids it.
+   */
+  readonly transport?: TransportChoice
   /** Sends alert notifications. @default the routes as declared */
   readonly send?: SendNotification
   /**
@@ -92,7 +100,12 @@ export const createRuntime = async (
     refuseFindings(await checkDrift(integration, store))
     const pipeline = await buildPipeline(integration, { ...options, kernel, store })
     const running = new RunningIntegration(pipeline)
-    await running.start()
+    try {
+      await running.start()
+    } catch (error) {
+      await pipeline.link?.close()
+      throw error
+    }
     return running
   } catch (error) {
     await store.close()

@@ -3,6 +3,7 @@ import type { Kernel } from '../kernel/index.ts'
 import { METRICS, type Metrics } from '../observe/index.ts'
 import type { Committer } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
+import type { BrokerLink } from './broker-link.ts'
 import type { OpenLetters } from './open-letters.ts'
 
 export interface GaugeOptions {
@@ -13,11 +14,12 @@ export interface GaugeOptions {
   readonly alerts: AlertBook
   readonly lagOf: (runner: ConsumerRunner) => number
   readonly openLetters: OpenLetters
+  readonly link: BrokerLink | undefined
 }
 
 /** Gauges that are read when somebody looks; all of them from memory. */
 export const registerGauges = (options: GaugeOptions): void => {
-  const { metrics, kernel, runners, committer, alerts, lagOf, openLetters } = options
+  const { metrics, kernel, runners, committer, alerts, lagOf, openLetters, link } = options
   const perConsumer = function* (
     read: (runner: ConsumerRunner) => number,
   ): Generator<{ readonly labels: { readonly consumer: string }; readonly value: number }> {
@@ -38,6 +40,14 @@ export const registerGauges = (options: GaugeOptions): void => {
     ),
   )
   metrics.observe(METRICS.commitWaiting, () => [{ labels: {}, value: committer.waiting }])
+  if (link) {
+    metrics.observe(METRICS.transportUnpublished, () => [
+      { labels: {}, value: link.transport.unpublished },
+    ])
+    metrics.observe(METRICS.transportConnected, () => [
+      { labels: {}, value: link.state.connected ? 1 : 0 },
+    ])
+  }
   metrics.observe(METRICS.alertsOpen, () => {
     const counts = new Map<string, number>()
     for (const { severity, state } of alerts.all()) {

@@ -44,18 +44,37 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
       span.end()
     }
   }
+  const tell = (record: AttemptRecord, own: ConsumerSeries | undefined, tookMs: number): void => {
+    own?.outcomes[record.outcome].add()
+    own?.handler.record(tookMs / 1_000)
+    history.attempted(record)
+    events.publish(record)
+  }
   return {
-    attempt(event) {
-      const own = series.get(event.consumer)
-      own?.outcomes[event.outcome].add()
-      own?.handler.record(event.durationMs / 1_000)
-      const { consumer, messageId, position, key, attempt, outcome, error } = event
-      const durationMs = Math.round(event.durationMs * 100) / 100
+    attempt({ consumer, messageId, position, key, attempt, outcome, error, ...event }) {
+      const durationMs = hundredths(event.durationMs)
       const told = { consumer, messageId, position, key, attempt, outcome, durationMs }
       const record: AttemptRecord =
         error === undefined ? { kind: 'attempt', ...told } : { kind: 'attempt', ...told, error }
-      history.attempted(record)
-      events.publish(record)
+      tell(record, series.get(consumer), event.durationMs)
+    },
+    succeeded({ item, consumer, attempt, startedMs }) {
+      const { clock } = kernel
+      const own = series.get(consumer.name)
+      const { envelope } = item.record.head
+      const tookMs = clock.monotonicMs() - startedMs
+      const record: AttemptRecord = {
+        kind: 'attempt',
+        consumer: consumer.name,
+        messageId: envelope.id,
+        position: item.position,
+        key: envelope.partitionkey,
+        attempt,
+        outcome: 'done',
+        durationMs: hundredths(tookMs),
+      }
+      tell(record, own, tookMs)
+      own?.latency.record((clock.now() - item.atMs) / 1_000)
     },
     finished(event) {
       const own = series.get(event.consumer)
@@ -83,10 +102,17 @@ export const createConsumerObserver = (options: ObserverOptions): ConsumerObserv
       kernel.log.info({ ...fields, consumer, messageId }, message)
       events.publish({ kind: 'log', consumer, messageId, message })
     },
+    get isTracing() {
+      return tracer.isRecording
+    },
     span: (consumer, envelope, run) =>
       tracer.isRecording ? recorded(consumer, envelope, run) : run(() => undefined),
   }
 }
+const hundredths = (ms: number): number => Math.round(ms * 100) / 100
+
+type ConsumerSeries = ReturnType<typeof consumerSeries>
+
 // The series of one consumer, bound once, so that an attempt costs a few additions.
 const consumerSeries = (metrics: Metrics, consumer: string) => ({
   outcomes: {

@@ -12,6 +12,7 @@ import {
 } from '../observe/index.ts'
 import type { Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
+import type { BrokerLink } from './broker-link.ts'
 import type { OpenLetters } from './open-letters.ts'
 import type { ConsumerStatus, Overview, WebhookStatus } from './views.ts'
 
@@ -25,6 +26,7 @@ export interface OverviewOptions {
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly alerts: AlertBook
   readonly openLetters: OpenLetters
+  readonly link: BrokerLink | undefined
   readonly lagOf: (runner: ConsumerRunner) => number
   readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] }
   readonly startedAtMs: number
@@ -39,22 +41,7 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
     integration.webhooks.map((hook) => webhookStatus(options, hook)),
   )
   const { ready, reasons } = options.readiness()
-  const notes = [
-    ...reasons,
-    ...consumers
-      .filter((one) => one.mode === 'stopped')
-      .map((one) => `consumer ${one.name} is stopped`),
-    ...consumers
-      .filter((one) => one.mode === 'outage')
-      .map((one) => `consumer ${one.name} fails on everything and tries one message at a time`),
-    ...consumers
-      .filter((one) => one.deadLettersOpen > 0)
-      .map((one) => `${one.name} has ${one.deadLettersOpen} open dead letters`),
-    ...[...alerts.all()].filter((one) => one.kind === 'newer-version').map(({ title }) => title),
-    ...[...options.openLetters.transform]
-      .filter(([, count]) => count > 0)
-      .map(([name, count]) => `the transform of ${name} has ${count} open dead letters`),
-  ]
+  const notes = [...reasons, ...notesOf(options, consumers)]
   const ingress = histogramOf(metrics, METRICS.ingressLatency)
   const invalidOpen = await store.count({
     collection: 'invalid',
@@ -99,6 +86,45 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
       headPosition: await store.headPosition(),
       sizeBytes: (await store.sizeBytes()) ?? null,
     },
+    transport: transportStatus(options),
+  }
+}
+
+/** What keeps it from being well, one sentence each. */
+function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[]): string[] {
+  const { link, alerts } = options
+  return [
+    ...(link && !link.state.connected
+      ? [`the broker ${link.engine} is away; consumers read the store`]
+      : []),
+    ...consumers
+      .filter((one) => one.mode === 'stopped')
+      .map((one) => `consumer ${one.name} is stopped`),
+    ...consumers
+      .filter((one) => one.mode === 'outage')
+      .map((one) => `consumer ${one.name} fails on everything and tries one message at a time`),
+    ...consumers
+      .filter((one) => one.deadLettersOpen > 0)
+      .map((one) => `${one.name} has ${one.deadLettersOpen} open dead letters`),
+    ...[...alerts.all()].filter((one) => one.kind === 'newer-version').map(({ title }) => title),
+    ...[...options.openLetters.transform]
+      .filter(([, count]) => count > 0)
+      .map(([name, count]) => `the transform of ${name} has ${count} open dead letters`),
+  ]
+}
+
+const transportStatus = ({ link, store }: OverviewOptions): Overview['transport'] => {
+  if (!link) {
+    const { durability, unitOfOrder } = store.features
+    return { engine: 'embedded', connected: null, unpublished: null, durability, unitOfOrder }
+  }
+  const features = link.broker?.features
+  return {
+    engine: link.engine,
+    connected: link.state.connected,
+    unpublished: link.transport.unpublished,
+    durability: features?.durability ?? null,
+    unitOfOrder: features?.unitOfOrder ?? null,
   }
 }
 

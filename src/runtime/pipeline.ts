@@ -32,12 +32,13 @@ import {
   type Store,
   type Timers,
 } from '../store/index.ts'
-import { createEmbeddedTransport, type EmbeddedTransport } from '../transport/index.ts'
+import { createEmbeddedTransport, type LogTransport } from '../transport/index.ts'
 import { type AlertBook, createAlertBook, type RaisedAlert } from './alert-book.ts'
 import { createAlertDialer } from './alert-dialer.ts'
 import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
 import { type AttemptHistory, createAttemptHistory } from './attempt-history.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
+import { type BrokerLink, createBrokerLink } from './broker-link.ts'
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
@@ -46,6 +47,7 @@ import { createInvalidRequests, type InvalidRequests } from './invalid-requests.
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import { offerRows } from './offer-rows.ts'
+import { chooseBroker } from './open-transport.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { createReadData } from './read-data.ts'
@@ -186,7 +188,9 @@ export interface Foundations {
   readonly tracer: Tracer
   readonly history: AttemptHistory
   readonly masks: Masks
-  readonly transport: EmbeddedTransport
+  readonly transport: LogTransport
+  /** Where a broker stands between the log and the consumers. */
+  readonly link: BrokerLink | undefined
   readonly book: ConsumerProgressBook
   readonly committer: Committer
   readonly volatile: VolatileBus
@@ -203,7 +207,8 @@ export async function layFoundations(
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
   await store.migrate(integration.tables)
-  const transport = createEmbeddedTransport(store, await store.headPosition())
+  const link = await linkBroker(integration, { ...options, metrics })
+  const transport = link?.transport ?? createEmbeddedTransport(store, await store.headPosition())
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
@@ -238,6 +243,7 @@ export async function layFoundations(
     history: createAttemptHistory(kernel.clock),
     masks: createMasks(integration),
     transport,
+    link,
     book,
     committer,
     volatile,
@@ -245,6 +251,16 @@ export async function layFoundations(
     epoch,
     startedAtMs: kernel.clock.now(),
   }
+}
+
+function linkBroker(
+  integration: Integration,
+  { transport, store, kernel, metrics }: Opened & { readonly metrics: Metrics },
+): Promise<BrokerLink> | undefined {
+  const choice = transport ?? { engine: 'embedded' }
+  const open = chooseBroker(choice, store)
+  if (!open) return undefined
+  return createBrokerLink({ engine: choice.engine, open, store, kernel, metrics, integration })
 }
 
 /** Counts the log's growth, and how much of it carries a correlation that its origin gave. */
@@ -446,7 +462,8 @@ function openOverview(
   const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
     atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
   const openLetters = parts.letters
-  registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters })
+  const { link } = base
+  registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters, link })
   const model = integration.model.hash.slice(0, 12)
   metrics.gauge(METRICS.build).with({ version: VERSION, model }).set(1)
   return {

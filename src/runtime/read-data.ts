@@ -1,5 +1,6 @@
 import type { Consumer, Envelope, Integration } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, messageOf } from '../kernel/index.ts'
+import { createSharedParse } from './shared-parse.ts'
 import { compileValidator, evaluateUpcast, type UpcastPlan } from '../schema/index.ts'
 
 /** Reads a record's data as the version that a consumer asked for. */
@@ -24,14 +25,13 @@ export const createReadData = (integration: Integration): ReadData => {
     )
     plans.set(contract.name, { contract: contract.name, validators, upcast: contract.upcast })
   }
+  const parse = createSharedParse(integration)
   return (consumer, envelope, data) => {
     const { contractversion: from, type } = envelope
     const { asked, latest } = consumer.on
     const plan = plans.get(type)
     try {
-      const value: unknown = JSON.parse(
-        Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8'),
-      )
+      const value = parse(type, data)
       if (from === asked || !plan) return value
       if (from < asked) return evaluateUpcast(plan, { data: value, from, to: asked })
       const verdict = plan.validators.get(asked)?.validate(value)

@@ -10,6 +10,7 @@ import {
   type Store,
   type StoredRecord,
 } from '../store/index.ts'
+import type { BrokerLink } from './broker-link.ts'
 import { offerRows } from './offer-rows.ts'
 import { eachRow } from './paging.ts'
 
@@ -28,6 +29,7 @@ export interface RetentionOptions {
   readonly integration: Integration
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly archive?: ArchivePartition
+  readonly link?: BrokerLink | undefined
   /** Records that retention could not keep for an exception. */
   readonly onExpired: (count: number) => void
   /** Rows that put alerts right, and resolve those whose cause has not shown for a while. */
@@ -66,6 +68,8 @@ export const createRetention = (options: RetentionOptions): Retention => {
 
   const mayDrop = (partition: LogPartition): boolean => {
     if (partition.open || partition.lastAtMs + retentionMs >= kernel.clock.now()) return false
+    // A broker that is away is given everything when it is back, whatever the age.
+    if (options.link?.transport.hasPublished(partition.lastPosition) === false) return false
     return [...runners.values()].every((one) => hasPassed(one, partition.lastPosition))
   }
 

@@ -5,6 +5,7 @@ import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts
 import type { Metrics } from '../observe/index.ts'
 import type { DeadLetterRow, RowWrite } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
+import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
 import { createOperations, refused } from './operations.ts'
@@ -76,18 +77,10 @@ export class RunningIntegration implements Runtime {
   }
 
   async start(): Promise<void> {
-    const {
-      runners,
-      timers,
-      retention,
-      replays,
-      notifier,
-      deadLetters,
-      alerts,
-      committer,
-      relays,
-    } = this.#pipeline
+    const { runners, timers, retention, replays, notifier, deadLetters } = this.#pipeline
+    const { alerts, committer, link, relays } = this.#pipeline
     await this.#applyPauses()
+    await link?.start({ committer, alerts })
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
     // A consumer that had stopped runs again; should it stop again, that is a new alert.
@@ -170,6 +163,11 @@ export class RunningIntegration implements Runtime {
 
   deadLetterGroups(): Promise<readonly DeadLetterGroup[]> {
     return this.#pipeline.deadLetters.groups()
+  }
+
+  differences(): readonly string[] {
+    const { store, link } = this.#pipeline
+    return describeEngines(store.features, link && { engine: link.engine, broker: link.broker })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
@@ -355,8 +353,9 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store } = this.#pipeline
+    const { inbox, committer, transport, store, link } = this.#pipeline
     if (committer.mode === 'open') await inbox.close()
+    await link?.close()
     await committer.close()
     await transport.close()
     await store.close()

@@ -52,6 +52,8 @@ export interface Runtime extends AsyncDisposable {
   /** Ready: it takes messages; false while starting, draining, or when the store refuses. */
   readiness(): { readonly ready: boolean; readonly reasons: readonly string[] }
   overview(): Promise<Overview>
+  /** What the store and the transport in use give, in sentences: printed at start. */
+  differences(): readonly string[]
   consumers(): Promise<readonly ConsumerStatus[]>
   /** The outboxes and how far their relays are; asks each database once. */
   outboxes(): Promise<readonly OutboxView[]>

@@ -19,7 +19,7 @@ import {
 import { createIds, type Kernel, type Logger, silentLogger } from '../kernel/index.ts'
 import type { AlertNotification } from '../observe/index.ts'
 import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../store/index.ts'
-import { createVirtualKernel, type VirtualClock } from '../testing/index.ts'
+import { createMemoryBroker, createVirtualKernel, type VirtualClock } from '../testing/index.ts'
 import { createRuntime, type RuntimeOptions } from './create-runtime.ts'
 import type { OperationCommand, OperationResult } from './commands.ts'
 import type { Runtime } from './runtime-port.ts'
@@ -121,10 +121,14 @@ export interface StartOptions extends Pick<
 /** Turns of the loop in which nothing reaches the store: then everything waits for time. */
 const QUIET_TURNS = 6
 
+/** The same tests hold with a broker between the log and the consumers: see vitest.config.ts. */
+export const worldDefaults: { withBroker: boolean } = { withBroker: false }
+
 /** A memory disk under virtual time, and the processes that come and go on it. */
 export const createWorld = (seed = 1): World => {
   const shared = createVirtualKernel({ seed })
   const disk = createMemoryDisk()
+  const broker = createMemoryBroker()
   const sent: AlertNotification[] = []
   let runtime: Runtime | undefined
   let kill = (): void => undefined
@@ -149,9 +153,9 @@ export const createWorld = (seed = 1): World => {
       return runtime
     },
     async start(parts, options = {}) {
-      const process = mortalClock(shared.clock)
-      kill = process.kill
-      const { clock } = process
+      const mortal = mortalClock(shared.clock)
+      kill = mortal.kill
+      const { clock } = mortal
       const kernel: Kernel = {
         ...shared,
         clock,
@@ -173,6 +177,9 @@ export const createWorld = (seed = 1): World => {
       runtime = await createRuntime(built, {
         kernel,
         store,
+        ...(worldDefaults.withBroker && {
+          transport: { engine: 'custom', open: async () => broker } as const,
+        }),
         send: (_alert, notification) => {
           sent.push(notification)
           return Promise.resolve()

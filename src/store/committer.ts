@@ -28,6 +28,8 @@ export interface Committer {
    * @throws JUNCTURA_CLOSED after `close`.
    */
   submit(unit: CommitUnit): Promise<UnitOutcome>
+  /** The same for one that takes the answer itself, also at once: it costs no promise. */
+  enqueue(submission: Submission): void
   /**
    * Says that a consumer is finished with a position and has nothing else to write. It becomes
    * durable with the next commit, never after a unit that is submitted later; while the store
@@ -62,6 +64,16 @@ export interface CommitUnit extends Unit {
   readonly rowsAt?: (positions: readonly number[]) => readonly RowWrite[]
   /** Called inside the transaction if this unit is committed; its rows commit with it. */
   readonly marks?: readonly ProgressMark[]
+}
+
+/** A unit that waits for its commit, and whoever is told what became of it. */
+export interface Submission {
+  readonly unit: CommitUnit
+  /** What the unit's statements asked to append, once they ran. */
+  readonly returned?: readonly Append[] | undefined
+  /** Exactly one of the two is called, once. Neither may throw. */
+  settled(outcome: UnitOutcome): void
+  refused(error: unknown): void
 }
 
 /**
@@ -101,20 +113,11 @@ export interface CommitterOptions {
   readonly onFailed?: (error: unknown) => void
 }
 
-interface Waiting {
-  readonly unit: CommitUnit
-  /** What the unit's statements asked to append, known once they ran. */
-  returned?: readonly Append[]
-  readonly bytes: number
-  readonly resolve: (outcome: UnitOutcome) => void
-  readonly reject: (error: unknown) => void
-}
-
 export const createCommitter = (options: CommitterOptions): Committer => new GroupCommitter(options)
 
 class GroupCommitter implements Committer {
   readonly #options: CommitterOptions
-  #queue: Waiting[] = []
+  #queue: Submission[] = []
   /** Bounded by the windows of the consumers. */
   #marks: ProgressMark[] = []
   /** Waits before marks that the store refused are offered again. */
@@ -141,27 +144,29 @@ class GroupCommitter implements Committer {
   }
 
   submit(unit: CommitUnit): Promise<UnitOutcome> {
-    if (this.#mode === 'closed') return Promise.reject(closedError())
-    if (this.#mode === 'failed') return Promise.reject(failedError(this.#lastError))
-    const bytes = unit.appends?.reduce((sum, append) => sum + append.bytes.length, 0) ?? 0
+    return new Promise((resolve, reject) => this.enqueue(submissionOf(unit, resolve, reject)))
+  }
+
+  enqueue(submission: Submission): void {
+    if (this.#mode === 'closed') return submission.refused(closedError())
+    if (this.#mode === 'failed') return submission.refused(failedError(this.#lastError))
+    const { unit } = submission
     if (isVolatileOnly(unit)) {
       this.#options.onVolatile?.(unit.volatile ?? [])
-      return Promise.resolve({ status: 'committed', positions: [] })
+      return submission.settled({ status: 'committed', positions: [] })
     }
+    const bytes = bytesOf(unit)
     // One unit is taken whatever its size, or it would be refused for ever.
     const isFull =
       this.#queue.length >= LIMITS.acceptQueueMax ||
       (this.#queue.length > 0 && this.#queueBytes + bytes > LIMITS.acceptQueueBytesMax)
     if (isFull && unit.isInternal !== true) {
-      return Promise.reject(
-        new JuncturaError('JUNCTURA_STORE_BUSY', { details: { waiting: this.#queue.length } }),
-      )
+      const details = { waiting: this.#queue.length }
+      return submission.refused(new JuncturaError('JUNCTURA_STORE_BUSY', { details }))
     }
-    return new Promise((resolve, reject) => {
-      this.#queue.push(catchReturned({ unit, bytes, resolve, reject }))
-      this.#queueBytes += bytes
-      this.#running ??= this.#run()
-    })
+    this.#queue.push(submission)
+    this.#queueBytes += bytes
+    this.#running ??= this.#run()
   }
 
   mark(mark: ProgressMark): void {
@@ -188,10 +193,10 @@ class GroupCommitter implements Committer {
       const size = (): number => this.#queue.length + this.#marks.length
       await gather(this.#options.clock, { size, enough: LIMITS.commitUnitsMax })
       const batch = this.#queue.splice(0, LIMITS.commitUnitsMax)
-      this.#queueBytes -= batch.reduce((sum, waiting) => sum + waiting.bytes, 0)
+      for (const { unit } of batch) this.#queueBytes -= bytesOf(unit)
       if (this.#mode === 'failed') {
         this.#marks = []
-        for (const waiting of batch) waiting.reject(failedError(this.#lastError))
+        for (const waiting of batch) waiting.refused(failedError(this.#lastError))
         continue
       }
       await this.#commit(batch)
@@ -203,17 +208,17 @@ class GroupCommitter implements Committer {
     return this.#queue.length > 0 || (this.#marks.length > 0 && !this.#marksTimer)
   }
 
-  async #commit(batch: readonly Waiting[]): Promise<void> {
+  async #commit(batch: readonly Submission[]): Promise<void> {
     const { store, clock, progress, onCommit } = this.#options
     const startedMs = clock.monotonicMs()
     const loose = this.#marks
     this.#marks = []
-    let marks: ProgressMark[] = []
+    let marks: readonly ProgressMark[] = []
     try {
       const outcomes = await store.commit(
         batch.map((waiting) => waiting.unit),
         (results) => {
-          marks = [...loose, ...committedMarks(batch, results)]
+          marks = withCommitted(loose, batch, results)
           const rows = progress?.preview(marks) ?? []
           return batch.some(({ unit }) => unit.rowsAt) ? [...rowsOf(batch, results), ...rows] : rows
         },
@@ -223,11 +228,11 @@ class GroupCommitter implements Committer {
       this.#tellAppended(batch, outcomes)
       this.#tellVolatile(batch, outcomes)
       onCommit?.(batch.length, clock.monotonicMs() - startedMs)
-      batch.forEach((waiting, index) => {
+      for (let index = 0; index < batch.length; index++) {
         const outcome = outcomes[index]
-        if (outcome) waiting.resolve(outcome)
-        else waiting.reject(failedError(new Error('the store gave no outcome')))
-      })
+        if (outcome) batch[index]?.settled(outcome)
+        else batch[index]?.refused(failedError(new Error('the store gave no outcome')))
+      }
     } catch (error) {
       this.#fail(batch, error)
       if (loose.length > 0 && this.#mode === 'open') this.#offerAgain(loose)
@@ -242,34 +247,39 @@ class GroupCommitter implements Committer {
     })
   }
 
-  #tellAppended(batch: readonly Waiting[], outcomes: readonly UnitOutcome[]): void {
+  #tellAppended(batch: readonly Submission[], outcomes: readonly UnitOutcome[]): void {
     const { onAppended } = this.#options
     if (!onAppended) return
     const appended: Appended[] = []
-    batch.forEach((waiting, index) => {
+    for (let index = 0; index < batch.length; index++) {
+      const waiting = batch[index]
       const outcome = outcomes[index]
-      if (outcome?.status !== 'committed' || outcome.positions.length === 0) return
-      const appends = [...(waiting.unit.appends ?? []), ...(waiting.returned ?? [])]
-      appends.forEach((append, place) => {
-        if (outcome.leftOut?.includes(place) === true) return
-        appended.push({ append, position: outcome.positions[place] ?? 0 })
-      })
-    })
+      if (!waiting || outcome?.status !== 'committed' || outcome.positions.length === 0) continue
+      const { positions, leftOut } = outcome
+      const { appends = NOTHING } = waiting.unit
+      const { returned = NOTHING } = waiting
+      for (let place = 0; place < positions.length; place++) {
+        if (leftOut?.includes(place) === true) continue
+        const append = appends[place] ?? returned[place - appends.length]
+        if (append) appended.push({ append, position: positions[place] ?? 0 })
+      }
+    }
     if (appended.length > 0) onAppended(appended)
   }
 
-  #tellVolatile(batch: readonly Waiting[], outcomes: readonly UnitOutcome[]): void {
-    batch.forEach(({ unit: { volatile = [] } }, index) => {
-      if (volatile.length === 0 || outcomes[index]?.status !== 'committed') return
+  #tellVolatile(batch: readonly Submission[], outcomes: readonly UnitOutcome[]): void {
+    for (let index = 0; index < batch.length; index++) {
+      const { volatile = NOTHING } = batch[index]?.unit ?? {}
+      if (volatile.length === 0 || outcomes[index]?.status !== 'committed') continue
       this.#options.onVolatile?.(volatile)
-    })
+    }
   }
 
-  #fail(batch: readonly Waiting[], error: unknown): void {
+  #fail(batch: readonly Submission[], error: unknown): void {
     const { log, onFailed } = this.#options
     this.#lastError = error
     log.error({ problem: messageOf(error), units: batch.length }, 'a commit failed')
-    for (const waiting of batch) waiting.reject(error)
+    for (const waiting of batch) waiting.refused(error)
     const mayGoOn =
       isJuncturaError(error, 'JUNCTURA_STORE_FULL') ||
       isJuncturaError(error, 'JUNCTURA_STORE_FAILED')
@@ -281,46 +291,68 @@ class GroupCommitter implements Committer {
 
 const MARKS_RETRY_MS = 500
 
-/** Wraps the unit's statements, so that the appends they return are seen here as well. */
-function catchReturned(waiting: Waiting): Waiting {
-  const { tx } = waiting.unit
-  if (!tx) return waiting
-  const caught: Waiting = {
-    ...waiting,
+const NOTHING: readonly never[] = []
+
+function bytesOf({ appends }: CommitUnit): number {
+  let bytes = 0
+  if (appends) for (const append of appends) bytes += append.bytes.length
+  return bytes
+}
+
+/** For `submit`: the appends that the unit's statements return are seen here as well. */
+function submissionOf(
+  unit: CommitUnit,
+  settled: (outcome: UnitOutcome) => void,
+  refused: (error: unknown) => void,
+): Submission {
+  const { tx } = unit
+  if (!tx) return { unit, settled, refused }
+  const submission: { -readonly [Name in keyof Submission]: Submission[Name] } = {
     unit: {
-      ...waiting.unit,
+      ...unit,
       tx: async (db) => {
         const parts = await tx(db)
-        caught.returned = parts.appends ?? []
+        submission.returned = parts.appends
         return parts
       },
     },
+    settled,
+    refused,
   }
-  return caught
+  return submission
 }
 
 const isVolatileOnly = (unit: CommitUnit): boolean =>
-  (unit.volatile?.length ?? 0) > 0 &&
+  unit.volatile !== undefined &&
+  unit.volatile.length > 0 &&
   !unit.tx &&
   !unit.rowsAt &&
   [unit.claims, unit.guards, unit.appends, unit.rows, unit.marks].every(
     (part) => (part?.length ?? 0) === 0,
   )
 
-function rowsOf(batch: readonly Waiting[], outcomes: readonly UnitOutcome[]): readonly RowWrite[] {
+function rowsOf(
+  batch: readonly Submission[],
+  outcomes: readonly UnitOutcome[],
+): readonly RowWrite[] {
   return batch.flatMap(({ unit }, index) => {
     const outcome = outcomes[index]
     return outcome?.status === 'committed' ? (unit.rowsAt?.(outcome.positions) ?? []) : []
   })
 }
 
-function committedMarks(
-  batch: readonly Waiting[],
+function withCommitted(
+  loose: readonly ProgressMark[],
+  batch: readonly Submission[],
   outcomes: readonly UnitOutcome[],
-): ProgressMark[] {
-  return batch.flatMap((waiting, index) =>
-    outcomes[index]?.status === 'committed' ? (waiting.unit.marks ?? []) : [],
-  )
+): readonly ProgressMark[] {
+  const marks = [...loose]
+  for (let index = 0; index < batch.length; index++) {
+    const own = batch[index]?.unit.marks
+    if (!own || outcomes[index]?.status !== 'committed') continue
+    for (const mark of own) marks.push(mark)
+  }
+  return marks
 }
 
 const closedError = (): JuncturaError =>

@@ -113,7 +113,7 @@ const CONTROL =
   /^(?:\s+|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(begin|start|commit|end|rollback|abort|savepoint|release|attach|detach|pragma|vacuum)\b/i
 
 /** The transaction belongs to the group commit: a statement must not end it for the others. */
-function refuseTransactionControl(sql: string): void {
+export function refuseTransactionControl(sql: string): void {
   const word = CONTROL.exec(sql)?.[1]
   if (word === undefined) return
   throw new JuncturaError('JUNCTURA_TX_STATEMENT', {

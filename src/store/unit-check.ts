@@ -19,6 +19,11 @@ export interface CheckedWork {
   readonly rows: readonly EncodedRow[]
 }
 
+const NOTHING: readonly never[] = []
+
+/** Of a unit that appends nothing and writes no rows: the same object each time. */
+export const NO_WORK: CheckedWork = { appends: NOTHING, rows: NOTHING }
+
 /**
  * Checks before anything is written, so that a unit at fault is refused alone and without a
  * savepoint of its own.
@@ -26,9 +31,10 @@ export interface CheckedWork {
  * @throws JUNCTURA_INVARIANT when a value cannot be stored, JUNCTURA_RECORD_TOO_LARGE.
  */
 export const checkWork = (work: Pick<Unit, 'appends' | 'rows'>): CheckedWork => {
-  const appends = work.appends ?? NOTHING
+  const { appends = NOTHING, rows = NOTHING } = work
+  if (appends.length + rows.length === 0) return NO_WORK
   for (const append of appends) checkAppend(append)
-  return { appends, rows: work.rows === undefined ? NOTHING : work.rows.map(encodeRow) }
+  return { appends, rows: rows.length === 0 ? NOTHING : rows.map(encodeRow) }
 }
 
 /** @throws JUNCTURA_INVARIANT when a claim names no record of the unit. */
@@ -86,7 +92,6 @@ export const failedCommit = (error: unknown): JuncturaError =>
         details: { problem: messageOf(error) },
       })
 
-const NOTHING: readonly never[] = []
 const FIELDS = new Map<CollectionName, readonly string[]>()
 
 function checkAppend(append: Append): void {

@@ -1,5 +1,7 @@
 export * from './store-conformance.ts'
+export * from './broker-conformance.ts'
 export * from './contract-tests/index.ts'
+export * from './memory-broker.ts'
 export { createVirtualClock, type VirtualClock, type VirtualClockOptions } from './virtual-clock.ts'
 export * from './virtual-kernel.ts'
 export * from './simulator/faults.ts'

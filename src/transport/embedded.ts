@@ -1,7 +1,7 @@
 import { decodeRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
-import type { Appended, Store } from '../store/index.ts'
-import type { Delivered, Subscription, Transport } from './transport.ts'
+import type { Store } from '../store/index.ts'
+import type { Delivered, LogTransport, Subscription } from './transport.ts'
 
 /**
  * The store's own log as transport. What this process appended last is kept decoded in a short
@@ -10,12 +10,7 @@ import type { Delivered, Subscription, Transport } from './transport.ts'
  *
  * The tail is complete from `tail.after` on: only one process appends to an embedded store.
  */
-export interface EmbeddedTransport extends Transport {
-  /** Tells what a commit appended; wakes the subscribers. */
-  appended(records: readonly Appended[]): void
-  /** Last position of any channel. */
-  readonly head: number
-}
+export type EmbeddedTransport = LogTransport
 
 /** Records kept per channel at most; a consumer further behind reads the store. */
 const TAIL_RECORDS_MAX = 8_192
@@ -84,6 +79,9 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
           if (page.records.length > 0) return page.records.map(decode)
         }
         return []
+      },
+      close() {
+        tail.readers.delete(subscription)
       },
     }
     tail.readers.add(subscription)

@@ -1,2 +1,5 @@
+export * from './broker.ts'
+export * from './brokered.ts'
 export * from './embedded.ts'
 export * from './transport.ts'
+export * from './wire-message.ts'

@@ -1,4 +1,5 @@
 import type { LogRecord } from '../contract/index.ts'
+import type { Appended } from '../store/index.ts'
 
 /**
  * Moves envelopes from the log to consumers. On the embedded engine the log is in the store and
@@ -12,6 +13,14 @@ export interface Transport {
   close(): Promise<void>
 }
 
+/** A transport that learns from the commits of this process what there is to move. */
+export interface LogTransport extends Transport {
+  /** Tells what a commit appended. */
+  appended(records: readonly Appended[]): void
+  /** Last position of any channel. */
+  readonly head: number
+}
+
 /** One reader of one channel. Not safe for two callers at once. */
 export interface Subscription {
   /**
@@ -23,6 +32,8 @@ export interface Subscription {
   readonly scannedTo: number
   /** True while no record of the channel is still to be given. */
   readonly atHead: boolean
+  /** Nothing is kept for this reader any more. Idempotent. */
+  close(): void
 }
 
 export interface Delivered {

@@ -117,6 +117,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     readiness: () => shows.ready,
     overview: () => answer(shows.overview),
     outboxes: () => Promise.resolve([]),
+    differences: () => [],
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {
       note('messages', query)
@@ -262,6 +263,13 @@ export const overviewOf = (nowMs: number): Overview => ({
     unitOfOrder: 'key',
     headPosition: 96_420,
     sizeBytes: 61_300_000,
+  },
+  transport: {
+    engine: 'embedded',
+    connected: null,
+    unpublished: null,
+    durability: 'fsync',
+    unitOfOrder: 'key',
   },
 })
 

@@ -26,6 +26,7 @@ import type {
   Unit,
   UnitOutcome,
 } from '../store.ts'
+import { refuseTransactionControl } from '../run-tx.ts'
 import { encodeRow, failedCommit } from '../unit-check.ts'
 import { ClaimTables } from './claim-tables.ts'
 import { type Connection, openConnection, setUpReader, setUpWriter } from './connection.ts'
@@ -42,7 +43,8 @@ import { type CheckedParts, checkAtStart, checkNotHalfRepaired, checkWhole } fro
 import { acquireStoreLock, type StoreLock } from './store-lock.ts'
 import { LostCommit, UnitWriter } from './unit-writer.ts'
 import { applyMigrations } from './user-migrations.ts'
-import { createUserStatements } from './user-statements.ts'
+import { writeUnits } from './unit-chain.ts'
+import { createUserStatements, type UserStatements } from './user-statements.ts'
 import { checkWal } from './wal-check.ts'
 import { WalFold } from './wal-fold.ts'
 import { WalSync } from './wal-sync.ts'
@@ -139,7 +141,7 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
       options
     const logWriter = new LogWriter({ writer, partitions, partitionBytesMax, partitionMs })
     const stateWriter = new StateWriter(writer)
-    const user = createUserStatements(writer.db)
+    const user = createUserStatements(writer.db, { check: refuseTransactionControl })
     wal = new WalSync(file)
     const parts: StoreParts = {
       file,
@@ -155,6 +157,7 @@ export const createSqliteStore = async (options: SqliteStoreOptions): Promise<St
       stateWriter,
       log: new LogReader({ reader, partitions, clock, file }),
       state: new StateReader(reader, file),
+      user,
       unitWriter: new UnitWriter({ clock, writer, logWriter, stateWriter, claims, user }),
       mark,
     }
@@ -238,6 +241,7 @@ interface StoreParts extends CheckedParts {
   readonly logWriter: LogWriter
   readonly stateWriter: StateWriter
   readonly unitWriter: UnitWriter
+  readonly user: UserStatements
   readonly mark: HighMark
 }
 
@@ -272,18 +276,14 @@ class SqliteStore implements Store {
     finish?: (outcomes: readonly UnitOutcome[]) => readonly RowWrite[],
   ): Promise<readonly UnitOutcome[]> {
     return this.#exclusive(async () => {
-      const { writer, logWriter, claims, stateWriter, clock, unitWriter } = this.#parts
+      const { writer, logWriter, claims, stateWriter, clock, unitWriter, user } = this.#parts
       const { mark, partitions } = this.#parts
       let phase: StorePhase = 'commit'
       try {
         logWriter.rotateIfDue(clock.now())
         phase = 'write'
         writer.run('BEGIN IMMEDIATE')
-        const outcomes: UnitOutcome[] = []
-        for (const unit of units) {
-          const { tx } = unit
-          outcomes.push(tx ? await unitWriter.withStatements(unit, tx) : unitWriter.write(unit))
-        }
+        const outcomes = await writeUnits({ clock, unitWriter, user }, units)
         for (const row of finish?.(outcomes) ?? []) stateWriter.put(encodeRow(row))
         claims.write()
         phase = 'commit'

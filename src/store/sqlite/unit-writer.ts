@@ -1,7 +1,13 @@
 import { type Clock, JuncturaError } from '../../kernel/index.ts'
-import { runTx } from '../run-tx.ts'
+import type { TxOutcome } from '../run-tx.ts'
 import type { Unit, UnitOutcome } from '../store.ts'
-import { type CheckedWork, checkClaims, checkWork, committedOutcome } from '../unit-check.ts'
+import {
+  type CheckedWork,
+  checkClaims,
+  checkWork,
+  committedOutcome,
+  NO_WORK,
+} from '../unit-check.ts'
 import type { ClaimTables } from './claim-tables.ts'
 import type { Connection } from './connection.ts'
 import type { LogWriter } from './log-writer.ts'
@@ -50,13 +56,8 @@ export class UnitWriter {
     return this.#apply(unit, work)
   }
 
-  /**
-   * The callback's statements under a savepoint; then what the unit and the callback append.
-   *
-   * @throws LostCommit when the engine fails.
-   */
-  async withStatements(unit: Unit, tx: NonNullable<Unit['tx']>): Promise<UnitOutcome> {
-    const { clock, writer, user } = this.#options
+  /** Opens the savepoint for the statements of a unit, unless it is refused before. */
+  begin(unit: Unit): UnitOutcome | CheckedWork {
     const refused = this.#refusal(unit)
     if (refused) return refused
     let work: CheckedWork
@@ -65,14 +66,24 @@ export class UnitWriter {
     } catch (error) {
       return { status: 'failed', error }
     }
-    writer.run('SAVEPOINT junctura_unit')
-    const ran = await runTx({ clock, database: user.database, callback: tx })
+    this.#options.writer.run('SAVEPOINT junctura_unit')
+    return work
+  }
+
+  /**
+   * The statements have run: writes what the unit and its callback append, or takes them back.
+   *
+   * @throws LostCommit when the engine fails.
+   */
+  end(unit: Unit, own: CheckedWork, ran: TxOutcome<Pick<Unit, 'appends' | 'rows'>>): UnitOutcome {
+    const { writer, user } = this.#options
     const lost = user.takeEngineFailure()
     if (lost) throw new LostCommit(lost.error)
     if (!writer.db.isTransaction) throw new LostCommit(endedTransaction())
+    let work: CheckedWork
     try {
       if (ran.status === 'failed') throw ran.error
-      work = joined(work, checkWork(ran.value ?? {}))
+      work = joined(own, checkWork(ran.value ?? {}))
       checkClaims(unit, work.appends.length)
     } catch (error) {
       writer.run('ROLLBACK TO junctura_unit')
@@ -93,6 +104,7 @@ export class UnitWriter {
 
   #apply(unit: Unit, work: CheckedWork): UnitOutcome {
     const { logWriter, stateWriter, claims, clock } = this.#options
+    if (work === NO_WORK) return NOTHING_APPENDED
     const positions: number[] = []
     const leftOut: number[] = []
     try {
@@ -115,10 +127,15 @@ export class UnitWriter {
   }
 }
 
-const joined = (own: CheckedWork, returned: CheckedWork): CheckedWork => ({
-  appends: [...own.appends, ...returned.appends],
-  rows: [...own.rows, ...returned.rows],
-})
+const joined = (own: CheckedWork, returned: CheckedWork): CheckedWork => {
+  if (own === NO_WORK) return returned
+  return {
+    appends: [...own.appends, ...returned.appends],
+    rows: [...own.rows, ...returned.rows],
+  }
+}
+
+const NOTHING_APPENDED: UnitOutcome = { status: 'committed', positions: [] }
 
 const endedTransaction = (): JuncturaError =>
   new JuncturaError('JUNCTURA_STORE_FAILED', {

@@ -1,0 +1,76 @@
+import type { ConsumedMessage, ConsumerContext } from '../contract/index.ts'
+import type { WorkItem } from './work-item.ts'
+
+/** What a handler may do, as the attempt that it belongs to does it. */
+export type AttemptActions = Pick<ConsumerContext, 'signal' | 'tx' | 'once' | 'emit' | 'log'>
+
+interface ContextOf {
+  readonly item: WorkItem
+  readonly attempt: number
+  readonly attemptsMax: number
+}
+
+/**
+ * The context of one attempt. Everything is a member of its own, so that a handler may take it
+ * or spread it; one shape for all, because a getter written in a literal is a new shape each time,
+ * which costs more than a small handler.
+ */
+export const createContext = (
+  actions: AttemptActions,
+  { item, attempt, attemptsMax }: ContextOf,
+): ConsumerContext => new Context(actions, { item, attempt, attemptsMax })
+
+let actionsOf: (context: Context) => AttemptActions
+
+class Context implements ConsumerContext {
+  readonly #actions: AttemptActions
+  readonly message: ConsumedMessage
+  readonly attempt: number
+  readonly attemptsMax: number
+  readonly tx: ConsumerContext['tx']
+  readonly once: ConsumerContext['once']
+  readonly emit: ConsumerContext['emit']
+  readonly log: ConsumerContext['log']
+  declare readonly signal: AbortSignal
+  declare readonly replay?: NonNullable<ConsumerContext['replay']>
+
+  static {
+    actionsOf = (context) => context.#actions
+  }
+
+  constructor(actions: AttemptActions, { item, attempt, attemptsMax }: ContextOf) {
+    this.#actions = actions
+    this.message = consumedMessage(item)
+    this.attempt = attempt
+    this.attemptsMax = attemptsMax
+    this.tx = (callback) => actions.tx(callback)
+    this.once = (name, effect) => actions.once(name, effect)
+    this.emit = (draft) => actions.emit(draft)
+    this.log = (message, fields) => actions.log(message, fields)
+    Object.defineProperty(this, 'signal', SIGNAL)
+    if (item.replay) this.replay = item.replay
+  }
+}
+
+/** Made when the handler asks for it, which few do and which costs much. */
+const SIGNAL: PropertyDescriptor & ThisType<Context> = {
+  enumerable: true,
+  configurable: true,
+  get() {
+    return actionsOf(this).signal
+  },
+}
+
+export const consumedMessage = (item: WorkItem): ConsumedMessage => {
+  const { envelope } = item.record.head
+  return {
+    id: envelope.id,
+    type: envelope.type,
+    version: envelope.contractversion,
+    key: envelope.partitionkey,
+    time: envelope.time,
+    position: item.position,
+    correlationId: envelope.correlationid,
+    envelope,
+  }
+}

@@ -1,0 +1,255 @@
+import type { AlertRoute, Integration } from '../contract/index.ts'
+import {
+  isJuncturaError,
+  type Kernel,
+  LIMITS,
+  messageOf,
+  sleep,
+  type Timer,
+} from '../kernel/index.ts'
+import { METRICS, type Metrics } from '../observe/index.ts'
+import type { Committer, RowWrite, Store } from '../store/index.ts'
+import {
+  type Broker,
+  type BrokeredTransport,
+  type BrokerState,
+  createBrokeredTransport,
+  type RelayPlace,
+} from '../transport/index.ts'
+import type { AlertBook } from './alert-book.ts'
+import { offerRows } from './offer-rows.ts'
+import type { OpenBroker } from './open-transport.ts'
+
+/**
+ * The broker of a running integration: it is opened, and again for as long as it cannot be reached;
+ * the places of the relays are kept in the store; people are told when it is away for long or has
+ * lost something. While it is away, consumers are served from the store.
+ */
+export interface BrokerLink {
+  readonly engine: string
+  readonly transport: BrokeredTransport
+  readonly state: BrokerState
+  /** Of the broker, once it was opened. */
+  readonly broker: Broker | undefined
+  /**
+   * Opens the broker. When it cannot be reached the start goes on without it.
+   *
+   * @throws JUNCTURA_TRANSPORT_REFUSED, JUNCTURA_PEER_MISSING: what no waiting will mend.
+   */
+  start(parts: { readonly committer: Committer; readonly alerts: AlertBook }): Promise<void>
+  /** Stops publishing and keeps the places; before the committer is closed. */
+  close(): Promise<void>
+}
+
+export interface BrokerLinkOptions {
+  readonly engine: string
+  readonly open: OpenBroker
+  readonly store: Store
+  readonly kernel: Kernel
+  readonly metrics: Metrics
+  readonly integration: Integration
+}
+
+const PLACE_PREFIX = 'relay/'
+const STORE_ID = 'storeId'
+const LOG_ROUTE: AlertRoute = { kind: 'log' }
+
+export const createBrokerLink = async (options: BrokerLinkOptions): Promise<BrokerLink> => {
+  const { engine, store, kernel, metrics } = options
+  const { clock, log } = kernel
+  const channels = channelsOf(options.integration)
+  const published = metrics.counter(METRICS.transportPublished)
+  const recovered = metrics.counter(METRICS.transportRecovered)
+  const stop = new AbortController()
+  let state: BrokerState = { connected: false }
+  let broker: Broker | undefined
+  let parts: { readonly committer: Committer; readonly alerts: AlertBook } | undefined
+  let downTimer: Timer | undefined
+  let placesTimer: Timer | undefined
+  let opening: Promise<void> | undefined
+  let toldForeign = false
+
+  const write = (rows: readonly RowWrite[]): void => {
+    if (!parts || rows.length === 0) return
+    offerRows({ committer: parts.committer, kernel }, rows).catch((error: unknown) => {
+      log.warn({ problem: messageOf(error) }, 'what happened at the broker could not be noted')
+    })
+  }
+
+  const raise = (kind: string, cause: string, title: string): void => {
+    if (!parts) return
+    write(
+      parts.alerts.raise({
+        kind,
+        cause,
+        title,
+        owner: undefined,
+        target: LOG_ROUTE,
+        severity: kind === 'transport-loss' ? 'warning' : 'critical',
+        atMs: clock.now(),
+      }),
+    )
+  }
+
+  const keepPlaces = async (): Promise<void> => {
+    placesTimer?.cancel()
+    placesTimer = undefined
+    const rows = [...transport.places].map(([channel, value]): RowWrite => ({
+      collection: 'meta',
+      key: PLACE_PREFIX + channel,
+      row: { value },
+    }))
+    if (parts && rows.length > 0) await offerRows({ committer: parts.committer, kernel }, rows)
+  }
+
+  const keepPlacesLater = (): void => {
+    placesTimer ??= clock.setTimer(LIMITS.relayPlaceMs, () => {
+      keepPlaces().catch((error: unknown) => {
+        // Then more is published again after a start.
+        log.warn({ problem: messageOf(error) }, 'the places of the relays could not be kept')
+      })
+    })
+  }
+
+  const onState = (now: BrokerState): void => {
+    if (stop.signal.aborted || (now.connected === state.connected && broker)) return
+    state = now
+    transport.connected(now.connected)
+    if (now.connected) {
+      log.info({ engine }, 'the broker is reached')
+      downTimer?.cancel()
+      downTimer = undefined
+      if (parts) write(parts.alerts.resolve(DOWN))
+      return
+    }
+    log.warn({ engine, problem: now.problem }, 'the broker is away; consumers read the store')
+    downTimer ??= clock.setTimer(LIMITS.brokerDownAlertMs, () => {
+      const title = `the broker ${engine} has been away for ${LIMITS.brokerDownAlertMs / 1_000} s`
+      raise('transport-down', DOWN, state.problem ? `${title}: ${state.problem}` : title)
+    })
+  }
+
+  const transport = createBrokeredTransport({
+    store,
+    kernel,
+    channels,
+    storeId: await readStoreId(store, kernel),
+    headPosition: await store.headPosition(),
+    places: await readPlaces(store, channels),
+    republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
+    on: {
+      moved: keepPlacesLater,
+      published: (channel, count) => published.with({ channel }).add(count),
+      recovered: (channel, count) => recovered.with({ channel }).add(count),
+      lost(channel, problem, position) {
+        const title = `the broker ${engine} lost records of channel ${channel}: ${problem}`
+        const again = `${title}; what stands after position ${position} is published again`
+        raise('transport-loss', `transport/loss/${channel}`, again)
+      },
+      oversize(channel, position, bytes) {
+        const title = `a record of channel ${channel} is too large for the broker ${engine}`
+        const where = `${title}: position ${position}, ${bytes} bytes; only the store has it`
+        raise('transport-oversize', `transport/oversize/${channel}`, where)
+      },
+      foreign(channel) {
+        if (toldForeign) return
+        toldForeign = true
+        log.warn({ engine, channel }, 'messages of another system are in this channel; left alone')
+      },
+      stopped(channel, error) {
+        const title = `nothing of channel ${channel} is published any more: ${messageOf(error)}`
+        raise('transport-stopped', stoppedCause(channel), title)
+      },
+    },
+  })
+
+  /** Once; false when the broker cannot be reached now. */
+  const open = async (): Promise<boolean> => {
+    try {
+      broker ??= await options.open({ kernel, onState })
+      await transport.start(broker)
+      onState({ connected: true })
+      return true
+    } catch (error) {
+      if (!isJuncturaError(error, 'JUNCTURA_TRANSPORT_UNAVAILABLE')) throw error
+      onState({ connected: false, problem: messageOf(error) })
+      return false
+    }
+  }
+
+  const openInTheEnd = async (): Promise<void> => {
+    for (let tries = 0; !stop.signal.aborted; tries++) {
+      await sleep(clock, Math.min(LIMITS.relayPauseMsMax * 2 ** tries, 30_000), stop.signal)
+      try {
+        if (stop.signal.aborted || (await open())) return
+      } catch (error) {
+        raise('transport-down', DOWN, `the broker ${engine} cannot be used: ${messageOf(error)}`)
+      }
+    }
+  }
+
+  return {
+    engine,
+    transport,
+    get state() {
+      return state
+    },
+    get broker() {
+      return broker
+    },
+    async start(given) {
+      parts = given
+      for (const { channel } of channels) write(given.alerts.resolve(stoppedCause(channel)))
+      if (!(await open())) opening = openInTheEnd()
+    },
+    async close() {
+      if (stop.signal.aborted) return
+      stop.abort()
+      downTimer?.cancel()
+      await opening
+      await transport.close()
+      await keepPlaces().catch(() => undefined)
+      await broker?.close()
+    },
+  }
+}
+
+const DOWN = 'transport/down'
+
+const stoppedCause = (channel: string): string => `transport/stopped/${channel}`
+
+type Channels = readonly { readonly channel: string; readonly retentionMs: number }[]
+
+const channelsOf = (integration: Integration): Channels => {
+  const longest = new Map<string, number>()
+  for (const { channel, retentionMs } of integration.contracts.values()) {
+    longest.set(channel, Math.max(retentionMs, longest.get(channel) ?? 0))
+  }
+  return [...longest].map(([channel, retentionMs]) => ({ channel, retentionMs }))
+}
+
+/** Tells this store's messages from those of another one on the same broker. */
+const readStoreId = async (store: Store, { random }: Kernel): Promise<string> => {
+  const known = (await store.row('meta', STORE_ID))?.value
+  if (typeof known === 'string') return known
+  const value = Buffer.from(random.bytes(12)).toString('base64url')
+  await store.commit([{ rows: [{ collection: 'meta', key: STORE_ID, row: { value } }] }])
+  return value
+}
+
+async function readPlaces(store: Store, channels: Channels): Promise<Map<string, RelayPlace>> {
+  const places = new Map<string, RelayPlace>()
+  for (const { channel } of channels) {
+    const row = await store.row('meta', PLACE_PREFIX + channel)
+    // Only this file writes it.
+    if (row) places.set(channel, row.value as RelayPlace)
+  }
+  return places
+}
+
+/** The position before the part of the log that was still written at a time. */
+async function positionBefore(store: Store, atMs: number): Promise<number> {
+  const partitions = await store.partitions()
+  const first = partitions.find(({ lastAtMs }) => lastAtMs >= atMs)
+  return first ? first.firstPosition - 1 : store.headPosition()
+}

@@ -1,0 +1,52 @@
+import type { BrokerFeatures, Features } from '../contract/index.ts'
+
+interface Linked {
+  readonly engine: string
+  /** Absent while it has never been reached. */
+  readonly broker: { readonly features: BrokerFeatures } | undefined
+}
+
+/**
+ * What the engines in use give, in sentences, for whoever changes one of them: printed at start.
+ * What is the same on every engine, such as retries and dead letters, is said once.
+ */
+export const describeEngines = (store: Features, link: Linked | undefined): readonly string[] => [
+  `store ${store.engine}: what is accepted survives ${SURVIVES[store.durability]}; ` +
+    `order is kept per ${store.unitOfOrder}; a record may have ${store.recordBytesMax} bytes`,
+  store.multiProcess
+    ? `store ${store.engine}: several processes may use it at once`
+    : `store ${store.engine}: one process at a time`,
+  ...(link ? describeBroker(link, store) : ['transport embedded: the log of the store itself']),
+]
+
+function describeBroker({ engine, broker }: Linked, store: Features): readonly string[] {
+  const always =
+    `transport ${engine}: the store is the record; delays, retries, dead letters and replays ` +
+    'are kept there, and what the broker loses is read from there'
+  if (!broker) {
+    return [always, `transport ${engine}: not reached yet; consumers are served from the store`]
+  }
+  const { durability, unitOfOrder, partitions, messageBytesMax, dedupeWindowMs } = broker.features
+  const repeats =
+    dedupeWindowMs > 0
+      ? `drops what is published twice within ${dedupeWindowMs / 1_000} s`
+      : 'does not drop what is published twice: other readers go by the id'
+  return [
+    always,
+    `transport ${engine}: what it confirmed survives ${SURVIVES[durability]}; other readers get ` +
+      `order per ${unitOfOrder}, ${partitions} of them for each channel; it ${repeats}`,
+    ...(messageBytesMax < store.recordBytesMax
+      ? [
+          `transport ${engine}: records over ${messageBytesMax} bytes are not published; ` +
+            'consumers here get them from the store, other readers do not get them',
+        ]
+      : []),
+  ]
+}
+
+const SURVIVES = {
+  accepted: 'the end of the connection, not of the broker',
+  process: 'the end of the process, not a power failure',
+  fsync: 'a power failure',
+  replicated: 'the loss of a machine',
+} as const

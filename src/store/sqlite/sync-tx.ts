@@ -1,0 +1,72 @@
+import type { Database, SqlValue } from '../../contract/index.ts'
+import { type ErrorCode, JuncturaError } from '../../kernel/index.ts'
+import { databaseOf, type UserStatements } from './user-statements.ts'
+
+/**
+ * The `db` of one callback, on an engine whose statements are done when they return. It holds what
+ * `runTx` promises: a statement that fails fails the transaction, also when the callback catches
+ * the error or never awaited it; after `close` a call is refused and runs nothing.
+ */
+export class SyncTx {
+  readonly database: Database
+  readonly #user: UserStatements
+  #over: ErrorCode | undefined
+  #failure: { readonly error: unknown } | undefined
+  #statements = 0
+
+  constructor(user: UserStatements) {
+    this.#user = user
+    this.database = databaseOf(this)
+  }
+
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#failure
+  }
+
+  /** How many it has run. */
+  get statements(): number {
+    return this.#statements
+  }
+
+  close(over: ErrorCode): void {
+    this.#over = over
+  }
+
+  run(sql: string, parameters: readonly SqlValue[]): { readonly changes: number } {
+    this.#begin()
+    try {
+      return this.#user.run(sql, parameters)
+    } catch (error) {
+      throw this.#failed(error)
+    }
+  }
+
+  all(sql: string, parameters: readonly SqlValue[]): unknown[] {
+    this.#begin()
+    try {
+      return this.#user.all(sql, parameters)
+    } catch (error) {
+      throw this.#failed(error)
+    }
+  }
+
+  get(sql: string, parameters: readonly SqlValue[]): unknown {
+    this.#begin()
+    try {
+      return this.#user.get(sql, parameters)
+    } catch (error) {
+      throw this.#failed(error)
+    }
+  }
+
+  #begin(): void {
+    if (this.#over) throw new JuncturaError(this.#over)
+    if (this.#failure) throw this.#failure.error
+    this.#statements += 1
+  }
+
+  #failed(error: unknown): unknown {
+    this.#failure ??= { error }
+    return error
+  }
+}

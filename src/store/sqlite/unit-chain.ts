@@ -1,0 +1,157 @@
+import { type Clock, type ErrorCode, JuncturaError, must } from '../../kernel/index.ts'
+import type { TxOutcome } from '../run-tx.ts'
+import type { Unit, UnitOutcome } from '../store.ts'
+import type { CheckedWork } from '../unit-check.ts'
+import { SyncTx } from './sync-tx.ts'
+import type { UnitWriter } from './unit-writer.ts'
+import type { UserStatements } from './user-statements.ts'
+
+export interface UnitChainOptions {
+  readonly clock: Clock
+  readonly unitWriter: UnitWriter
+  readonly user: UserStatements
+}
+
+/**
+ * Writes the units of one transaction, in order. What has statements of the user waits for their
+ * callback; one chain waits for all of them, one after the other, with nothing made for each but
+ * the promise that its callback gives.
+ *
+ * A callback that is pending when a turn of the event loop has passed, in which it ran no
+ * statement, awaits something else, and everything behind it would wait with it: it is cut off with
+ * JUNCTURA_TX_LEFT.
+ *
+ * @throws LostCommit when the engine fails.
+ */
+export const writeUnits = (
+  options: UnitChainOptions,
+  units: readonly Unit[],
+): Promise<readonly UnitOutcome[]> =>
+  new Promise((resolve, reject) => new UnitChain(options, units, { resolve, reject }).next())
+
+interface Told {
+  readonly resolve: (outcomes: readonly UnitOutcome[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** The unit whose callback runs. */
+interface Running {
+  readonly unit: Unit
+  readonly work: CheckedWork
+  readonly tx: SyncTx
+}
+
+type Returned = Awaited<ReturnType<NonNullable<Unit['tx']>>>
+
+/** Made once for many callbacks, as one runs at a time; anew after one was cut off. */
+interface Listeners {
+  isOff: boolean
+  done(value: Returned): void
+  failed(error: unknown): void
+}
+
+class UnitChain {
+  readonly #options: UnitChainOptions
+  readonly #units: readonly Unit[]
+  readonly #told: Told
+  readonly #outcomes: UnitOutcome[] = []
+  #listeners: Listeners
+  #running: Running | undefined
+  #isWatched = false
+
+  constructor(options: UnitChainOptions, units: readonly Unit[], told: Told) {
+    this.#options = options
+    this.#units = units
+    this.#told = told
+    this.#listeners = this.#listen()
+  }
+
+  /** Goes on until a callback has to be waited for. */
+  next(): void {
+    try {
+      for (;;) {
+        const unit = this.#units[this.#outcomes.length]
+        if (!unit) return this.#told.resolve(this.#outcomes)
+        if (!this.#write(unit)) return
+      }
+    } catch (error) {
+      this.#told.reject(error)
+    }
+  }
+
+  /** False when its callback has to be waited for. */
+  #write(unit: Unit): boolean {
+    const { unitWriter, user } = this.#options
+    if (!unit.tx) return this.#outcomes.push(unitWriter.write(unit)) > 0
+    const begun = unitWriter.begin(unit)
+    if ('status' in begun) return this.#outcomes.push(begun) > 0
+    const tx = new SyncTx(user)
+    this.#running = { unit, work: begun, tx }
+    let called: Promise<Returned>
+    try {
+      called = unit.tx(tx.database)
+    } catch (error) {
+      this.#end({ status: 'failed', error })
+      return true
+    }
+    const { done, failed } = this.#listeners
+    Promise.resolve(called).then(done, failed)
+    this.#watch()
+    return false
+  }
+
+  #listen(): Listeners {
+    const listeners: Listeners = {
+      isOff: false,
+      done: (value) => {
+        if (!listeners.isOff) this.#settled({ status: 'done', value })
+      },
+      failed: (error) => {
+        if (!listeners.isOff) this.#settled({ status: 'failed', error })
+      },
+    }
+    return listeners
+  }
+
+  #settled(outcome: TxOutcome<Returned>): void {
+    try {
+      this.#end(outcome)
+    } catch (error) {
+      return this.#told.reject(error)
+    }
+    this.next()
+  }
+
+  #end(outcome: TxOutcome<Returned>, over: ErrorCode = 'JUNCTURA_TX_OVER'): void {
+    const { unit, work, tx } = must(this.#running, 'a callback is running')
+    this.#running = undefined
+    tx.close(over)
+    const ran = tx.failure ? { status: 'failed' as const, error: tx.failure.error } : outcome
+    this.#outcomes.push(this.#options.unitWriter.end(unit, work, ran))
+  }
+
+  #watch(): void {
+    const watched = this.#running?.tx
+    if (this.#isWatched || !watched) return
+    this.#isWatched = true
+    const before = watched.statements
+    void this.#options.clock.yield().then(() => {
+      this.#isWatched = false
+      if (this.#running?.tx === watched && watched.statements === before) this.#cutOff()
+      else this.#watch()
+    })
+  }
+
+  /** It awaits something else; what it still does is refused. */
+  #cutOff(): void {
+    this.#listeners.isOff = true
+    this.#listeners = this.#listen()
+    const code = 'JUNCTURA_TX_LEFT'
+    try {
+      this.#end({ status: 'failed', error: new JuncturaError(code) }, code)
+    } catch (error) {
+      return this.#told.reject(error)
+    }
+    this.next()
+  }
+}

@@ -1,0 +1,173 @@
+import { JuncturaError } from '../kernel/index.ts'
+import type {
+  Broker,
+  BrokerMessage,
+  FollowListener,
+  ReadOptions,
+  Reading,
+  ReceivedMessage,
+} from '../transport/index.ts'
+
+/**
+ * A broker in memory, for tests and the simulator: it keeps every promise of the port until it is
+ * told not to.
+ */
+export interface MemoryBroker extends Broker {
+  /** While it is down, nothing is taken and nothing is brought. */
+  isDown: boolean
+  /** Deletes every channel with all that is in it. */
+  wipe(): void
+  /** Looks at each message before it is brought to a follower; false drops it. */
+  filter: (message: ReceivedMessage) => boolean
+  /** Everything that was confirmed, in order. */
+  messages(channel: string): readonly ReceivedMessage[]
+}
+
+export interface MemoryBrokerOptions {
+  /** @default 4 */
+  readonly partitions?: number
+  /** Calls `run` later; chance and time belong to the caller. @default on the next microtask */
+  readonly later?: (run: () => void) => void
+}
+
+interface Topic {
+  readonly incarnation: string
+  readonly messages: ReceivedMessage[]
+  readonly ends: Map<number, number>
+}
+
+export const createMemoryBroker = (options: MemoryBrokerOptions = {}): MemoryBroker => {
+  const { partitions = 4, later = queueMicrotask } = options
+  const topics = new Map<string, Topic>()
+  const followers = new Map<string, Set<FollowListener>>()
+  const readers = new Set<() => void>()
+  let incarnations = 0
+
+  const unavailable = (problem: string): JuncturaError =>
+    new JuncturaError('JUNCTURA_TRANSPORT_UNAVAILABLE', { details: { engine: 'memory', problem } })
+
+  const topicOf = (channel: string): Topic => {
+    if (broker.isDown) throw unavailable('it is down')
+    const topic = topics.get(channel)
+    if (!topic) throw unavailable(`there is no channel ${channel}`)
+    return topic
+  }
+
+  const store = (topic: Topic, message: BrokerMessage): ReceivedMessage => {
+    const { partition, key, attributes, data } = message
+    const end = topic.ends.get(partition) ?? 0
+    topic.ends.set(partition, end + 1)
+    const stored = { partition, offset: String(end), key, attributes, headers: {}, data }
+    topic.messages.push(stored)
+    return stored
+  }
+
+  const bring = (channel: string, messages: readonly ReceivedMessage[]): void => {
+    for (const listener of followers.get(channel) ?? []) {
+      later(() => {
+        const passed = broker.isDown ? [] : messages.filter(broker.filter)
+        if (passed.length > 0 && followers.get(channel)?.has(listener)) listener(passed)
+      })
+    }
+    for (const wake of readers) wake()
+  }
+
+  const broker: MemoryBroker = {
+    isDown: false,
+    filter: () => true,
+    features: {
+      engine: 'memory',
+      durability: 'process',
+      unitOfOrder: 'partition',
+      partitions,
+      messageBytesMax: 8_388_608,
+      dedupeWindowMs: 0,
+      reading: 'offset',
+      delayMsMax: 0,
+    },
+    async ensure(channels) {
+      if (broker.isDown) throw unavailable('it is down')
+      for (const { channel } of channels) {
+        if (topics.has(channel)) continue
+        topics.set(channel, {
+          incarnation: String((incarnations += 1)),
+          messages: [],
+          ends: new Map(),
+        })
+      }
+    },
+    async publish(channel, messages) {
+      const topic = topicOf(channel)
+      for (const { data, id } of messages) {
+        if (data.length <= broker.features.messageBytesMax) continue
+        throw refused(`message ${id}`, `it has ${data.length} bytes`, 'send less')
+      }
+      bring(
+        channel,
+        messages.map((message) => store(topic, message)),
+      )
+    },
+    async follow(channel, listener) {
+      const listeners = followers.get(channel) ?? new Set()
+      followers.set(channel, listeners.add(listener))
+      return { close: async () => void listeners.delete(listener) }
+    },
+    async read(name, reading) {
+      const topic = topics.get(name)
+      if (!topic && !broker.isDown) throw refused(`topic ${name}`, 'it is not there', 'create it')
+      return startReading(topicOf(name), reading, readers)
+    },
+    async inspect(channel) {
+      const { incarnation, ends } = topicOf(channel)
+      return {
+        incarnation,
+        ends: Object.fromEntries([...ends].map(([at, end]) => [String(at), String(end)])),
+      }
+    },
+    check: async () => [],
+    close: async () => undefined,
+    [Symbol.asyncDispose]: () => broker.close(),
+    wipe: () => topics.clear(),
+    messages: (channel) => topics.get(channel)?.messages ?? [],
+  }
+  return broker
+}
+
+const refused = (resource: string, problem: string, fix: string): JuncturaError =>
+  new JuncturaError('JUNCTURA_TRANSPORT_REFUSED', {
+    details: { engine: 'memory', resource, problem, fix },
+  })
+
+function startReading(topic: Topic, options: ReadOptions, readers: Set<() => void>): Reading {
+  const { from, batchMax = 500, onBatch } = options
+  let isClosed = false
+  let wake: () => void = () => undefined
+  const onMore = (): void => wake()
+  readers.add(onMore)
+  const isWanted = ({ partition, offset }: ReceivedMessage): boolean =>
+    BigInt(offset) >= BigInt(from[String(partition)] ?? '0')
+
+  const run = async (): Promise<void> => {
+    let at = 0
+    while (!isClosed) {
+      const batch = topic.messages.slice(at, at + batchMax).filter(isWanted)
+      const seen = Math.min(topic.messages.length, at + batchMax)
+      try {
+        if (batch.length > 0) await onBatch(batch)
+        if (at === seen) await new Promise<void>((resolve) => (wake = resolve))
+        at = seen
+      } catch {
+        await Promise.resolve() // The same again.
+      }
+    }
+  }
+  const loop = run()
+  return {
+    async close() {
+      isClosed = true
+      readers.delete(onMore)
+      wake()
+      await loop
+    },
+  }
+}

@@ -1,0 +1,129 @@
+import { type Envelope, type LogRecord, slotOf } from '../contract/index.ts'
+import type { Attributes, BrokerMessage, ReceivedMessage } from './broker.ts'
+import type { Delivered } from './transport.ts'
+
+/**
+ * A record of the log as a message of a broker and back: the envelope as CloudEvents attributes, in
+ * binary content mode, so that programs in any language read it. Extensions beside those of the
+ * envelope say where the record stands:
+ *
+ * - `logstore`: identity of the store, so that two systems on one broker never mix;
+ * - `logposition`: position of the record;
+ * - `logprevious`: no message of the channel stands between this position and that one, by which a
+ *   reader notices what the broker lost;
+ * - `logtime`: when it was appended, in milliseconds since the epoch;
+ * - `datacodec`, `datakeyid`: how the data is written, where that is not plain JSON.
+ *
+ * @see CloudEvents 1.0.2, sections "Context Attributes" and "Extension Context Attributes"
+ */
+export interface PlacedRecord extends Delivered {
+  readonly previous: number
+}
+
+export const toBrokerMessage = (
+  { position, slot, atMs, record, previous }: PlacedRecord,
+  { store, partitions }: { readonly store: string; readonly partitions: number },
+): BrokerMessage => {
+  const { envelope, codec, encryptionKeyId } = record.head
+  const attributes: Record<string, string> = {
+    logstore: store,
+    logposition: String(position),
+    logprevious: String(previous),
+    logtime: String(atMs),
+  }
+  for (const [name, value] of Object.entries(envelope)) {
+    if (value !== undefined) attributes[name] = String(value)
+  }
+  if (codec !== 'json') attributes['datacodec'] = codec
+  if (encryptionKeyId !== undefined) attributes['datakeyid'] = encryptionKeyId
+  return {
+    partition: slot % partitions,
+    key: envelope.partitionkey,
+    id: envelope.id,
+    attributes,
+    data: record.data,
+  }
+}
+
+/** Undefined for a message that was not written for this store: another wrote into the channel. */
+export const fromBrokerMessage = (
+  { attributes, data }: Pick<ReceivedMessage, 'attributes' | 'data'>,
+  store: string,
+): PlacedRecord | undefined => {
+  if (attributes['logstore'] !== store) return undefined
+  const position = wholeNumber(attributes['logposition'])
+  const previous = wholeNumber(attributes['logprevious'])
+  const atMs = wholeNumber(attributes['logtime'])
+  const envelope = readEnvelope(attributes)
+  if (position === undefined || previous === undefined || atMs === undefined) return undefined
+  if (envelope === undefined || previous >= position) return undefined
+  const encryptionKeyId = attributes['datakeyid']
+  const record: LogRecord = {
+    head: {
+      codec: attributes['datacodec'] ?? 'json',
+      envelope,
+      ...(encryptionKeyId !== undefined && { encryptionKeyId }),
+    },
+    data,
+  }
+  return {
+    position,
+    previous,
+    slot: slotOf(envelope.tenant, envelope.partitionkey),
+    atMs,
+    record,
+  }
+}
+
+function readEnvelope(attributes: Attributes): Envelope | undefined {
+  const contractversion = wholeNumber(attributes['contractversion'])
+  if (attributes['specversion'] !== '1.0' || contractversion === undefined) return undefined
+  const text: Partial<Record<(typeof REQUIRED)[number], string>> = {}
+  for (const name of REQUIRED) {
+    const value = attributes[name]
+    if (value === undefined) return undefined
+    text[name] = value
+  }
+  const required = text as Record<(typeof REQUIRED)[number], string>
+  return {
+    specversion: '1.0',
+    id: required.id,
+    type: required.type,
+    source: required.source,
+    time: required.time,
+    datacontenttype: required.datacontenttype,
+    contractversion,
+    partitionkey: required.partitionkey,
+    correlationid: required.correlationid,
+    ...optional(attributes, 'causationid'),
+    ...optional(attributes, 'idempotencykey'),
+    tenant: required.tenant,
+    ...optional(attributes, 'traceparent'),
+    ...optional(attributes, 'tracestate'),
+  }
+}
+
+const REQUIRED = [
+  'id',
+  'type',
+  'source',
+  'time',
+  'datacontenttype',
+  'partitionkey',
+  'correlationid',
+  'tenant',
+] as const
+
+const optional = <Name extends string>(
+  attributes: Attributes,
+  name: Name,
+): { readonly [N in Name]?: string } => {
+  const value = attributes[name]
+  return value === undefined ? {} : ({ [name]: value } as { readonly [N in Name]: string })
+}
+
+const wholeNumber = (text: string | undefined): number | undefined => {
+  if (text === undefined || !/^\d{1,16}$/.test(text)) return undefined
+  const value = Number(text)
+  return Number.isSafeInteger(value) ? value : undefined
+}
