@@ -1,10 +1,6 @@
-/**
- * The only list of errors. A code is permanent once released; message and advice may improve.
- * `status` is the HTTP answer, `retryable` whether the same thing may succeed later unchanged;
- * in `message`, `{name}` is replaced by the detail of that name.
- * Every code has its entry in docs/reference/errors.md; a test holds table and page together.
- */
-export const ERROR_CODES = {
+import { OUTBOX_ERROR_CODES } from './outbox-error-codes.ts'
+
+const MOST_ERROR_CODES = {
   // Declaring and starting: the caller's bug, thrown at once.
   JUNCTURA_DECLARATION: {
     status: 500,
@@ -135,19 +131,6 @@ export const ERROR_CODES = {
     retryable: false,
     message: 'The store {file} has format {format}; this release reads {known}.',
     advice: 'Start a release that is at least as new as the one that wrote the store.',
-  },
-  JUNCTURA_OUTBOX_HANDLE: {
-    status: 500,
-    retryable: false,
-    message: 'The outbox cannot write with this handle: {problem}. {fix}',
-    advice: 'Pass the open transaction itself, as the client hands it to its callback.',
-  },
-  JUNCTURA_OUTBOX_REFUSED: {
-    status: 500,
-    retryable: false,
-    message: 'The outbox {outbox} cannot be moved: {problem}. {fix}',
-    advice:
-      'Put right what the message says; the relay tries again by itself, and nothing is lost.',
   },
   JUNCTURA_STORE_ROLLED_BACK: {
     status: 500,
@@ -496,6 +479,16 @@ export const ERROR_CODES = {
     advice: 'Change what the sentence names: the handler, the declaration, or the example data.',
   },
 } as const
+
+/**
+ * The only list of errors. A code is permanent once released; message and advice may improve.
+ * `status` is the HTTP answer, `retryable` whether the same thing may succeed later unchanged; in
+ * `message`, `{name}` is the detail of that name. Every code is in docs/reference/errors.md.
+ */
+export const ERROR_CODES: typeof MOST_ERROR_CODES & typeof OUTBOX_ERROR_CODES = {
+  ...MOST_ERROR_CODES,
+  ...OUTBOX_ERROR_CODES,
+}
 
 export type ErrorCode = keyof typeof ERROR_CODES
 

@@ -279,7 +279,7 @@ export const METRICS = {
   outboxUp: {
     name: 'junctura_outbox_up',
     type: 'gauge',
-    help: '1 while the database of the outbox can be read.',
+    help: 'Whether the database of the outbox can be read: 1 or 0.',
     unit: '',
     labels: ['outbox'],
   },
