@@ -98,7 +98,8 @@ type Adapter = (tx: object) => SqlHandle | undefined
 
 const prisma: Adapter = (tx) => {
   if (!can(tx, '$executeRawUnsafe')) return undefined
-  if (can(tx, '$transaction')) {
+  // From 7 on, a transaction can begin one within itself; only the client itself can disconnect.
+  if (can(tx, '$disconnect')) {
     throw notOpen('a client of Prisma', 'Pass the tx of prisma.$transaction(async (tx) => …).')
   }
   return {

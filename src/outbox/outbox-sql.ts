@@ -31,7 +31,7 @@ export const outboxSql = (options: OutboxSqlOptions = {}): string =>
 export const outboxTable = (dialect: 'postgres' | 'sqlite', schema: string): string =>
   dialect === 'sqlite' ? 'junctura_outbox' : `"${schema}".junctura_outbox`
 
-export const inboxTable = (dialect: 'postgres' | 'sqlite', schema: string): string =>
+const inboxTable = (dialect: 'postgres' | 'sqlite', schema: string): string =>
   dialect === 'sqlite' ? 'junctura_inbox' : `"${schema}".junctura_inbox`
 
 const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, at) => at)
