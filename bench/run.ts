@@ -6,6 +6,7 @@ import { machineFacts, ROOT, type Row, type Scale, script, type Suite } from './
 import { backlog } from './suites/backlog.ts'
 import { disk } from './suites/disk.ts'
 import { idle } from './suites/idle.ts'
+import { outbox } from './suites/outbox.ts'
 import { peers } from './suites/peers.ts'
 import { publish } from './suites/publish.ts'
 import { restart } from './suites/restart.ts'
@@ -16,7 +17,7 @@ import { webhook } from './suites/webhook.ts'
  * the load generator of the network in a process of its own. Writes bench/results/NAME.json and the
  * table of all of them, whatever comes out; `--quick` tries everything once and writes nothing.
  */
-const SUITES: readonly Suite[] = [webhook, publish, idle, backlog, restart, disk, peers]
+const SUITES: readonly Suite[] = [webhook, publish, idle, backlog, restart, disk, outbox, peers]
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } },

@@ -1,0 +1,92 @@
+import { startPostgres } from '../../test/engines/postgres.ts'
+import { inTurn, measure, median, milliseconds, perSecond, type Suite } from '../harness.ts'
+
+interface Rate {
+  readonly perSecond: number
+}
+
+interface Drained extends Rate {
+  readonly rssMiB: number
+}
+
+/** A user's PostgreSQL: emitting in its transactions, and moving what they wrote. */
+export const outbox: Suite = {
+  name: 'outbox',
+  async run({ pairs, seconds, isQuick }) {
+    const server = await startPostgres()
+    const load = <T>(mode: string, ...more: readonly string[]): Promise<T> =>
+      measure('outbox-load.ts', server.url, mode, '--seconds', String(seconds), ...more)
+    const count = isQuick ? '10000' : '100000'
+    const filled = async (mode: string): Promise<Drained> => {
+      await load('fill', '--rows', count)
+      return load<Drained>(mode, '--rows', count)
+    }
+    try {
+      const emits = await inTurn(
+        pairs,
+        () => load<Rate>('emit'),
+        () => load<Rate>('insert'),
+      )
+      const drains = await inTurn(
+        pairs,
+        () => filled('drain'),
+        () => filled('copy'),
+      )
+      const late = await load<{ p50: number; p99: number }>('latency', '--rate', '500')
+      const idle = await load<{ p50: number; p99: number }>('latency', '--rate', '5')
+      const time = median(emits.map(({ ours, theirs }) => theirs.perSecond / ours.perSecond))
+      const rate = median(drains.map(({ ours }) => ours.perSecond))
+      const rss = Math.max(...drains.map(({ ours }) => ours.rssMiB))
+      const ratio = median(drains.map(({ ours, theirs }) => ours.perSecond / theirs.perSecond))
+      return {
+        rounds: { emits, drains, late, idle },
+        rows: [
+          {
+            what: 'A transaction with an order and `outbox(tx).emit`, 1 KB: its time',
+            against: 'the same with the INSERT written out, the record made before',
+            ours: perSecond(median(emits.map(({ ours }) => ours.perSecond))),
+            theirs: perSecond(median(emits.map(({ theirs }) => theirs.perSecond))),
+            ratio: time,
+            goal: '≤ 1.2',
+            holds: time <= 1.2,
+          },
+          {
+            what: `Relay: drains ${count} rows of 1 KB into SQLite`,
+            against: 'select a thousand behind the last, insert them with the place, by hand',
+            ours: perSecond(rate),
+            theirs: perSecond(median(drains.map(({ theirs }) => theirs.perSecond))),
+            ratio,
+            goal: '≥ 0.8',
+            holds: ratio >= 0.8,
+          },
+          {
+            what: 'the same: rows a second, and memory of the process',
+            against: '',
+            ours: `${perSecond(rate)}, ${rss} MiB`,
+            theirs: '',
+            goal: '≥ 25 K/s in < 200 MiB',
+            holds: rate >= 25_000 && rss < 200,
+          },
+          {
+            what: 'Commit answered until its handler runs, 500 transactions a second',
+            against: '',
+            ours: `p50 ${milliseconds(late.p50)}, p99 ${milliseconds(late.p99)}`,
+            theirs: '',
+            goal: 'p50 ≤ 4 ms, p99 ≤ 12 ms',
+            holds: late.p50 <= 4 && late.p99 <= 12,
+          },
+          {
+            what: 'the same, 5 transactions a second: asked at most 20 times a second meanwhile',
+            against: '',
+            ours: `p50 ${milliseconds(idle.p50)}, p99 ${milliseconds(idle.p99)}`,
+            theirs: '',
+            goal: 'p50 ≤ 50 ms',
+            holds: idle.p50 <= 50,
+          },
+        ],
+      }
+    } finally {
+      await server.stop()
+    }
+  },
+}
