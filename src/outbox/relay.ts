@@ -387,6 +387,6 @@ const shelfFull = (outbox: string): JuncturaError =>
     details: {
       outbox,
       problem: `${LIMITS.outboxInvalidOpenMax} of its rows are invalid, and nobody has dealt with them`,
-      fix: 'Correct their writer, then drop or re-admit them: junctura invalid list',
+      fix: 'Correct their writer, let it emit again what is still wanted, and drop these: junctura invalid',
     },
   })

@@ -3,9 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { decodeRecord, outboxSource, team } from '../contract/index.ts'
+import { createContractBook } from '../inbox/index.ts'
+import { createSystemKernel } from '../kernel/index.ts'
+import { createCommitter, createMemoryStore } from '../store/index.ts'
 import { outbox } from './emit.ts'
+import { openReader } from './open-reader.ts'
 import { outboxSql } from './outbox-sql.ts'
 import { OrderPlaced, openRelayWorld } from './outbox-world.fixture.ts'
+import { createRelay } from './relay.ts'
 import { openSqliteReader } from './sqlite-reader.ts'
 
 let directory: string
@@ -99,5 +105,52 @@ describe('an outbox in a SQLite file', () => {
     expect((await world.logged(2)).map(({ id }) => id)).toEqual([before, after])
     expect((await world.runtime.alerts({ limit: 9 })).items).toEqual([])
     await world.close()
+  })
+})
+
+describe('two relays of one outbox', () => {
+  test('move each row once, whatever each believes (M27, F84)', async () => {
+    const kernel = createSystemKernel()
+    const store = createMemoryStore(kernel)
+    const committer = createCommitter({ store, clock: kernel.clock, log: kernel.log })
+    const source = outboxSource('shop', {
+      owner: team('orders'),
+      database: { file },
+      accepts: [OrderPlaced],
+    })
+    const moved: string[] = []
+    const relays = [1, 2].map(() =>
+      createRelay({
+        source,
+        kernel,
+        store,
+        committer,
+        book: createContractBook([OrderPlaced]),
+        open: (cursor) => openReader(source, kernel, cursor),
+        raiseAlert: () => [],
+        resolveAlert: () => [],
+        offer: () => undefined,
+        onMoved: ({ appends }) =>
+          moved.push(...appends.map(({ record }) => record?.head.envelope.id ?? '')),
+      }),
+    )
+    for (const relay of relays) relay.start()
+    const ids: string[] = []
+    for (let n = 0; n < 60; n++) {
+      ids.push(await emit(n))
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    while (moved.length < ids.length) await new Promise((resolve) => setTimeout(resolve, 20))
+    await Promise.all(relays.map((relay) => relay.close()))
+
+    const page = await store.readLog({
+      channel: 'orders',
+      afterPosition: 0,
+      limit: 999,
+      bytesMax: 1e9,
+    })
+    const logged = page.records.map(({ bytes }) => decodeRecord(bytes, 0).head.envelope.id)
+    expect(logged).toEqual(ids)
+    await committer.close()
   })
 })
