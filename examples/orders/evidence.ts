@@ -1,8 +1,7 @@
-// What became of the messages, read from outside: effects from the database file, reasons from the
+// What became of the messages, read from outside: effects from the database, reasons from the
 // management API.
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import type { DeadLetterRow, MessageView, Page } from 'junctura'
+import type { OrderTables } from './order-tables.ts'
 import type { RunningExample } from './running-example.ts'
 import { CONSUMERS, type Effect, type Evidence, type Held } from './verdict.ts'
 
@@ -13,27 +12,26 @@ export interface EvidenceReader {
   /** Undefined while something is neither done nor held with a reason. */
   read(acceptedIds: readonly string[]): Promise<Evidence | undefined>
   /** The effects alone, when waiting has taken too long. */
-  readAsIs(): Evidence
+  readAsIs(): Promise<Evidence>
   /** What the fourth consumer has counted in its own table. */
-  countUpdates(): number
+  countUpdates(): Promise<number>
   deadLetters(): Promise<readonly DeadLetterRow[]>
-  close(): void
 }
 
-export const openEvidence = (example: RunningExample, dataDir: string): EvidenceReader => {
-  const db = new DatabaseSync(join(dataDir, 'junctura.db'), { readOnly: true, timeout: 5_000 })
-  const readEffects = (): readonly Effect[] =>
-    db
-      .prepare('select consumer, order_id, message_id from order_effects order by seq')
-      .all()
-      .map((row) => ({
-        consumer: String(row['consumer']),
-        orderId: String(row['order_id']),
-        messageId: String(row['message_id']),
-      }))
+export const readEvidence = (example: RunningExample, tables: OrderTables): EvidenceReader => {
+  const readEffects = async (): Promise<readonly Effect[]> => {
+    const rows = await tables.rows(
+      'select consumer, order_id, message_id from order_effects order by seq',
+    )
+    return rows.map((row) => ({
+      consumer: String(row['consumer']),
+      orderId: String(row['order_id']),
+      messageId: String(row['message_id']),
+    }))
+  }
   return {
     async read(acceptedIds) {
-      const effects = readEffects()
+      const effects = await readEffects()
       const done = new Set(effects.map((one) => `${one.consumer} ${one.messageId}`))
       const missing = acceptedIds.filter((id) =>
         CONSUMERS.some((name) => !done.has(`${name} ${id}`)),
@@ -49,14 +47,13 @@ export const openEvidence = (example: RunningExample, dataDir: string): Evidence
       }
       return { effects, held }
     },
-    readAsIs: () => ({ effects: readEffects(), held: [] }),
-    countUpdates() {
-      const row = db.prepare('select sum(updates) as updates from order_updates').get()
+    readAsIs: async () => ({ effects: await readEffects(), held: [] }),
+    async countUpdates() {
+      const [row] = await tables.rows('select sum(updates) as updates from order_updates')
       return Number(row?.['updates'] ?? 0)
     },
     async deadLetters() {
       return (await example.get<Page<DeadLetterRow>>('/api/v1/dead-letters')).items
     },
-    close: () => db.close(),
   }
 }

@@ -14,6 +14,8 @@ export interface RunningExample {
   readonly pid: number
   readonly url: string
   readonly managementUrl: string
+  /** What the engines in use give, in sentences. */
+  readonly differences: readonly string[]
   /** A page of the management API. */
   get<T>(path: string): Promise<T>
   /** Calls back for every event until `signal` aborts. */
@@ -29,6 +31,10 @@ export interface StartOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly managementPort: number
+  /** @default 'sqlite' */
+  readonly store?: string
+  /** @default 'embedded' */
+  readonly transport?: string
 }
 
 /** Runs `junctura start` and resolves when its line of JSON says that it takes messages. */
@@ -37,6 +43,8 @@ export const startExample = async (options: StartOptions): Promise<RunningExampl
   const args = ['--port', String(options.port)]
   args.push('--management-port', String(options.managementPort))
   args.push('--data', options.dataDir, '--leave-with-parent')
+  const { store = 'sqlite', transport = 'embedded' } = options
+  args.push('--store', store, '--transport', transport)
   const command = join(REPOSITORY, 'bin', 'junctura.js')
   const file = join(import.meta.dirname, 'integration.ts')
   const child = spawn(process.execPath, [command, 'start', file, ...args], {
@@ -61,17 +69,19 @@ export const startExample = async (options: StartOptions): Promise<RunningExampl
 interface ReadyLine {
   readonly url: string
   readonly managementUrl: string
+  readonly transport: { readonly differences: readonly string[] }
 }
 
 function runningExample(
   child: ChildProcess,
-  { url, managementUrl }: ReadyLine,
+  { url, managementUrl, transport }: ReadyLine,
   ended: Promise<number | null>,
 ): RunningExample {
   return {
     pid: child.pid ?? 0,
     url,
     managementUrl,
+    differences: transport.differences,
     async get<T>(path: string): Promise<T> {
       const response = await fetch(managementUrl + path, { signal: AbortSignal.timeout(5_000) })
       if (!response.ok) throw new Error(`GET ${path}: ${response.status}`)

@@ -1,4 +1,5 @@
-// `npm start [-- --once] [--port N] [--management-port N] [--data DIR]`
+// `npm start [-- --once] [--port N] [--management-port N] [--data DIR] [--store URL]
+// [--transport URL]`
 //
 // Starts the example as a process of its own, lets a misbehaving partner at it over real HTTP, and
 // holds what was sent against what stands in the database file, read from this other process.
@@ -10,7 +11,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { createLiveView } from './live-view.ts'
 import { createPartner, DEVELOPMENT_SECRET, type PartnerAnswer, type Send } from './partner.ts'
-import { type EvidenceReader, openEvidence } from './evidence.ts'
+import { type EvidenceReader, readEvidence } from './evidence.ts'
+import { openOrderTables } from './order-tables.ts'
 import { isWell, renderReport, type Report } from './report.ts'
 import { startExample } from './running-example.ts'
 import { type Scenario, SCENARIOS } from './scenarios.ts'
@@ -24,6 +26,10 @@ const { values: options } = parseArgs({
     port: { type: 'string', default: '0' },
     'management-port': { type: 'string', default: '0' },
     data: { type: 'string' },
+    // `postgres://…`: a database that no run has used before.
+    store: { type: 'string', default: 'sqlite' },
+    // `nats://…`, `kafka://…` or `amqp://…`.
+    transport: { type: 'string', default: 'embedded' },
   },
 })
 
@@ -38,11 +44,14 @@ const example = await startExample({
   dataDir,
   port: Number(options.port),
   managementPort: Number(options['management-port']),
+  store: options.store,
+  transport: options.transport,
 })
 try {
   print(`Webhook     ${example.url}/webhooks/acme\n`)
   print(`Management  ${example.managementUrl}\n`)
   print(`Data        ${relative(process.cwd(), dataDir)}\n`)
+  for (const difference of example.differences) print(`Engines     ${difference}\n`)
   print(`Secret      ${givenSecret ? 'ACME_WEBHOOK_SECRET' : DEVELOPMENT_SECRET}\n\n`)
   const report = await demonstrate()
   if (!stopping.signal.aborted) print(`\n${renderReport(report)}\n`)
@@ -70,7 +79,8 @@ async function demonstrate(): Promise<Report> {
   const followed = example
     .follow((event) => view.show(event), following.signal)
     .catch((error: unknown) => print(`\nThe live view broke off: ${String(error)}\n`))
-  const evidence = openEvidence(example, dataDir)
+  const tables = await openOrderTables(options.store, dataDir)
+  const evidence = readEvidence(example, tables)
   try {
     const send = createPartner(`${example.url}/webhooks/acme`, givenSecret || DEVELOPMENT_SECRET)
     const outcomes = await drive(send)
@@ -78,10 +88,10 @@ async function demonstrate(): Promise<Report> {
     return {
       verdicts: outcomes.map((outcome) => judge(outcome, found)),
       deadLetters: await evidence.deadLetters(),
-      updates: { emitted: countEmitted(found), counted: evidence.countUpdates() },
+      updates: { emitted: countEmitted(found), counted: await evidence.countUpdates() },
     }
   } finally {
-    evidence.close()
+    await tables.close()
     following.abort()
     await followed
     view.close()
@@ -114,7 +124,7 @@ async function settle(evidence: EvidenceReader, outcomes: readonly Outcome[]): P
   const deadlineMs = performance.now() + SETTLE_MS_MAX
   while (performance.now() < deadlineMs && !stopping.signal.aborted) {
     const found = await evidence.read(accepted)
-    if (found && evidence.countUpdates() >= countEmitted(found)) return found
+    if (found && (await evidence.countUpdates()) >= countEmitted(found)) return found
     await delay(200)
   }
   // Too late: what is there is what is judged, and what is missing fails its line.

@@ -3,7 +3,7 @@ import { OrderPlaced, shop } from './contract.ts'
 
 const orders = outboxSource('orders-db', {
   owner: shop,
-  from: system('order-service', { kind: 'internal', owner: shop }),
+  from: system('order-shop', { kind: 'internal', owner: shop }),
   database: { file: process.env['ORDERS_DATABASE'] ?? 'orders.db' },
   accepts: [OrderPlaced],
 })
@@ -24,7 +24,7 @@ const invoices = consumer('invoices', {
   },
 })
 
-const whole: Integration = integration('order-service', {
+const whole: Integration = integration('order-shop', {
   parts: [orders, invoices],
   tables: [
     sql({

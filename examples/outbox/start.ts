@@ -1,27 +1,27 @@
-// `node examples/outbox/start.ts`: a service places orders, one of them twice; each that was placed
+// `node examples/outbox/start.ts`: a shop places orders, one of them twice; each that was placed
 // has one invoice. Ends with 0 if so, else 1.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createRuntime } from 'junctura'
-import { openOrderService } from './service.ts'
+import { openShop } from './shop.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'junctura-outbox-example-'))
 const file = join(folder, 'orders.db')
 process.env['ORDERS_DATABASE'] = file
-const service = openOrderService(file)
-await service.place({ orderId: 'A-1', cents: 4_200 })
-await service.place({ orderId: 'A-2', cents: 100 })
+const shop = openShop(file)
+await shop.place({ orderId: 'A-1', cents: 4_200 })
+await shop.place({ orderId: 'A-2', cents: 100 })
 // The database refuses the second A-1, so nobody is told of it.
-await service.place({ orderId: 'A-1', cents: 9_900 }).catch(() => undefined)
+await shop.place({ orderId: 'A-1', cents: 9_900 }).catch(() => undefined)
 
 const { default: integration } = await import('./integration.ts')
 const runtime = await createRuntime(integration, { store: { engine: 'sqlite', directory: folder } })
-await service.place({ orderId: 'A-3', cents: 700 })
+await shop.place({ orderId: 'A-3', cents: 700 })
 await runtime.idle()
 await runtime.close()
-service.close()
+shop.close()
 
 const store = new DatabaseSync(join(folder, 'junctura.db'), { readOnly: true })
 const found = store.prepare('select order_id, cents from invoices order by order_id').all()

@@ -4,17 +4,20 @@ import { JuncturaError } from '../kernel/index.ts'
 import { escapeControl } from '../security/index.ts'
 import type { CliIo } from './cli-io.ts'
 import { type CommandContext, parsePort, withJson } from './command-context.ts'
+import type { DeclarationCheck } from './check-declaration.ts'
 import { confirm } from './confirm.ts'
 import type { Check } from './doctor-check.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { createOutput } from './output.ts'
 import type { Colour, Paint } from './paint.ts'
 import { readStoreChoice } from './store-choice.ts'
+import { readTransportChoice, TRANSPORT_HELP } from './transport-choice.ts'
 
 interface DoctorOptions {
   readonly json?: boolean
   readonly data: string
   readonly store: string
+  readonly transport: string
   readonly port: string
   readonly managementPort: string
   readonly deep?: boolean
@@ -28,6 +31,7 @@ export const addDoctorCommand = (program: Command, { io, finish }: CommandContex
     .description('Looks for what would keep an integration from running well; each with its fix.')
     .option('--data <dir>', 'where everything durable lives', '.junctura')
     .option('--store <store>', 'sqlite, memory, postgres or postgres://…', 'sqlite')
+    .option('--transport <transport>', TRANSPORT_HELP, 'embedded')
     .option('--port <port>', 'of the public listener', parsePort, '7070')
     .option('--management-port <port>', 'of the management listener', parsePort, '7071')
     .option('--deep', 'read the whole store')
@@ -58,14 +62,22 @@ const examine = async (
   const { checkStore } = await import('./check-store.ts')
   const deep = options.deep === true
   checks.push(...(await checkStore({ kernel: io.kernel, choice, deep })))
-  if (file !== undefined) {
-    const { checkDeclaration } = await import('./check-declaration.ts')
-    checks.push(...(await checkDeclaration(io.kernel, file, io.cwd)).checks)
+  const declared = file === undefined ? undefined : await declaration(io, file)
+  checks.push(...(declared?.checks ?? []))
+  const transport = readTransportChoice(options.transport, choice)
+  if (transport.engine !== 'embedded') {
+    const { checkTransport } = await import('./check-transport.ts')
+    checks.push(...(await checkTransport(io.kernel, transport, declared?.integration)))
   }
-  checks.push(...(await checkSurroundings(io, options, choice.engine === 'postgres')))
+  checks.push(...(await checkSurroundings(io, options, [choice.engine, transport.engine])))
   const failed = checks.some(({ state }) => state === 'fail')
   out.result('doctor', { ok: !failed, checks }, () => renderChecks(checks, out.paint))
   return failed ? EXIT.findings : EXIT.ok
+}
+
+async function declaration(io: CliIo, file: string): Promise<DeclarationCheck> {
+  const { checkDeclaration } = await import('./check-declaration.ts')
+  return checkDeclaration(io.kernel, file, io.cwd)
 }
 
 async function repair(io: CliIo, engine: string, directory: string): Promise<readonly Check[]> {
@@ -84,7 +96,7 @@ async function repair(io: CliIo, engine: string, directory: string): Promise<rea
 async function checkSurroundings(
   io: CliIo,
   options: DoctorOptions,
-  isPostgres: boolean,
+  engines: readonly string[],
 ): Promise<readonly Check[]> {
   const { checkPeer, checkPort } = await import('./check-machine.ts')
   const ports = [
@@ -97,7 +109,18 @@ async function checkSurroundings(
     },
   ]
   const peers = [
-    { name: 'pg', feature: 'PostgreSQL as store', needed: isPostgres },
+    { name: 'pg', feature: 'PostgreSQL as store', needed: engines.includes('postgres') },
+    ...['@nats-io/transport-node', '@nats-io/jetstream'].map((name) => ({
+      name,
+      feature: 'NATS as transport',
+      needed: engines.includes('nats'),
+    })),
+    {
+      name: '@platformatic/kafka',
+      feature: 'Kafka as transport',
+      needed: engines.includes('kafka'),
+    },
+    { name: 'amqplib', feature: 'RabbitMQ as transport', needed: engines.includes('rabbitmq') },
     { name: '@opentelemetry/api', feature: 'traces', needed: false },
   ]
   return [

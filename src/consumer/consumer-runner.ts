@@ -208,10 +208,10 @@ export class ConsumerRunner {
   #startReady(): void {
     const { concurrency } = this.consumer
     while (this.#running < concurrency && this.outage.mayStart(this.#running)) {
+      const item = this.lanes.peek()
+      if (!item || !this.#mayRun(item)) return
       const next = this.lanes.take()
-      if (!next) return
-      if (!this.#mayRun(next.item)) return this.#putBack(next)
-      this.#begin([next])
+      if (next) this.#begin([next])
       if (this.#mode !== 'running' || !this.mayGoOn) return
     }
   }

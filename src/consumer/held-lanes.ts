@@ -160,7 +160,7 @@ export class HeldLanes {
   takeWaiting(lane: Lane): readonly WorkItem[] {
     const waiting = [...lane.queue, ...lane.arrivals].filter(({ origin }) => origin === 'log')
     lane.queue = lane.queue.filter(({ origin }) => origin !== 'log')
-    lane.arrivals = []
+    lane.arrivals.length = 0
     return waiting
   }
 

@@ -13,25 +13,36 @@ import type { WorkItem } from './work-item.ts'
  *
  * Ready lanes take turns, one item each, so that one hot key does not starve the others (F68).
  */
-export interface Lane {
+export class Lane {
   readonly key: string
-  state: 'open' | 'held' | 'draining'
+  state: 'open' | 'held' | 'draining' = 'open'
   /** To be run, in order. */
-  queue: WorkItem[]
-  running: boolean
-  /** To become successor rows, in order; empty while the lane is open. */
-  arrivals: WorkItem[]
+  queue: readonly WorkItem[] = NOTHING
+  running = false
   /** The row as it was last written; undefined when there is none. */
   row: LaneRow | undefined
   /** A replay that has more of this key to come: what is live waits until it says so. */
   replay: string | undefined
   /** Its timer came while its head was still settling. */
-  woken: boolean
+  woken = false
   /** Sections of work on its rows that are queued or under way, and the last of them. */
-  sections: number
-  lastSection: Promise<void>
-  turnQueued: boolean
+  sections = 0
+  lastSection: Promise<void> = DONE
+  turnQueued = false
+  #arrivals: WorkItem[] | undefined
+
+  constructor(key: string) {
+    this.key = key
+  }
+
+  /** To become successor rows, in order; empty while the lane is open. */
+  get arrivals(): WorkItem[] {
+    return (this.#arrivals ??= [])
+  }
 }
+
+const NOTHING: readonly WorkItem[] = []
+const DONE = Promise.resolve()
 
 export class LaneTable {
   readonly #lanes = new Map<string, Lane>()
@@ -53,19 +64,7 @@ export class LaneTable {
   findOrCreate(key: string): Lane {
     let lane = this.#lanes.get(key)
     if (!lane) {
-      lane = {
-        key,
-        state: 'open',
-        queue: [],
-        running: false,
-        arrivals: [],
-        row: undefined,
-        replay: undefined,
-        woken: false,
-        sections: 0,
-        lastSection: Promise.resolve(),
-        turnQueued: false,
-      }
+      lane = new Lane(key)
       this.#lanes.set(key, lane)
     }
     return lane
@@ -73,36 +72,54 @@ export class LaneTable {
 
   /** Queues an item of a lane that takes items now. */
   push(lane: Lane, item: WorkItem): void {
-    lane.queue.push(item)
-    if (!lane.running && lane.queue.length === 1) this.#ready.push(lane)
+    if (lane.queue.length > 0) return void queueOf(lane).push(item)
+    // Most lanes hold one item and go.
+    lane.queue = [item]
+    if (!lane.running) this.#ready.push(lane)
+  }
+
+  /** The item that `take` would give, which stays where it is. */
+  peek(): WorkItem | undefined {
+    for (;;) {
+      const lane = this.#ready[this.#readyHead]
+      if (!lane) return undefined
+      const item = lane.running ? undefined : lane.queue[0]
+      if (item) return item
+      // A lane whose queue became rows meanwhile has nothing to run.
+      this.#passReady()
+    }
   }
 
   /** The next item to run, if any lane is ready; the lane runs until `release`. */
   take(): { readonly lane: Lane; readonly item: WorkItem } | undefined {
-    for (;;) {
-      const lane = this.#ready[this.#readyHead]
-      if (!lane) return undefined
-      this.#readyHead += 1
-      if (this.#readyHead > 1_024) {
-        this.#ready = this.#ready.slice(this.#readyHead)
-        this.#readyHead = 0
-      }
-      // A lane whose queue became rows meanwhile has nothing to run.
-      const item = lane.running ? undefined : lane.queue.shift()
-      if (!item) continue
-      lane.running = true
-      return { lane, item }
-    }
+    const item = this.peek()
+    const lane = this.#ready[this.#readyHead]
+    if (!item || !lane) return undefined
+    this.#passReady()
+    this.takeMore(lane)
+    lane.running = true
+    return { lane, item }
   }
 
   /** Takes the next item of a lane that is already running, for a batch. */
   takeMore(lane: Lane): WorkItem | undefined {
-    return lane.queue.shift()
+    const item = lane.queue[0]
+    if (lane.queue.length > 1) queueOf(lane).shift()
+    else lane.queue = NOTHING
+    return item
+  }
+
+  #passReady(): void {
+    this.#readyHead += 1
+    const isPassed = this.#readyHead === this.#ready.length
+    if (!isPassed && this.#readyHead <= 1_024) return
+    this.#ready.splice(0, this.#readyHead)
+    this.#readyHead = 0
   }
 
   /** Puts an item back in front, to be run again. */
   putBack(lane: Lane, item: WorkItem): void {
-    lane.queue.unshift(item)
+    lane.queue = [item, ...lane.queue]
   }
 
   /** The running item is finished: the lane's next one may run, or the lane leaves the table. */
@@ -132,3 +149,6 @@ export class LaneTable {
     return count
   }
 }
+
+/** A queue that holds something is the lane's own. */
+const queueOf = (lane: Lane): WorkItem[] => lane.queue as WorkItem[]

@@ -30,6 +30,8 @@ export class ConsumerProgress {
   #claimedTo: number
   /** The last position that a handler was given; the claim always covers it. */
   #startedTo: number
+  /** The same when the last row was made. */
+  #startedBefore: number
   /** Nothing beyond it is finished. */
   #finishedTo: number
   #unfinished = 0
@@ -49,6 +51,7 @@ export class ConsumerProgress {
     this.#fetchedTo = row.watermark
     this.#claimedTo = row.watermark
     this.#startedTo = row.watermark
+    this.#startedBefore = row.watermark
     this.#finishedTo = row.watermark
     this.#doneBefore = [...row.done]
   }
@@ -161,6 +164,7 @@ export class ConsumerProgress {
     let ahead = 0
     let claimedTo: number | undefined
     const done: [number, number][] = []
+    const claimAhead = this.#claimAheadNow()
     const window = this.#window
     for (let place = window.head; place < window.tail; place++) {
       const position = window.position(place)
@@ -174,7 +178,7 @@ export class ConsumerProgress {
         if (!gapFound) watermark = position - 1
         gapFound = true
         run = undefined
-        if (position > this.#startedTo && ++ahead === this.#claimAhead) claimedTo = position
+        if (position > this.#startedTo && ++ahead === claimAhead) claimedTo = position
       }
     }
     claimedTo ??= this.#fetchedTo + LIMITS.claimWindow
@@ -187,6 +191,16 @@ export class ConsumerProgress {
       claimedTo: this.#closing ? 0 : Math.max(this.#claimedTo, claimedTo),
       epoch: this.#epoch,
     }
+  }
+
+  /**
+   * Twice what was started since the last row: whoever is behind must be able to catch up, however
+   * long a commit takes; whoever has little to do leaves few suspects after a crash.
+   */
+  #claimAheadNow(): number {
+    const started = this.#startedTo - this.#startedBefore
+    this.#startedBefore = this.#startedTo
+    return Math.max(this.#claimAhead, Math.min(2 * started, LIMITS.fetchWindowMax))
   }
 
   /** What the last run finished and this one has not fetched again; it stays finished. */
@@ -237,11 +251,12 @@ export const createProgressBook = (): ConsumerProgressBook => {
       for (const progress of previewed.keys()) progress.unstage()
       previewed.clear()
       let progress: ConsumerProgress | undefined
-      for (const { consumer, position } of marks) {
+      for (const { consumer, position, positions } of marks) {
         if (progress?.consumer !== consumer) progress = all.get(consumer)
         if (!progress) continue
         if (!previewed.has(progress)) previewed.set(progress, undefined)
         if (position !== undefined) progress.stage(position)
+        if (positions) for (const one of positions) progress.stage(one)
       }
       const rows: RowWrite[] = []
       for (const one of previewed.keys()) {

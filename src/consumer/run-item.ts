@@ -1,4 +1,4 @@
-import type { BatchItem } from '../contract/index.ts'
+import type { BatchItem, Consumer } from '../contract/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit } from '../store/index.ts'
 import { type AttemptResult, beginAttempt, STORE_RETRY_MS, type SuccessParts } from './attempt.ts'
@@ -137,7 +137,8 @@ function giveBack(runner: ConsumerRunner, taken: readonly TakenItem[]): void {
 async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[]): Promise<boolean> {
   const { ports, consumer } = runner
   const startedMs = ports.kernel.clock.monotonicMs()
-  const readable: { readonly one: TakenItem; readonly data: unknown }[] = []
+  const readable: TakenItem[] = []
+  const batch: BatchItem<unknown>[] = []
   const filtered: TakenItem[] = []
   const expired: TakenItem[] = []
   for (const one of taken) {
@@ -145,11 +146,13 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
     if (read.kind === 'failed') return false
     if (read.kind === 'filtered') filtered.push(one)
     else if (read.kind === 'expired') expired.push(one)
-    else readable.push({ one, data: read.data })
+    else {
+      readable.push(one)
+      batch.push({ data: read.data, message: consumedMessage(one.item) })
+    }
   }
-  const items = taken.map(({ item }) => item)
   const notes = expired.flatMap((one) => expiredUnit(runner, one, []).rows ?? [])
-  const success = { ...marksOf(consumer, items), rows: notes }
+  const success = { ...batchMarks(consumer, taken), rows: notes }
   const [first] = readable
   const [head] = taken
   if (!first) {
@@ -158,9 +161,9 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
     if (refusal) return refusal === 'stopped'
   } else {
     const result = await runAttempt(runner, {
-      taken: first.one,
-      data: first.data,
-      batch: readable.map(({ one, data }) => ({ data, message: consumedMessage(one.item) })),
+      taken: first,
+      data: batch[0]?.data,
+      batch,
       attempt: 1,
       startedMs,
       success,
@@ -174,16 +177,25 @@ async function attemptBatch(runner: ConsumerRunner, taken: readonly TakenItem[])
     }
     const refusal =
       result.kind === 'returned'
-        ? await complete(runner, first.one.item, result.unit ?? success)
+        ? await complete(runner, first.item, result.unit ?? success)
         : undefined
     if (refusal) return refusal === 'stopped'
   }
-  for (const { one } of readable) {
+  for (const one of readable) {
     succeeded(runner, { taken: one, attempt: 1, startedMs })
   }
   for (const one of filtered) done(runner, one, 'filtered')
   for (const one of expired) done(runner, one, 'expired')
   return true
+}
+
+/** One mark for all of them that were fetched. */
+function batchMarks(consumer: Consumer, taken: readonly TakenItem[]): Pick<CommitUnit, 'marks'> {
+  const positions: number[] = []
+  for (const { item } of taken) {
+    if (item.origin === 'log') positions.push(item.position)
+  }
+  return positions.length > 0 ? { marks: [{ consumer: consumer.name, positions }] } : {}
 }
 
 /**

@@ -11,13 +11,15 @@ export const body = (...paths: readonly string[]): KeySource => ({ from: 'body',
 
 /** The value at a dotted path, or undefined. */
 export const valueAt = (data: unknown, path: string): unknown => {
+  if (!path.includes('.')) return memberOf(data, path)
   let current: unknown = data
-  for (const step of path.split('.')) {
-    if (typeof current !== 'object' || current === null) return undefined
-    if (!Object.hasOwn(current, step)) return undefined
-    current = (current as Record<string, unknown>)[step]
-  }
+  for (const step of path.split('.')) current = memberOf(current, step)
   return current
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined
+  return Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined
 }
 
 /** Dotted paths to the scalars of a payload, three levels deep; `string` when it is not known. */

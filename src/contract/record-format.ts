@@ -64,10 +64,28 @@ const FLAG_RAW = 1
 /**
  * @throws JUNCTURA_RECORD_TOO_LARGE when the record would exceed LIMITS.recordBytesMax.
  */
-export const encodeRecord = (record: LogRecord): Uint8Array => {
-  const head = Buffer.from(JSON.stringify(record.head), 'utf8')
+export const encodeRecord = (record: LogRecord): Uint8Array => sealRecord(record).bytes
+
+/** A record that is about to be written; its data may still be text. */
+export interface UnsealedRecord extends Omit<LogRecord, 'data'> {
+  readonly data: Uint8Array | string
+}
+
+/**
+ * Writes a record, and gives it as a reader of the bytes would see it: its data is a part of them,
+ * so that nothing is kept twice.
+ *
+ * @throws JUNCTURA_RECORD_TOO_LARGE when the record would exceed LIMITS.recordBytesMax.
+ */
+export const sealRecord = (
+  record: UnsealedRecord,
+): { readonly bytes: Uint8Array; readonly record: LogRecord } => {
   const { data, raw } = record
-  const size = HEADER_BYTES + 4 + head.length + 4 + data.length + (raw ? 4 + raw.length : 0)
+  const head = JSON.stringify(record.head)
+  const headBytes = Buffer.byteLength(head)
+  const dataBytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length
+  const dataAt = HEADER_BYTES + 4 + headBytes + 4
+  const size = dataAt + dataBytes + (raw ? 4 + raw.length : 0)
   if (size > LIMITS.recordBytesMax) {
     throw new JuncturaError('JUNCTURA_RECORD_TOO_LARGE', {
       details: { size, maximum: LIMITS.recordBytesMax, type: record.head.envelope.type },
@@ -78,12 +96,14 @@ export const encodeRecord = (record: LogRecord): Uint8Array => {
   bytes[1] = 0x52
   bytes[2] = VERSION
   bytes[3] = raw ? FLAG_RAW : 0
-  let offset = writePart(bytes, HEADER_BYTES, head)
-  offset = writePart(bytes, offset, data)
-  if (raw) offset = writePart(bytes, offset, raw)
+  let offset = writePart(bytes, HEADER_BYTES, { part: head, length: headBytes })
+  assert(offset === dataAt - 4, 'a head is as long as it was measured')
+  offset = writePart(bytes, offset, { part: data, length: dataBytes })
+  if (raw) offset = writePart(bytes, offset, { part: raw, length: raw.length })
   assert(offset === size, 'a record is as long as its parts')
   bytes.writeUInt32LE(crc32(bytes.subarray(HEADER_BYTES)), 4)
-  return bytes
+  const sealed = { head: record.head, data: bytes.subarray(dataAt, dataAt + dataBytes) }
+  return { bytes, record: raw ? { ...sealed, raw } : sealed }
 }
 
 /**
@@ -111,10 +131,18 @@ export const decodeRecord = (bytes: Uint8Array, position: number): LogRecord => 
   return { head: parsed, data: data.part, ...(raw && { raw: raw.part }) }
 }
 
-function writePart(target: Buffer, offset: number, part: Uint8Array): number {
-  target.writeUInt32LE(part.length, offset)
-  target.set(part, offset + 4)
-  return offset + 4 + part.length
+interface Part {
+  readonly part: Uint8Array | string
+  /** Of it in bytes. */
+  readonly length: number
+}
+
+function writePart(target: Buffer, offset: number, { part, length }: Part): number {
+  target.writeUInt32LE(length, offset)
+  if (typeof part !== 'string') target.set(part, offset + 4)
+  // One that is shorter than it was measured would leave what the memory held before.
+  else assert(target.write(part, offset + 4) === length, 'a text is as long as it was measured')
+  return offset + 4 + length
 }
 
 function readPart(

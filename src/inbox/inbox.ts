@@ -134,7 +134,7 @@ function openContext(options: InboxOptions): InboxContext {
     tenant,
     modelHash: options.modelHash,
     book: createContractBook(integration.contracts.values()),
-    runner: createTransformRunner(clock),
+    runner: createTransformRunner(clock, committer),
     repeats: createRepeatBook(shared),
     shelf: createInvalidShelf(shared),
     deskOf: (webhook) => must(desks.get(webhook.name), 'a webhook is part of the integration'),

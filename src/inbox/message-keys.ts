@@ -82,7 +82,14 @@ const NO_KEY: ContractKey = { ok: true, key: undefined }
 
 /** The key that a contract's paths make of an event's data; undefined where it names no path. */
 export const contractKey = (paths: readonly string[], data: unknown): ContractKey => {
-  if (paths.length === 0) return NO_KEY
+  const [only] = paths
+  if (only === undefined) return NO_KEY
+  if (paths.length === 1) {
+    const value = valueAt(data, only)
+    if (typeof value === 'string' && value.length * 3 <= LIMITS.keyBytesMax) {
+      return { ok: true, key: value }
+    }
+  }
   const values: string[] = []
   for (const path of paths) {
     const value = valueAt(data, path)

@@ -1,10 +1,4 @@
-import {
-  type Envelope,
-  encodeRecord,
-  type LogRecord,
-  type Receipt,
-  slotOf,
-} from '../contract/index.ts'
+import { type Envelope, type Receipt, sealRecord, slotOf } from '../contract/index.ts'
 import { formatTraceparent, parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append } from '../store/index.ts'
 import type { PreparedEvent } from './prepare-event.ts'
@@ -42,19 +36,15 @@ export const eventAppend = (
 ): Append => {
   const id = place.index === 0 ? origin.id : `${origin.id}-${place.index + 1}`
   const causationId = place.index === 0 ? origin.causationId : origin.id
-  const envelope: Envelope = {
-    specversion: '1.0',
+  const { channel, codec, name, latest } = event.contract
+  const envelope = envelopeOf(origin, causationId, {
     id,
-    type: event.contract.name,
-    source: origin.source,
-    time: new Date(origin.receivedAtMs).toISOString(),
-    datacontenttype: 'application/json',
-    contractversion: event.contract.latest,
-    partitionkey: event.key ?? id,
-    ...shared(origin, causationId),
-  }
-  const { channel, codec } = event.contract
-  return append(origin, { channel, envelope, codec, data: event.data, border: place.border })
+    type: name,
+    mediaType: 'application/json',
+    version: latest,
+    key: event.key ?? id,
+  })
+  return append(origin, { channel, envelope, codec, data: event.text, border: place.border })
 }
 
 /** The record of a message that made no event: its raw bytes and its receipt, nothing else. */
@@ -63,36 +53,64 @@ export const receiptAppend = (
   border: BorderPart,
   contract: { readonly channel: string; readonly type: string },
 ): Append => {
-  const envelope: Envelope = {
-    specversion: '1.0',
+  const { mediaType, version } = border.receipt
+  const envelope = envelopeOf(origin, origin.causationId, {
     id: origin.id,
     type: contract.type,
-    source: origin.source,
-    time: new Date(origin.receivedAtMs).toISOString(),
-    datacontenttype: border.receipt.mediaType,
-    contractversion: border.receipt.version,
-    partitionkey: origin.id,
-    ...shared(origin, origin.causationId),
-  }
+    mediaType,
+    version,
+    key: origin.id,
+  })
   const { channel } = contract
-  return append(origin, { channel, envelope, codec: 'json', data: NO_DATA, border })
+  return append(origin, { channel, envelope, codec: 'json', data: '', border })
 }
 
-const NO_DATA = new Uint8Array(0)
+interface EnvelopeSubject {
+  readonly id: string
+  readonly type: string
+  readonly mediaType: string
+  readonly version: number
+  readonly key: string
+}
 
-function shared(
+/** Member by member: objects that are spread cost more than all the rest of an envelope. */
+function envelopeOf(
   origin: MessageOrigin,
   causationId: string | undefined,
-): Pick<Envelope, 'correlationid' | 'tenant'> & Partial<Envelope> {
+  subject: EnvelopeSubject,
+): Envelope {
   const { trace, idempotencyKey } = origin
-  return {
+  const envelope: Writable<Envelope> = {
+    specversion: '1.0',
+    id: subject.id,
+    type: subject.type,
+    source: origin.source,
+    time: timeText(origin.receivedAtMs),
+    datacontenttype: subject.mediaType,
+    contractversion: subject.version,
+    partitionkey: subject.key,
     correlationid: origin.correlationId ?? origin.id,
-    ...(causationId !== undefined && { causationid: causationId }),
-    ...(idempotencyKey !== undefined && { idempotencykey: idempotencyKey }),
     tenant: origin.tenant,
-    ...(trace && { traceparent: formatTraceparent(trace) }),
-    ...(trace && trace.traceState !== '' && { tracestate: trace.traceState }),
   }
+  if (causationId !== undefined) envelope.causationid = causationId
+  if (idempotencyKey !== undefined) envelope.idempotencykey = idempotencyKey
+  if (trace) envelope.traceparent = formatTraceparent(trace)
+  if (trace && trace.traceState !== '') envelope.tracestate = trace.traceState
+  return envelope
+}
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
+
+let lastTimeMs = Number.NaN
+let lastTimeText = ''
+
+/** Messages of one millisecond share the text: a date costs as much as the rest of an envelope. */
+function timeText(timeMs: number): string {
+  if (timeMs !== lastTimeMs) {
+    lastTimeText = new Date(timeMs).toISOString()
+    lastTimeMs = timeMs
+  }
+  return lastTimeText
 }
 
 function append(
@@ -101,21 +119,20 @@ function append(
     readonly channel: string
     readonly envelope: Envelope
     readonly codec: string
-    readonly data: Uint8Array
+    /** As written by the codec. */
+    readonly data: string
     readonly border: BorderPart | undefined
   },
 ): Append {
   const { channel, envelope, codec, data, border } = parts
-  const record: LogRecord = {
-    head: { envelope, codec, ...(border && { receipt: border.receipt }) },
-    data,
-    ...(border?.raw && { raw: border.raw }),
-  }
+  const head = border ? { envelope, codec, receipt: border.receipt } : { envelope, codec }
+  const raw = border?.raw
+  const { bytes, record } = sealRecord(raw ? { head, data, raw } : { head, data })
   return {
     channel,
     slot: slotOf(origin.tenant, envelope.partitionkey),
     atMs: origin.appendedAtMs,
-    bytes: encodeRecord(record),
+    bytes,
     record,
   }
 }

@@ -7,7 +7,7 @@ import { contractKey } from './message-keys.ts'
 export interface PreparedEvent {
   readonly contract: AnyContract
   /** The data as written by the codec. */
-  readonly data: Uint8Array
+  readonly text: string
   /** Undefined where the contract keeps no order. */
   readonly key: string | undefined
   /** What identifies the fact, where the contract says so. */
@@ -34,14 +34,14 @@ export const prepareEvent = (draft: Draft, book: ContractBook): PreparedEvent =>
   if (!factKey.ok) throw emitInvalid(contract.name, factKey.problem)
   return {
     contract,
-    data: encodeData(contract, data),
+    text: encodeData(contract, data),
     key: key.key,
     factKey: factKey.key,
     factSalt: 0,
   }
 }
 
-function encodeData(contract: AnyContract, data: unknown): Uint8Array {
+function encodeData(contract: AnyContract, data: unknown): string {
   let text: string | undefined
   try {
     text = JSON.stringify(data)
@@ -50,7 +50,7 @@ function encodeData(contract: AnyContract, data: unknown): Uint8Array {
     throw emitInvalid(contract.name, `it cannot be written as JSON (${messageOf(cause)})`)
   }
   if (text === undefined) throw emitInvalid(contract.name, 'it has no data')
-  return Buffer.from(text, 'utf8')
+  return text
 }
 
 /**

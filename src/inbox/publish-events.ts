@@ -5,7 +5,7 @@ import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
 import { eventAppend, type MessageOrigin, traceOf } from './message-record.ts'
-import { isDurable, isVolatile, type PreparedEvent, prepareEvent } from './prepare-event.ts'
+import { isVolatile, type PreparedEvent, prepareEvent } from './prepare-event.ts'
 
 export interface PublishOptions {
   readonly correlationId?: string
@@ -46,7 +46,7 @@ export const publishEvents = async (
   const twins = findTwins(items)
   const known = new Map<PreparedEvent, string>(twins)
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const fresh = items.filter(({ event }) => !known.has(event))
+    const fresh = known.size === 0 ? items : items.filter(({ event }) => !known.has(event))
     const outcome = await context.committer.submit(buildUnit(context, fresh, options))
     if (outcome.status === 'committed') {
       tellPublished(context, fresh)
@@ -93,21 +93,27 @@ function buildUnit(
 ): CommitUnit {
   const nowMs = context.kernel.clock.now()
   const claims: Claim[] = []
-  const toAppend = ({ event, id }: Item): Append =>
-    eventAppend(originOf(context, id, { options, nowMs }), event, { index: 0 })
-  const durable = items.filter(({ event }) => isDurable(event))
-  durable.forEach(({ event }, append) => {
+  const appends: Append[] = []
+  const volatile: Append[] = []
+  for (const { event, id } of items) {
+    const append = eventAppend(originOf(context, options, { id, nowMs }), event, FIRST)
+    if (isVolatile(event)) {
+      volatile.push(append)
+      continue
+    }
     const claim = factClaim(context, event, nowMs)
-    if (claim) claims.push({ ...claim, append })
-  })
-  const volatile = items.filter(({ event }) => isVolatile(event)).map(toAppend)
-  return { appends: durable.map(toAppend), claims, volatile }
+    if (claim) claims.push({ ...claim, append: appends.length })
+    appends.push(append)
+  }
+  return { appends, claims, volatile }
 }
+
+const FIRST = { index: 0 } as const
 
 function originOf(
   context: InboxContext,
-  id: string,
-  { options, nowMs }: { readonly options: PublishOptions; readonly nowMs: number },
+  options: PublishOptions,
+  { id, nowMs }: { readonly id: string; readonly nowMs: number },
 ): MessageOrigin {
   return {
     id,

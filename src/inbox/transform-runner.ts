@@ -21,7 +21,9 @@ export type TransformOutcome =
  * then. One exception cannot be helped in one process: code that loops for ever after its own
  * `await` is outside the guard, and shows as lag of the event loop.
  *
- * The guard of `node:vm` costs some 150 µs, so the jobs of one turn of the event loop share it.
+ * The guard of `node:vm` starts a thread, which costs 100 to 400 µs, so jobs share it: those of one
+ * turn of the event loop, or those that came while a commit was under way and would wait for its
+ * end anyway.
  * When it strikes, the job that was running is blamed if its own time was up; a neighbour that
  * only came too late in the batch is run again with a deadline of its own.
  */
@@ -34,14 +36,21 @@ interface Waiting {
   readonly settle: (outcome: TransformOutcome) => void
 }
 
+/** Whether a commit is under way, and its end. */
+export interface CommitTurn {
+  whenFree(): Promise<void> | undefined
+}
+
 /** Lets the guarded script reach the batch; a symbol, so that no user code meets it by name. */
 const BATCH = Symbol.for('junctura.transform-batch')
 
-export const createTransformRunner = (clock: Clock): TransformRunner => {
+export const createTransformRunner = (clock: Clock, turn?: CommitTurn): TransformRunner => {
   const script = new Script("globalThis[Symbol.for('junctura.transform-batch')]()")
   let queue: Waiting[] = []
   const runQueue = async (): Promise<void> => {
-    await gather(clock, { size: () => queue.length, enough: LIMITS.commitUnitsMax })
+    const free = turn?.whenFree()
+    if (free) await free
+    else await gather(clock, { size: () => queue.length, enough: LIMITS.commitUnitsMax })
     const batch = queue
     queue = []
     for (const group of groupByDeadline(batch)) runGroup(group, script, clock)

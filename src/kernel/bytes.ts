@@ -14,7 +14,8 @@ export const decodeUtf8 = (bytes: Uint8Array): string | undefined => {
 
 export const utf8Length = (text: string): number => Buffer.byteLength(text, 'utf8')
 
-export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+export const toHex = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 
 export const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
 

@@ -26,24 +26,28 @@ export interface Ids {
  */
 export const createIds = (clock: Clock, random: Random): Ids => {
   let lastMs = 0
+  let timeHex = hexOfTime(0)
   let counter = 0
   return {
     next(prefix) {
       const nowMs = clock.now()
       if (nowMs > lastMs) {
         lastMs = nowMs
+        timeHex = hexOfTime(lastMs)
         counter = Math.floor(random.next() * 0x400)
       } else if (++counter > 0xfff) {
         lastMs += 1
+        timeHex = hexOfTime(lastMs)
         counter = 0
       }
-      return `${prefix}_${uuidV7Hex(lastMs, counter, random)}`
+      return `${prefix}_${uuidV7Hex(timeHex, counter, random)}`
     },
   }
 }
 
-function uuidV7Hex(timeMs: number, counter: number, random: Random): string {
-  const time = timeMs.toString(16).padStart(12, '0')
+const hexOfTime = (timeMs: number): string => timeMs.toString(16).padStart(12, '0')
+
+function uuidV7Hex(time: string, counter: number, random: Random): string {
   const sequence = (0x7000 | counter).toString(16)
   const variant = (0x8000 | Math.floor(random.next() * 0x4000)).toString(16)
   const high = Math.floor(random.next() * 2 ** 24)

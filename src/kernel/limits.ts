@@ -46,6 +46,8 @@ export const LIMITS = {
   acceptQueueBytesMax: 67_108_864,
   /** Units of work in one group commit; bounds how long a commit holds the loop. */
   commitUnitsMax: 1_000,
+  /** Records in one group commit, unless a single unit has more: writing them holds the loop. */
+  commitRecordsMax: 2_000,
   /** Positions a consumer may have fetched and not finished. */
   fetchWindowMax: 4_096,
   /** Bytes of records that a consumer may have fetched and not finished. */
@@ -234,4 +236,49 @@ export const LIMITS = {
   /** Messages of one channel that wait for one before them, in number and in bytes. */
   brokerEarlyMax: 8_192,
   brokerEarlyBytesMax: 33_554_432,
+  /** Longest pause before a broker that is away is tried again. */
+  kafkaPauseMsMax: 3_000,
+  /** A connection to a broker and the sign-in are given up after this. */
+  kafkaConnectMs: 5_000,
+  /** How often an idle connection is tried, since a half-open one says nothing. */
+  kafkaBeatMs: 15_000,
+  /** Bytes that wait to be published to a broker; past it a publish is refused for now. */
+  kafkaWaitingBytesMax: 67_108_864,
+  /** Bytes of one request that publishes to Kafka; some brokers take no more in one batch. */
+  kafkaRequestBytesMax: 1_000_000,
+  /** Such requests on their way at once; Kafka knows repeats among the last five alone. */
+  kafkaRequestsMax: 3,
+  /** How long Kafka holds a question for more while there is nothing. */
+  kafkaFetchWaitMs: 1_000,
+  /** Bytes of one answer, and of one partition in it; a larger message comes alone. */
+  kafkaFetchBytes: 4_194_304,
+  kafkaFetchPartitionBytes: 1_048_576,
+  /** Messages of one channel, and their bytes, that RabbitMQ has and did not confirm yet. */
+  rabbitmqUnconfirmedMax: 2_048,
+  rabbitmqUnconfirmedBytesMax: 16_777_216,
+  /** Messages of one channel that wait to be sent to RabbitMQ; past it a publish is refused. */
+  rabbitmqWaitingMax: 16_384,
+  /** Headers of one message: what the client can write, and less than one frame. */
+  rabbitmqHeaderBytesMax: 61_440,
+  /** The live queue of one process; older messages are dropped, because the store has them. */
+  rabbitmqFollowMessagesMax: 65_536,
+  rabbitmqFollowBytesMax: 67_108_864,
+  /** Bytes of one queue that wait to be handled; past it fewer messages are fetched at once. */
+  rabbitmqReadBytesMax: 67_108_864,
+  /** Each crash and each broken connection is a delivery, and must not make a dead letter. */
+  rabbitmqDeliveriesMin: 1_000,
+  /** Queues made for other systems, of one channel: each takes a copy of every message. */
+  rabbitmqQueuesMax: 100,
+  /** Arguments of one queue that are looked at. */
+  rabbitmqArgumentsMax: 20,
+  /** How long one try to connect may take, and how long a connection may be silent. */
+  rabbitmqConnectMs: 10_000,
+  rabbitmqHeartbeatSeconds: 10,
+  /** Pauses between tries to connect and to subscribe. */
+  rabbitmqPauseMsMin: 100,
+  rabbitmqPauseMsMax: 2_000,
+  /** How long a server that does not answer is waited for when something is closed. */
+  rabbitmqCloseMs: 2_000,
+  /** Messages that a driver keeps for one channel until it can send them; past it publish fails. */
+  brokerWaitingMax: 16_384,
 } as const

@@ -24,10 +24,12 @@ export const createSystemRandom = (): Random => {
   }
   return {
     next: () => {
-      const bytes = take(6)
-      let value = 0
-      for (const byte of bytes) value = value * 256 + byte
-      return value / 2 ** 48
+      if (used + 6 > POOL_BYTES) {
+        pool = randomBytes(POOL_BYTES)
+        used = 0
+      }
+      used += 6
+      return pool.readUIntBE(used - 6, 6) / 2 ** 48
     },
     bytes: take,
   }

@@ -143,9 +143,9 @@ export const startSpanContext = (
 }
 
 function randomHexId(random: Pick<Random, 'bytes'>, length: number): string {
-  const bytes = random.bytes(length)
+  const id = toHex(random.bytes(length))
   // All zero means "no id" on the wire; chance may not produce it.
-  return bytes.every((byte) => byte === 0) ? '1'.padStart(length * 2, '0') : toHex(bytes)
+  return id === ZERO_TRACE_ID || id === ZERO_SPAN_ID ? '1'.padStart(length * 2, '0') : id
 }
 
 /** Strips what HTTP calls optional white space: blanks and tabs, and nothing else. */

@@ -38,9 +38,12 @@ export const createContextTracer = (random: Pick<Random, 'bytes'>): Tracer => ({
   isRecording: false,
   startSpan: (_name, options = {}) => ({
     context: startSpanContext(options.parent, random),
-    setAttribute: () => undefined,
-    recordError: () => undefined,
-    run: (work) => work(),
-    end: () => undefined,
+    setAttribute: nothing,
+    recordError: nothing,
+    run: atOnce,
+    end: nothing,
   }),
 })
+
+const nothing = (): void => undefined
+const atOnce = <T>(work: () => T): T => work()

@@ -142,7 +142,7 @@ function build(row: OutboxRow, reading: WithContract): RowVerdict {
   if (!fact.ok) return invalid('schema', '', fact.problem)
   const event = {
     contract: { ...contract, latest: version },
-    data,
+    text: row.payload ?? '',
     key: key.key,
     factKey: fact.key,
   }

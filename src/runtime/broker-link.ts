@@ -11,6 +11,7 @@ import { METRICS, type Metrics } from '../observe/index.ts'
 import type { Committer, RowWrite, Store } from '../store/index.ts'
 import {
   type Broker,
+  type BrokerChannel,
   type BrokeredTransport,
   type BrokerState,
   createBrokeredTransport,
@@ -18,7 +19,7 @@ import {
 } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import { offerRows } from './offer-rows.ts'
-import type { OpenBroker } from './open-transport.ts'
+import { brokerChannelsOf, type OpenBroker } from './open-transport.ts'
 
 /**
  * The broker of a running integration: it is opened, and again for as long as it cannot be reached;
@@ -57,7 +58,7 @@ const LOG_ROUTE: AlertRoute = { kind: 'log' }
 export const createBrokerLink = async (options: BrokerLinkOptions): Promise<BrokerLink> => {
   const { engine, store, kernel, metrics } = options
   const { clock, log } = kernel
-  const channels = channelsOf(options.integration)
+  const channels = brokerChannelsOf(options.integration)
   const published = metrics.counter(METRICS.transportPublished)
   const recovered = metrics.counter(METRICS.transportRecovered)
   const stop = new AbortController()
@@ -218,16 +219,6 @@ const DOWN = 'transport/down'
 
 const stoppedCause = (channel: string): string => `transport/stopped/${channel}`
 
-type Channels = readonly { readonly channel: string; readonly retentionMs: number }[]
-
-const channelsOf = (integration: Integration): Channels => {
-  const longest = new Map<string, number>()
-  for (const { channel, retentionMs } of integration.contracts.values()) {
-    longest.set(channel, Math.max(retentionMs, longest.get(channel) ?? 0))
-  }
-  return [...longest].map(([channel, retentionMs]) => ({ channel, retentionMs }))
-}
-
 /** Tells this store's messages from those of another one on the same broker. */
 const readStoreId = async (store: Store, { random }: Kernel): Promise<string> => {
   const known = (await store.row('meta', STORE_ID))?.value
@@ -237,7 +228,10 @@ const readStoreId = async (store: Store, { random }: Kernel): Promise<string> =>
   return value
 }
 
-async function readPlaces(store: Store, channels: Channels): Promise<Map<string, RelayPlace>> {
+async function readPlaces(
+  store: Store,
+  channels: readonly BrokerChannel[],
+): Promise<Map<string, RelayPlace>> {
   const places = new Map<string, RelayPlace>()
   for (const { channel } of channels) {
     const row = await store.row('meta', PLACE_PREFIX + channel)

@@ -1,6 +1,14 @@
+import type { Integration } from '../contract/index.ts'
 import { JuncturaError, type Kernel } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
-import type { Broker, BrokerState } from '../transport/index.ts'
+import {
+  type Broker,
+  type BrokerChannel,
+  type BrokerState,
+  createKafkaBroker,
+  createNatsBroker,
+  createRabbitmqBroker,
+} from '../transport/index.ts'
 
 /** How messages travel from the log to the consumers: one line, as the store is. */
 export type TransportChoice =
@@ -58,15 +66,40 @@ export const chooseBroker = (choice: TransportChoice, store: Store): OpenBroker 
   }
 }
 
+/**
+ * The broker of a choice; undefined where the log is the transport. Nothing is created there.
+ *
+ * @throws what the driver throws when it cannot be reached.
+ */
+export const openBroker = async (
+  choice: TransportChoice,
+  parts: Parameters<OpenBroker>[0],
+): Promise<Broker | undefined> => {
+  if (choice.engine === 'embedded' || choice.engine === 'postgres') return undefined
+  if (choice.engine === 'custom') return choice.open(parts)
+  return brokerOpener(choice)(parts)
+}
+
+/** The channels of an integration, each kept as long as the contract that needs it longest. */
+export const brokerChannelsOf = (integration: Integration): readonly BrokerChannel[] => {
+  const longest = new Map<string, number>()
+  for (const { channel, retentionMs } of integration.contracts.values()) {
+    longest.set(channel, Math.max(retentionMs, longest.get(channel) ?? 0))
+  }
+  return [...longest].map(([channel, retentionMs]) => ({ channel, retentionMs }))
+}
+
 const brokerOpener =
   ({ engine, url, prefix }: Extract<TransportChoice, { readonly url: string }>): OpenBroker =>
-  async ({ kernel, onState }) => {
+  ({ kernel, onState }) => {
     const { clock, random, log } = kernel
     const options = { url, clock, random, log, onState, ...(prefix !== undefined && { prefix }) }
-    throw new JuncturaError('JUNCTURA_USAGE', {
-      details: {
-        problem: `the transport ${engine} is not built yet`,
-        options: Object.keys(options),
-      },
-    })
+    switch (engine) {
+      case 'nats':
+        return createNatsBroker(options)
+      case 'kafka':
+        return createKafkaBroker(options)
+      case 'rabbitmq':
+        return createRabbitmqBroker(options)
+    }
   }

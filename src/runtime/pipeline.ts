@@ -17,13 +17,7 @@ import {
   type Metrics,
   type Tracer,
 } from '../observe/index.ts'
-import {
-  createMasker,
-  type DevelopmentValue,
-  type Masker,
-  resolveSecrets,
-  type SigningKey,
-} from '../security/index.ts'
+import { type DevelopmentValue, resolveSecrets, type SigningKey } from '../security/index.ts'
 import {
   type Appended,
   type Committer,
@@ -44,6 +38,7 @@ import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
 import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
+import { createMasks, type Masks } from './masks.ts'
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import { offerRows } from './offer-rows.ts'
@@ -268,12 +263,24 @@ function createAppendCounter(metrics: Metrics): (appended: readonly Appended[]) 
   const all = metrics.counter(METRICS.appended)
   const correlated = metrics.counter(METRICS.correlated)
   return (appended) => {
+    // By runs of one channel, which most commits are: to find a series costs more than to add.
+    let run = { channel: '', records: 0, correlated: 0 }
+    const addRun = (): void => {
+      const { channel } = run
+      if (run.records > 0) all.with({ channel }).add(run.records)
+      if (run.correlated > 0) correlated.with({ channel }).add(run.correlated)
+    }
     for (const { append } of appended) {
       const { channel, record } = append
-      all.with({ channel }).add()
+      if (channel !== run.channel) {
+        addRun()
+        run = { channel, records: 0, correlated: 0 }
+      }
+      run.records += 1
       const envelope = record?.head.envelope
-      if (envelope && envelope.correlationid !== envelope.id) correlated.with({ channel }).add()
+      if (envelope && envelope.correlationid !== envelope.id) run.correlated += 1
     }
+    addRun()
   }
 }
 
@@ -476,19 +483,4 @@ function openOverview(
     health: createHealth({ metrics, clock: kernel.clock }),
     version: VERSION,
   }
-}
-
-/** Masks by contract name; a contract without personal data masks nothing. */
-interface Masks {
-  of(contract: string): Masker
-}
-
-function createMasks(integration: Integration): Masks {
-  const nothing = createMasker([])
-  const byName = new Map(
-    [...integration.contracts.values()].map(
-      (contract) => [contract.name, createMasker(contract.pii)] as const,
-    ),
-  )
-  return { of: (contract) => byName.get(contract) ?? nothing }
 }

@@ -36,6 +36,8 @@ export interface Committer {
    * refuses, it waits for one that succeeds. Lost with the process: then it is redelivered.
    */
   mark(mark: ProgressMark): void
+  /** The end of the commit under way, if there is one: what is submitted now goes with the next. */
+  whenFree(): Promise<void> | undefined
   /** Waits until everything submitted so far is settled. */
   drain(): Promise<void>
   readonly waiting: number
@@ -77,12 +79,14 @@ export interface Submission {
 }
 
 /**
- * A position that a consumer is finished with, or has given a row of its own; without a position,
- * the consumer only wants its row written, to claim what it fetched.
+ * Positions that a consumer is finished with, or has given rows of their own; without one, the
+ * consumer only wants its row written, to claim what it fetched.
  */
 export interface ProgressMark {
   readonly consumer: string
   readonly position?: number
+  /** Those of a batch. */
+  readonly positions?: readonly number[]
 }
 
 /** An append that is durable now, in the order of positions. */
@@ -124,6 +128,7 @@ class GroupCommitter implements Committer {
   #marksTimer: Timer | undefined
   #queueBytes = 0
   #running: Promise<void> | undefined
+  #committing: Promise<void> | undefined
   #mode: 'open' | 'failed' | 'closed' = 'open'
   #lastError: unknown
 
@@ -175,6 +180,10 @@ class GroupCommitter implements Committer {
     if (!this.#marksTimer) this.#running ??= this.#run()
   }
 
+  whenFree(): Promise<void> | undefined {
+    return this.#committing
+  }
+
   async drain(): Promise<void> {
     while (this.#running) await this.#running
   }
@@ -192,14 +201,16 @@ class GroupCommitter implements Committer {
       // A single unit waits for one turn; a flood for a few milliseconds at most.
       const size = (): number => this.#queue.length + this.#marks.length
       await gather(this.#options.clock, { size, enough: LIMITS.commitUnitsMax })
-      const batch = this.#queue.splice(0, LIMITS.commitUnitsMax)
+      const batch = this.#queue.splice(0, unitsOfCommit(this.#queue))
       for (const { unit } of batch) this.#queueBytes -= bytesOf(unit)
       if (this.#mode === 'failed') {
         this.#marks = []
         for (const waiting of batch) waiting.refused(failedError(this.#lastError))
         continue
       }
-      await this.#commit(batch)
+      this.#committing = this.#commit(batch)
+      await this.#committing
+      this.#committing = undefined
     }
     this.#running = undefined
   }
@@ -290,6 +301,17 @@ class GroupCommitter implements Committer {
 }
 
 const MARKS_RETRY_MS = 500
+
+/** How many of those that wait go into one commit: at least one, whatever it holds. */
+function unitsOfCommit(queue: readonly Submission[]): number {
+  let records = 0
+  for (let units = 0; units < queue.length; units++) {
+    records += queue[units]?.unit.appends?.length ?? 0
+    const isFull = units === LIMITS.commitUnitsMax || records > LIMITS.commitRecordsMax
+    if (isFull && units > 0) return units
+  }
+  return queue.length
+}
 
 const NOTHING: readonly never[] = []
 

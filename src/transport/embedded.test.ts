@@ -4,6 +4,7 @@ import { encodeRecord, type LogRecord } from '../contract/index.ts'
 import { type Append, createMemoryStore, type Store } from '../store/index.ts'
 import { createVirtualClock } from '../testing/index.ts'
 import { createEmbeddedTransport, type EmbeddedTransport } from './embedded.ts'
+import type { Subscription } from './transport.ts'
 
 const recordOf = (channel: string, n: number): LogRecord => ({
   head: {
@@ -109,6 +110,44 @@ describe('the embedded transport', () => {
       }
     }
     expect(slow.atHead).toBe(true)
+  })
+
+  it('reads the store once for all who are behind, and gives each what it has not read', async () => {
+    const { store } = open()
+    const first = createEmbeddedTransport(store, 0)
+    for (let batch = 0; batch < 3; batch++) {
+      const channels = Array.from({ length: 1_000 }, (_, n) => (n % 2 === 0 ? 'a' : 'b'))
+      await write(store, first, channels)
+    }
+    const restarted = createEmbeddedTransport(store, 3_000)
+    let reads = 0
+    const { readLog } = store
+    store.readLog = (query) => {
+      reads += 1
+      return readLog.call(store, query)
+    }
+    const froms = [0, 0, 700]
+    const readers = froms.map((from) => ({ from, reader: restarted.subscribe('a', from) }))
+    const readAll = async (reader: Subscription, limit: number): Promise<readonly number[]> => {
+      const got: number[] = []
+      while (!reader.atHead) {
+        const stop = new AbortController()
+        const page = reader.next(limit, stop.signal)
+        if (got.at(-1) === 2_999) stop.abort()
+        got.push(...(await page).map(({ position }) => position))
+      }
+      return got
+    }
+    const all = await Promise.all(
+      readers.map(({ reader }, index) => readAll(reader, [512, 100, 512][index] ?? 1)),
+    )
+    for (const [index, got] of all.entries()) {
+      const from = froms[index] ?? 0
+      expect(got).toEqual(
+        Array.from({ length: 1_500 }, (_, n) => 2 * n + 1).filter((position) => position > from),
+      )
+    }
+    expect(reads).toBeLessThanOrEqual(10)
   })
 
   it('knows at once when something came: a reader that has not read it is not at the head', async () => {

@@ -1,6 +1,7 @@
-import { decodeRecord } from '../contract/index.ts'
+import { decodeRecord, type LogRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
+import { type Page, SharedPages } from './shared-pages.ts'
 import type { Delivered, LogTransport, Subscription } from './transport.ts'
 
 /**
@@ -12,9 +13,14 @@ import type { Delivered, LogTransport, Subscription } from './transport.ts'
  */
 export type EmbeddedTransport = LogTransport
 
-/** Records kept per channel at most; a consumer further behind reads the store. */
-const TAIL_RECORDS_MAX = 8_192
+/**
+ * What is kept per channel at most; a consumer further behind reads the store, which costs it twice
+ * as much, so it should not happen to one that is only held up for a moment.
+ */
+const TAIL_RECORDS_MAX = 32_768
 const TAIL_BYTES_MAX = 33_554_432
+/** What a record takes beside its data: envelope, receipt, the objects themselves. */
+const RECORD_BYTES = 768
 const READ_BYTES_MAX = 8_388_608
 
 interface Tail {
@@ -25,7 +31,12 @@ interface Tail {
   waiters: Set<() => void>
   /** Who reads the channel; what all have passed is let go. */
   readers: Set<Pick<Subscription, 'scannedTo'>>
+  /** What readers behind the tail share. */
+  readonly pages: SharedPages
 }
+
+/** Read at once for readers behind the tail. */
+const PAGE_RECORDS = 512
 
 /** Passed records are let go in lots of so many, so that the cost per record stays flat. */
 const PASSED_LOT = 128
@@ -39,10 +50,23 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
   const tailOf = (channel: string): Tail => {
     let tail = tails.get(channel)
     if (!tail) {
-      tail = { after: headPosition, records: [], bytes: 0, waiters: new Set(), readers: new Set() }
+      tail = {
+        after: headPosition,
+        records: [],
+        bytes: 0,
+        waiters: new Set(),
+        readers: new Set(),
+        pages: new SharedPages((afterPosition) => readPage(channel, afterPosition, PAGE_RECORDS)),
+      }
       tails.set(channel, tail)
     }
     return tail
+  }
+
+  const readPage = async (channel: string, after: number, limit: number): Promise<Page> => {
+    const query = { channel, afterPosition: after, limit, bytesMax: READ_BYTES_MAX }
+    const { records, scannedTo } = await store.readLog(query)
+    return { after, to: scannedTo, records: records.map(decode) }
   }
 
   const subscribe = (channel: string, afterPosition: number): Subscription => {
@@ -69,14 +93,10 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
             await waitForMore(tail, signal)
             continue
           }
-          const page = await store.readLog({
-            channel,
-            afterPosition: scannedTo,
-            limit,
-            bytesMax: READ_BYTES_MAX,
-          })
-          scannedTo = Math.max(scannedTo, page.scannedTo)
-          if (page.records.length > 0) return page.records.map(decode)
+          const page = await readBehind(tail, scannedTo, limit)
+          scannedTo = Math.max(scannedTo, page.to)
+          letPassedGo(tail)
+          if (page.records.length > 0) return page.records
         }
         return []
       },
@@ -100,7 +120,7 @@ export const createEmbeddedTransport = (store: Store, headPosition: number): Emb
         head = Math.max(head, position)
         const record = append.record ?? decodeRecord(append.bytes, position)
         tail.records.push({ position, slot: append.slot, atMs: append.atMs, record })
-        tail.bytes += record.data.length + (record.raw?.length ?? 0)
+        tail.bytes += bytesOf(record)
         woken.add(tail)
       }
       for (const tail of woken) {
@@ -140,25 +160,39 @@ function takeFromTail(tail: Tail, afterPosition: number, limit: number): readonl
   return records.slice(low, low + Math.min(limit, LIMITS.fetchWindowMax))
 }
 
+/** The next records behind a position, read with the others who are there. */
+async function readBehind(tail: Tail, scannedTo: number, limit: number): Promise<Page> {
+  const page = await tail.pages.behind(scannedTo)
+  const from = page.records.findIndex(({ position }) => position > scannedTo)
+  if (from < 0) return { ...page, records: [] }
+  const records = page.records.slice(from, from + limit)
+  const isAll = from + records.length === page.records.length
+  return { ...page, records, to: isAll ? page.to : (records.at(-1)?.position ?? page.to) }
+}
+
 /** What everybody has read dies young, which keeps it out of the slow part of the heap. */
 function letPassedGo(tail: Tail): void {
-  if (tail.records.length <= PASSED_LOT) return
   let passed = Infinity
   for (const { scannedTo } of tail.readers) passed = Math.min(passed, scannedTo)
+  tail.pages.passed(passed)
+  if (tail.records.length <= PASSED_LOT) return
   const kept = tail.records.findIndex(({ position }) => position > passed)
   if (kept < 0 || kept >= PASSED_LOT) cut(tail, kept < 0 ? tail.records.length : kept)
 }
 
-/** Cuts the older half at once, so that the cost per record stays flat. */
+const bytesOf = ({ data, raw }: LogRecord): number =>
+  RECORD_BYTES + data.length + (raw?.length ?? 0)
+
+/** Cuts an eighth at once, so that the cost per record stays flat. */
 function trim(tail: Tail): void {
   while (tail.records.length > TAIL_RECORDS_MAX || tail.bytes > TAIL_BYTES_MAX) {
-    cut(tail, Math.max(1, tail.records.length >>> 1))
+    cut(tail, Math.max(1, tail.records.length >>> 3))
   }
 }
 
 function cut(tail: Tail, count: number): void {
   const gone = tail.records.splice(0, count)
-  for (const { record } of gone) tail.bytes -= record.data.length + (record.raw?.length ?? 0)
+  for (const { record } of gone) tail.bytes -= bytesOf(record)
   tail.after = gone.at(-1)?.position ?? tail.after
   if (tail.records.length === 0) tail.bytes = 0
 }

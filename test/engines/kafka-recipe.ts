@@ -95,8 +95,10 @@ const run = async (
   const jars = await fetchJars()
   const java = process.env['JAVA_HOME'] ? join(process.env['JAVA_HOME'], 'bin', 'java') : 'java'
   const log = `-Dlog4j2.configurationFile=${join(place.directory, 'log4j2.properties')}`
-  const memory = ['-Xms256m', '-Xmx512m']
-  return { file: java, args: [...memory, log, '-cp', join(jars, '*'), mainClass, ...args] }
+  return {
+    file: java,
+    args: ['-Xms256m', '-Xmx512m', log, '-cp', join(jars, '*'), mainClass, ...args],
+  }
 }
 
 const fetchJars = (): Promise<string> =>

@@ -20,6 +20,7 @@ import {
   runOfPage,
 } from './claim-pages.ts'
 import { type Connection, integerAt, type SqlRow } from './connection.ts'
+import { FoundKeys } from './found-keys.ts'
 import { coarsened, filterBytes, findPlace, type RunFilter, type Sought } from './run-filter.ts'
 
 /**
@@ -121,6 +122,7 @@ const pagesOf = ({
 export class ClaimRuns {
   readonly #connection: Connection
   readonly #file: string
+  readonly #found = new FoundKeys()
   #runs: ClaimRun[] = []
   #sizeBytes = 0
 
@@ -148,6 +150,8 @@ export class ClaimRuns {
    * @throws JUNCTURA_STORE_DAMAGED when its page is not readable: a lost key is an effect twice.
    */
   find(fingerprint: Fingerprint, nowMs: number): number | undefined {
+    const known = this.#found.find(fingerprint, nowMs)
+    if (known !== undefined) return known
     const sought = { first: tagOf(fingerprint), second: fingerprint[1] ?? 0, from: 0 }
     for (const run of this.#runs) {
       if (run.endMs <= nowMs) continue
@@ -156,8 +160,11 @@ export class ClaimRuns {
       if (place < 0) continue
       const entry = this.#entryIn(run, fingerprint, { ...sought, from: place })
       if (entry === undefined) continue
-      const isHeld = run.startMs + entryExpiryOffsetMs(entry.words, entry.at) > nowMs
-      if (isHeld) return entryPosition(entry.words, entry.at)
+      const expiresAtMs = run.startMs + entryExpiryOffsetMs(entry.words, entry.at)
+      if (expiresAtMs <= nowMs) continue
+      const position = entryPosition(entry.words, entry.at)
+      this.#found.add(fingerprint, position, expiresAtMs)
+      return position
     }
     return undefined
   }

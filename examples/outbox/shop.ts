@@ -2,14 +2,14 @@ import { DatabaseSync } from 'node:sqlite'
 import { outbox, outboxSql } from 'junctura'
 import { type Order, OrderPlaced } from './contract.ts'
 
-/** A service with a database of its own. It knows the contract, and no running integration. */
-export interface OrderService {
+/** A shop with a database of its own. It knows the contract, and no running integration. */
+export interface Shop {
   /** Stores an order and tells of it: both, or neither. */
   place(order: Order): Promise<void>
   close(): void
 }
 
-export const openOrderService = (file: string): OrderService => {
+export const openShop = (file: string): Shop => {
   const db = new DatabaseSync(file)
   db.exec('pragma journal_mode = wal')
   db.exec('create table if not exists orders (id text primary key, cents integer)')

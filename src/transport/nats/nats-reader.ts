@@ -1,0 +1,328 @@
+import type { ConsumerInfo } from '@nats-io/jetstream'
+import type { Msg, Subscription } from '@nats-io/transport-node'
+import {
+  type Clock,
+  LIMITS,
+  type Logger,
+  messageOf,
+  type Random,
+  sleep,
+  type Timer,
+} from '../../kernel/index.ts'
+import type { Reading, ReadOptions, ReceivedMessage } from '../broker.ts'
+import { API_ERROR, apiFailureOf, refused, toBrokerError } from './nats-errors.ts'
+import { readHeaders } from './nats-headers.ts'
+import type { NatsLink } from './nats-link.ts'
+import { isStreamName } from './nats-names.ts'
+
+export interface NatsReadOptions extends ReadOptions {
+  readonly link: NatsLink
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly stream: string
+}
+
+/**
+ * Reads a stream from a sequence on. The place is kept here, so the consumer in the server is one
+ * that forgets: in memory, without acknowledgements, gone some minutes after the last pull.
+ *
+ * - `closed` to `open`: a consumer is made at the next sequence wanted; again until it succeeds.
+ * - `open`: one pull at a time asks for a batch; the next is asked for when one is being handled,
+ *   so that at most two wait here.
+ * - back to `closed`: the connection broke, the server deleted the consumer, the heartbeats of a
+ *   pull stopped, or a message is missing in the count of the consumer. What waits here is kept, as
+ *   it has no gap.
+ *
+ * Given up: a stream that is read by several at once; each reader reads all of it.
+ */
+export const readNats = async (options: NatsReadOptions): Promise<Reading> => {
+  const { stream } = options
+  if (!isStreamName(stream)) throw noStream(stream)
+  const reader = new StreamReader(options)
+  await reader.open()
+  return reader
+}
+
+const noStream = (stream: string, cause?: unknown) =>
+  refused(
+    {
+      resource: `the stream ${JSON.stringify(stream)}`,
+      problem: 'it is not there',
+      fix: 'create it, or name another',
+    },
+    cause,
+  )
+
+const PULL_EXPIRES_MS = 30_000
+const HEARTBEAT_MS = 5_000
+/** A pull that has been silent for so long is lost. */
+const SILENCE_MS = 15_000
+const INACTIVE_MS = 300_000
+const PULL_BYTES_MAX = 8_388_608
+const PAUSE_MS_MIN = 50
+
+interface Consumer {
+  readonly name: string
+  readonly inbox: string
+  /** Its own, so that what an earlier one still brings is dropped. */
+  readonly subscription: Subscription
+  /** Messages still to come of the pull. */
+  awaited: number
+  /** Of this pull, so far. */
+  received: number
+  delivered: number
+  heardAtMs: number
+}
+
+class StreamReader implements Reading {
+  readonly #options: NatsReadOptions
+  readonly #batchMax: number
+  readonly #stop = new AbortController()
+  readonly #forget: () => void
+  #consumer: Consumer | undefined
+  #created = ''
+  /** The next sequence that is wanted from the server. */
+  #next: number
+  #waiting: ReceivedMessage[] = []
+  /** A message alone that is larger than a pull may be. */
+  #isLarge = false
+  #wake: () => void = () => undefined
+  #watch: Timer | undefined
+  #loop: Promise<void> | undefined
+
+  constructor(options: NatsReadOptions) {
+    this.#options = options
+    this.#batchMax = options.batchMax ?? BATCH_DEFAULT
+    this.#next = Math.max(1, Number(options.from['0'] ?? '1'))
+    this.#forget = options.link.onChange((isConnected) => {
+      if (isConnected) this.#wake()
+      else this.#drop()
+    })
+  }
+
+  /** Makes the first consumer, whose failure is the caller's, and begins. */
+  async open(): Promise<void> {
+    try {
+      await this.#makeConsumer()
+    } catch (error) {
+      this.#forget()
+      throw error
+    }
+    this.#watchHeartbeats()
+    this.#loop = this.#run()
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort()
+    this.#wake()
+    await this.#loop
+    this.#forget()
+    this.#watch?.cancel()
+    this.#drop()
+  }
+
+  async #run(): Promise<void> {
+    let failures = 0
+    while (!this.#stop.signal.aborted) {
+      const batch = this.#waiting.splice(0, this.#batchMax)
+      this.#pull()
+      if (batch.length > 0) {
+        await this.#hand(batch)
+      } else if (this.#consumer) {
+        failures = 0
+        await this.#sleepUntilWoken()
+      } else if (this.#options.link.isConnected) {
+        await this.#makeConsumer().catch(async (error: unknown) => {
+          if (failures === 0) this.#warn(error, 'the stream cannot be read; trying again')
+          failures += 1
+          await this.#pause(failures)
+        })
+      } else {
+        await this.#sleepUntilWoken()
+      }
+    }
+  }
+
+  async #hand(batch: readonly ReceivedMessage[]): Promise<void> {
+    for (let failures = 1; !this.#stop.signal.aborted; failures++) {
+      try {
+        return await this.#options.onBatch(batch)
+      } catch (error) {
+        if (failures === 1) this.#warn(error, 'a batch was not handled; it comes again')
+        await this.#pause(failures)
+      }
+    }
+  }
+
+  #warn(error: unknown, message: string): void {
+    const { log, stream } = this.#options
+    log.warn({ stream, problem: messageOf(error) }, message)
+  }
+
+  #pause(failures: number): Promise<void> {
+    const { clock, random } = this.#options
+    const longest = Math.min(LIMITS.relayPauseMsMax, PAUSE_MS_MIN * 2 ** failures)
+    return sleep(clock, longest * (0.5 + random.next() / 2), this.#stop.signal)
+  }
+
+  #sleepUntilWoken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve
+      const isReady = this.#waiting.length > 0 || this.#stop.signal.aborted
+      if (isReady) resolve()
+    })
+  }
+
+  async #makeConsumer(): Promise<void> {
+    const { link, stream } = this.#options
+    link.assertConnected()
+    const { core } = link.packages
+    await this.#findPlace()
+    const made: ConsumerInfo = await link.consumers
+      .add(stream, {
+        ack_policy: 'none',
+        replay_policy: 'instant',
+        mem_storage: true,
+        num_replicas: 1,
+        inactive_threshold: core.nanos(INACTIVE_MS),
+        ...(this.#next > 1
+          ? { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
+          : { deliver_policy: 'all' }),
+      })
+      .catch((error: unknown) => {
+        throw toBrokerError(error, `reading the stream ${stream}`)
+      })
+    const inbox = link.newInbox()
+    const consumer: Consumer = {
+      name: made.name,
+      inbox,
+      subscription: link.connection.subscribe(inbox, {
+        callback: (error, message) => {
+          if (consumer !== this.#consumer) return
+          if (!error) return this.#arrived(consumer, message)
+          this.#warn(error, 'NATS ended a subscription')
+          this.#drop()
+        },
+      }),
+      awaited: 0,
+      received: 0,
+      delivered: 0,
+      heardAtMs: this.#options.clock.monotonicMs(),
+    }
+    this.#consumer = consumer
+    this.#pull()
+  }
+
+  /**
+   * A sequence behind the end is one of a stream that was there before: it was deleted and made
+   * again, or lost its end. What there is now is read from its beginning, as repeats do no harm.
+   */
+  async #findPlace(): Promise<void> {
+    const { link, stream, log } = this.#options
+    const { created, state } = await link.streams.info(stream).catch((error: unknown) => {
+      const isMissing = apiFailureOf(error)?.code === API_ERROR.streamNotFound
+      throw isMissing ? noStream(stream, error) : toBrokerError(error, `the stream ${stream}`)
+    })
+    const isAnother = this.#created !== '' && this.#created !== created
+    this.#created = created
+    if (isAnother || this.#next > state.last_seq + 1) {
+      log.warn({ stream, wanted: this.#next, end: state.last_seq }, 'the stream was made again')
+      this.#next = 1
+    } else if (this.#next < state.first_seq && this.#next > 1) {
+      const missed = state.first_seq - this.#next
+      log.warn({ stream, missed }, 'messages were gone before they were read')
+    }
+  }
+
+  #arrived(consumer: Consumer, message: Msg): void {
+    consumer.heardAtMs = this.#options.clock.monotonicMs()
+    const place = placeOf(message.reply ?? '')
+    if (!place) return this.#onStatus(consumer, message)
+    consumer.delivered += 1
+    if (place.delivered !== consumer.delivered) return this.#drop()
+    consumer.awaited -= 1
+    consumer.received += 1
+    this.#isLarge = false
+    this.#next = place.sequence + 1
+    const { key, attributes, headers } = readHeaders(message)
+    const offset = String(place.sequence)
+    this.#waiting.push({ partition: 0, offset, key, attributes, headers, data: message.data })
+    if (this.#waiting.length === 1) this.#wake()
+  }
+
+  /** Heartbeats, the end of a pull, and the end of the consumer. */
+  #onStatus(consumer: Consumer, message: Msg): void {
+    const code = message.headers?.code ?? 0
+    const description = message.headers?.description ?? ''
+    if (code === 100) return
+    const isTooLarge = /exceeds maxbytes/i.test(description)
+    if (isTooLarge && consumer.received === 0) this.#isLarge = true
+    const isEndOfPull = code === 404 || code === 408 || isTooLarge
+    if (!isEndOfPull) return this.#drop()
+    consumer.awaited = 0
+    this.#pull()
+  }
+
+  /** Asks for a batch when none is on its way and less than one waits. */
+  #pull(): void {
+    const consumer = this.#consumer
+    const { link, clock, stream } = this.#options
+    if (!consumer || consumer.awaited > 0 || !link.isConnected) return
+    if (this.#stop.signal.aborted || this.#waiting.length >= this.#batchMax) return
+    const { nanos } = link.packages.core
+    const batch = this.#isLarge ? 1 : this.#batchMax
+    consumer.awaited = batch
+    consumer.received = 0
+    consumer.heardAtMs = clock.monotonicMs()
+    const request = {
+      batch,
+      ...(!this.#isLarge && { max_bytes: PULL_BYTES_MAX }),
+      expires: nanos(PULL_EXPIRES_MS),
+      idle_heartbeat: nanos(HEARTBEAT_MS),
+    }
+    const subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer.name}`
+    link.connection.publish(subject, JSON.stringify(request), { reply: consumer.inbox })
+  }
+
+  #watchHeartbeats(): void {
+    const { clock, link } = this.#options
+    this.#watch = clock.setTimer(HEARTBEAT_MS, () => {
+      const consumer = this.#consumer
+      const isAwaited = consumer !== undefined && consumer.awaited > 0 && link.isConnected
+      if (isAwaited && clock.monotonicMs() - consumer.heardAtMs > SILENCE_MS) this.#drop()
+      this.#watchHeartbeats()
+    })
+  }
+
+  /** Lets the consumer go; the loop makes another where it is still wanted. */
+  #drop(): void {
+    const consumer = this.#consumer
+    this.#consumer = undefined
+    consumer?.subscription.unsubscribe()
+    const { link, stream } = this.#options
+    if (consumer && link.isConnected) {
+      // It would go by itself; a failure only means that it is gone.
+      link.consumers.delete(stream, consumer.name).catch(() => undefined)
+    }
+    this.#wake()
+  }
+}
+
+const BATCH_DEFAULT = 500
+
+/**
+ * Where a message stands, from the subject of its acknowledgement: `$JS.ACK`, perhaps the domain
+ * and the account, stream, consumer, deliveries, sequence in the stream, count of the consumer,
+ * time, messages behind it, and in the longer form perhaps one more.
+ *
+ * @see NATS ADR-15, "JetStream Subscribe Workflow"
+ */
+function placeOf(
+  reply: string,
+): { readonly sequence: number; readonly delivered: number } | undefined {
+  if (!reply.startsWith('$JS.ACK.')) return undefined
+  const tokens = reply.split('.')
+  const at = tokens.length > 9 ? 7 : 5
+  return { sequence: Number(tokens[at]), delivered: Number(tokens[at + 1]) }
+}
