@@ -4,9 +4,9 @@
 //   node bench/outbox-load.ts URL drain|copy [--rows N]
 //   node bench/outbox-load.ts URL latency [--seconds S] [--rate R]
 // `emit` is a transaction with an order and a message; `insert` is the same with the same bytes,
-// and the INSERT written out. `drain` moves what `fill` wrote into a SQLite store; `copy` is a loop that
-// selects a thousand rows behind the last and inserts them with its place in one transaction of
-// SQLite. `latency` counts from the answer to the commit until a handler runs.
+// and the INSERT written out. `drain` moves what `fill` wrote into a SQLite store; `copy` is a loop
+// that selects a thousand rows behind the last and inserts them with its place in one transaction
+// of SQLite. `latency` counts from the answer to the commit until a handler runs.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
