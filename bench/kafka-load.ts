@@ -1,6 +1,7 @@
 // 1 KB messages through the port of brokers to Kafka and back, or the same with the vendor's client
 // batched by hand. Prints one line of JSON.
-//   node bench/kafka-load.ts ours|theirs --url URL [--seconds S] [--bytes B] [--batch M] [--in-flight F]
+//   node bench/kafka-load.ts ours|theirs --url URL [--seconds S] [--bytes B] [--batch M]
+//     [--in-flight F]
 // Both: eight partitions, acks=all, idempotent producer, the attributes of a CloudEvent as headers.
 // First as many batches are published as fit into the time, then all of them are read.
 import { parseArgs } from 'node:util'

@@ -10,6 +10,9 @@ import { outbox } from './suites/outbox.ts'
 import { peers } from './suites/peers.ts'
 import { publish } from './suites/publish.ts'
 import { restart } from './suites/restart.ts'
+import { transportRabbitmq } from './suites/transport-rabbitmq.ts'
+import { transportKafka } from './suites/transport-kafka.ts'
+import { transportNats } from './suites/transport-nats.ts'
 import { webhook } from './suites/webhook.ts'
 
 /**
@@ -17,7 +20,19 @@ import { webhook } from './suites/webhook.ts'
  * the load generator of the network in a process of its own. Writes bench/results/NAME.json and the
  * table of all of them, whatever comes out; `--quick` tries everything once and writes nothing.
  */
-const SUITES: readonly Suite[] = [webhook, publish, idle, backlog, restart, disk, outbox, peers]
+const SUITES: readonly Suite[] = [
+  webhook,
+  publish,
+  idle,
+  backlog,
+  restart,
+  disk,
+  outbox,
+  peers,
+  transportRabbitmq,
+  transportKafka,
+  transportNats,
+]
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } },

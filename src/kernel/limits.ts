@@ -249,7 +249,7 @@ export const LIMITS = {
   /** Such requests on their way at once; Kafka knows repeats among the last five alone. */
   kafkaRequestsMax: 3,
   /** How long Kafka holds a question for more while there is nothing. */
-  kafkaFetchWaitMs: 1_000,
+  kafkaFetchWaitMs: 3_000,
   /** Bytes of one answer, and of one partition in it; a larger message comes alone. */
   kafkaFetchBytes: 4_194_304,
   kafkaFetchPartitionBytes: 1_048_576,

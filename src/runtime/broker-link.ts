@@ -51,7 +51,6 @@ export interface BrokerLinkOptions {
   readonly integration: Integration
 }
 
-const PLACE_PREFIX = 'relay/'
 const STORE_ID = 'storeId'
 const LOG_ROUTE: AlertRoute = { kind: 'log' }
 
@@ -97,7 +96,7 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
     placesTimer = undefined
     const rows = [...transport.places].map(([channel, value]): RowWrite => ({
       collection: 'meta',
-      key: PLACE_PREFIX + channel,
+      key: placeKey(engine, channel),
       row: { value },
     }))
     if (parts && rows.length > 0) await offerRows({ committer: parts.committer, kernel }, rows)
@@ -136,7 +135,7 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
     channels,
     storeId: await readStoreId(store, kernel),
     headPosition: await store.headPosition(),
-    places: await readPlaces(store, channels),
+    places: await readPlaces(store, engine, channels),
     republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
     on: {
       moved: keepPlacesLater,
@@ -215,6 +214,8 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
   }
 }
 
+const placeKey = (engine: string, channel: string): string => `relay/${engine}/${channel}`
+
 const DOWN = 'transport/down'
 
 const stoppedCause = (channel: string): string => `transport/stopped/${channel}`
@@ -228,16 +229,29 @@ const readStoreId = async (store: Store, { random }: Kernel): Promise<string> =>
   return value
 }
 
+/**
+ * Where each relay begins. With an engine that is new here, what is in the log already is history;
+ * that is noted before anything is taken, or a first process that dies early would make history of
+ * what it had taken.
+ */
 async function readPlaces(
   store: Store,
+  engine: string,
   channels: readonly BrokerChannel[],
 ): Promise<Map<string, RelayPlace>> {
   const places = new Map<string, RelayPlace>()
+  const fresh: RowWrite[] = []
+  const publishedTo = await store.headPosition()
   for (const { channel } of channels) {
-    const row = await store.row('meta', PLACE_PREFIX + channel)
+    const key = placeKey(engine, channel)
+    const row = await store.row('meta', key)
+    const first: RelayPlace = { publishedTo, incarnation: '', ends: {} }
     // Only this file writes it.
-    if (row) places.set(channel, row.value as RelayPlace)
+    const place = row ? (row.value as RelayPlace) : first
+    places.set(channel, place)
+    if (!row) fresh.push({ collection: 'meta', key, row: { value: place } })
   }
+  if (fresh.length > 0) await store.commit([{ rows: fresh }])
   return places
 }
 

@@ -275,7 +275,6 @@ class StoreBackedTransport implements BrokeredTransport {
     lane.incarnation = state.incarnation
     lane.ends = state.ends
     const known = places.get(channel)
-    // The first start with this broker: what came before it is history.
     if (!known) return headPosition
     const problem = lossBetween(known, state)
     if (problem === undefined) return known.publishedTo
@@ -338,6 +337,8 @@ const asAppended = (channel: string, { position, slot, atMs, record }: Delivered
 type Known = Pick<RelayPlace, 'incarnation' | 'ends'>
 
 const lossBetween = (before: Known, now: Known): string | undefined => {
+  // Nothing was known of it: this is the first look.
+  if (before.incarnation === '' && Object.keys(before.ends).length === 0) return undefined
   if (before.incarnation !== now.incarnation) return 'it was deleted and made again'
   for (const [partition, end] of Object.entries(before.ends)) {
     const found = now.ends[partition] ?? '0'

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { type AttackLine, faultsOf, figuresOf, spread } from './attack.ts'
 import { describeBothKilled, runBothKilled } from './both-killed.ts'
+import { BROKER_FAULTS, type BrokerName, runBrokerFaults } from './broker-faults.ts'
 import { describeCareless, runCareless } from './careless-handlers.ts'
 import { describeClockJumps, runClockJumps } from './clock-jumps.ts'
 import { runDrain } from './drain-under-load.ts'
@@ -43,6 +44,24 @@ const kill: Attack = async ({ newFolder, seed, rounds }) => {
     },
   ]
 }
+
+const broker =
+  (name: BrokerName): Attack =>
+  async ({ newFolder, seed, rounds }) => {
+    const options = { broker: name, dataDir: newFolder(), seed, rounds: Math.min(rounds, 10) }
+    const { verdict, partner, recoveryMs, unpublished } = await runBrokerFaults(options)
+    return [
+      {
+        what: `${name}: ${BROKER_FAULTS.join(', ')}, at times with the runtime`,
+        figures: figuresOf(verdict),
+        recovery: `${spread(recoveryMs)} until all is published; ${options.rounds} rounds of each`,
+        faults: [
+          ...faultsOf(verdict, partner),
+          ...(unpublished === 0 ? [] : [`${unpublished} positions were never published`]),
+        ],
+      },
+    ]
+  }
 
 const drain: Attack = async ({ newFolder, seed }) => {
   const options = { dataDir: newFolder(), seed, loadMs: 3_000, connections: 12 }
@@ -181,5 +200,8 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   'slow-senders': slowSenders,
   'many-messages': manyMessages,
   careless,
+  nats: broker('nats'),
+  kafka: broker('kafka'),
+  rabbitmq: broker('rabbitmq'),
   soak,
 }

@@ -21,7 +21,7 @@ export const kafkaRecipe: Recipe = {
     const { file, args } = await run(place, 'kafka.tools.StorageTool', [
       'format',
       '-t',
-      randomBytes(16).toString('base64url'),
+      clusterId(),
       '-c',
       join(place.directory, 'server.properties'),
     ])
@@ -82,6 +82,9 @@ appender.console.layout.pattern = %d %p %m (%c)%n
 rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 `
+
+/** Never with `-` in front, which the command would take for an option. */
+const clusterId = (): string => `k${randomBytes(16).toString('base64url').slice(1)}`
 
 const CORRELATION = 7
 /** ApiVersions, version 0: the length, the key 18, the version, a correlation, no client id. */

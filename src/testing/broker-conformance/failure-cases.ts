@@ -113,6 +113,31 @@ export const FAILURE_CASES: readonly BrokerCase[] = [
     },
   },
   {
+    title: 'publishing and following go on by themselves after the broker lost everything',
+    needs: ({ reading }) => reading === 'offset',
+    run: async (bench) => {
+      const broker = await ready(bench)
+      const followed = await follow(bench, broker)
+      await broker.publish(CHANNEL, manyMessages(10))
+      await followed.until(10)
+      await bench.wipe()
+      await untilDone(bench, () => broker.ensure([channelOf(CHANNEL)]))
+      let n = 10
+      await waitFor(bench, 'the follower to be back', async () => {
+        await untilPublished(bench, broker, messageOf(n++))
+        return numbersOf(followed.messages).some((number) => number >= 10)
+      })
+      await untilPublished(bench, broker, messageOf(n))
+      await waitFor(bench, 'the last message', () => numbersOf(followed.messages).includes(n))
+
+      const later = firstOf(numbersOf(followed.messages)).filter((number) => number >= 10)
+      deepEqual(
+        later,
+        later.toSorted((one, other) => one - other),
+      )
+    },
+  },
+  {
     title: 'a closed broker takes nothing, and can be closed again',
     run: async (bench) => {
       const broker = await ready(bench)

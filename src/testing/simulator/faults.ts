@@ -66,13 +66,30 @@ export interface Faults {
   readonly clockJumps: number
   /** A node's clock runs up to a twentieth too fast or too slow; expected number. */
   readonly clockDrifts: number
+  /** A broker stands between the log and the consumers: above 0, it does. */
+  readonly broker: number
+  /** Chance that the broker confirms nothing of a publish, though it may have taken some or all. */
+  readonly brokerFails: number
+  /** Chance that the broker does not bring a message to a process. */
+  readonly brokerLoses: number
+  /** The broker is away for up to a minute; expected number. */
+  readonly brokerOutages: number
+  /** The broker forgets everything; expected number. */
+  readonly brokerWipes: number
   /** Things that people do: retry, drop, replay, pause, acknowledge; expected number. */
   readonly operations: number
 }
 
 export type FaultName = keyof Faults
 
-export type ProfileName = 'calm' | 'crashy' | 'slow-disk' | 'clock-mad' | 'overload' | 'everything'
+export type ProfileName =
+  | 'calm'
+  | 'crashy'
+  | 'slow-disk'
+  | 'clock-mad'
+  | 'overload'
+  | 'everything'
+  | 'broker'
 
 export const NO_FAULTS: Faults = {
   commitFails: 0,
@@ -107,6 +124,11 @@ export const NO_FAULTS: Faults = {
   restarts: 0,
   clockJumps: 0,
   clockDrifts: 0,
+  broker: 0,
+  brokerFails: 0,
+  brokerLoses: 0,
+  brokerOutages: 0,
+  brokerWipes: 0,
   operations: 0,
 }
 
@@ -200,6 +222,25 @@ const CEILINGS: Readonly<Record<ProfileName, Partial<Faults>>> = {
     clockDrifts: 2,
     operations: 10,
   },
+  broker: {
+    broker: 1,
+    brokerFails: 0.2,
+    brokerLoses: 0.3,
+    brokerOutages: 4,
+    brokerWipes: 2,
+    commitFails: 0.05,
+    crashAfterCommit: 0.003,
+    slowRead: 0.2,
+    readFails: 0.05,
+    handlerThrows: 0.2,
+    handlerTakes: 0.3,
+    lateRepeat: 0.1,
+    crashes: 3,
+    pauses: 2,
+    restarts: 2,
+    clockJumps: 2,
+    operations: 4,
+  },
 }
 
 export const PROFILES: readonly ProfileName[] = [
@@ -209,6 +250,7 @@ export const PROFILES: readonly ProfileName[] = [
   'clock-mad',
   'overload',
   'everything',
+  'broker',
 ]
 
 /**
@@ -222,5 +264,7 @@ export const drawFaults = (profile: ProfileName, random: Random): Faults => {
     const strength = random.next()
     drawn[name] = exists ? ceiling * strength : 0
   }
+  // This profile is about the broker: it is always there.
+  if (profile === 'broker') drawn['broker'] = 1
   return { ...NO_FAULTS, ...drawn }
 }

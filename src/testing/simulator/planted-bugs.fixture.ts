@@ -1,5 +1,6 @@
 import { decodeRecord, encodeRecord } from '../../contract/index.ts'
 import type { RowWrite, Store, Unit, UnitOutcome } from '../../store/index.ts'
+import type { Broker, BrokerMessage } from '../../transport/index.ts'
 import type { Tamper } from './simulated-node.ts'
 
 /** A mistake that messaging systems have shipped, put between the runtime and its store. */
@@ -190,6 +191,53 @@ const deadLetterWithoutAlert = withRows((write) =>
   write.collection === 'alerts' ? undefined : write,
 )
 
+const withPublish = (
+  broker: Broker,
+  publish: (channel: string, messages: readonly BrokerMessage[]) => Promise<void>,
+): Broker => ({ ...broker, publish })
+
+/** What is published again is a new message to everybody. */
+const newIdOnRetry = (broker: Broker): Broker => {
+  let retries = 0
+  return withPublish(broker, async (channel, messages) => {
+    const again = retries === 0 ? '' : `-${retries}`
+    try {
+      await broker.publish(
+        channel,
+        messages.map((message) => ({ ...message, id: message.id + again })),
+      )
+      retries = 0
+    } catch (error) {
+      retries += 1
+      throw error
+    }
+  })
+}
+
+/** The relay goes on without the broker's word. */
+const publishUnconfirmed = (broker: Broker): Broker =>
+  withPublish(broker, async (channel, messages) => {
+    broker.publish(channel, messages).catch(() => undefined)
+  })
+
+/** A reader that takes whatever comes next for what is next: it reads `id > last`. */
+const gapUnseen = (broker: Broker): Broker => ({
+  ...broker,
+  follow: (channel, listener) => {
+    let last = 0
+    return broker.follow(channel, (messages) =>
+      listener(
+        messages.map((message) => {
+          const { logprevious = '0', logposition = '0' } = message.attributes
+          const previous = Math.min(Number(logprevious), last)
+          last = Math.max(last, Number(logposition))
+          return { ...message, attributes: { ...message.attributes, logprevious: `${previous}` } }
+        }),
+      ),
+    )
+  },
+})
+
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an answer before the commit',
@@ -252,5 +300,20 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: 'a dead letter without an alert',
     seen: /nobody was told/,
     tamper: { store: deadLetterWithoutAlert },
+  },
+  {
+    name: 'a new id when publishing is tried again',
+    seen: /published under two ids/,
+    tamper: { broker: newIdOnRetry },
+  },
+  {
+    name: 'a relay that does not wait for the broker’s word',
+    seen: /wait for the broker|cannot get the message/,
+    tamper: { broker: publishUnconfirmed },
+  },
+  {
+    name: 'a gap in what the broker brings that nobody sees',
+    seen: /is lost for|not everything was done/,
+    tamper: { broker: gapUnseen },
   },
 ]

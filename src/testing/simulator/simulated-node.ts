@@ -8,6 +8,7 @@ import {
 } from '../../kernel/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
 import { createMemoryStore, type MemoryDisk, type Store } from '../../store/index.ts'
+import type { Broker } from '../../transport/index.ts'
 import type { FaultDice } from './fault-dice.ts'
 import { instrumentConsumer } from './instrument-consumer.ts'
 import { createNodeClock, type NodeClock } from './node-clock.ts'
@@ -15,6 +16,7 @@ import type { WorldObserver } from './observer.ts'
 import type { RandomStreams } from './random-streams.ts'
 import type { Scheduler } from './scheduler.ts'
 import { SimulatedFault } from './simulated-fault.ts'
+import type { SimulatedBroker } from './simulated-broker.ts'
 import type { SimulatedFile } from './simulated-file.ts'
 import type { SituationBook } from './situations.ts'
 
@@ -22,6 +24,7 @@ import type { SituationBook } from './situations.ts'
 export interface Tamper {
   readonly integration?: (integration: Integration) => Integration
   readonly store?: (store: Store) => Store
+  readonly broker?: (broker: Broker) => Broker
 }
 
 export interface NodeOptions {
@@ -34,6 +37,8 @@ export interface NodeOptions {
   readonly dice: FaultDice
   readonly observer: WorldObserver
   readonly situations: SituationBook
+  /** Where this world has one. */
+  readonly broker: SimulatedBroker | undefined
   readonly env: Readonly<Record<string, string>>
   readonly partitionBytesMax: number
   readonly isKiller: (consumer: string, position: number) => boolean
@@ -92,7 +97,8 @@ export class SimulatedNode {
   }
 
   async #boot(): Promise<void> {
-    const { streams, disk, integration, env, file, tamper, partitionBytesMax } = this.#options
+    const { streams, disk, integration, env, file, tamper, partitionBytesMax, broker } =
+      this.#options
     const { clock } = this
     const random = streams('node')
     const kernel: Kernel = {
@@ -126,6 +132,15 @@ export class SimulatedNode {
           kernel,
           store: tamper.store?.(store) ?? store,
           send: () => this.#notify(),
+          ...(broker && {
+            transport: {
+              engine: 'custom',
+              open: async ({ onState }) => {
+                const connection = broker.connect(clock, onState)
+                return tamper.broker?.(connection) ?? connection
+              },
+            } as const,
+          }),
           onFatal: (error) => this.die(error),
         },
       )

@@ -35,6 +35,10 @@ export const SITUATIONS = {
   'operation-repeated': 'an operation was repeated under its id (S23)',
   'stop-while-handling': 'the process was stopped in order while a handler ran (F14)',
   'clock-jump-while-waiting': 'the wall clock jumped while a retry waited (F35)',
+  'broker-away': 'the broker was away while messages came (F, broker down)',
+  'broker-wiped': 'the broker forgot everything that it had confirmed',
+  'broker-lost-a-message': 'the broker did not bring a message that it had confirmed',
+  'published-and-reported-failed': 'the broker took messages and reported them as failed',
   'once-reused': 'a retried handler reused what ctx.once had kept (M10)',
 } as const
 

@@ -21,6 +21,7 @@ import { environmentOf, keysFor } from './partner-secrets.ts'
 import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
 import { createRandomStreams, type RandomStreams } from './random-streams.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
+import { SimulatedBroker } from './simulated-broker.ts'
 import { SimulatedFile } from './simulated-file.ts'
 import type { Tamper } from './simulated-node.ts'
 import { SimulatedOperator } from './simulated-operator.ts'
@@ -96,6 +97,7 @@ export class World {
   readonly #dice: FaultDice
   readonly #file: SimulatedFile
   readonly #disk: MemoryDisk
+  readonly #broker: SimulatedBroker | undefined
   readonly #books: MessageBooks
   readonly #alerts: AlertWatch
   readonly #limits: LimitWatch
@@ -132,6 +134,7 @@ export class World {
     const trace = (what: string): void => this.#trace(what)
     this.#file = new SimulatedFile(this.#dice, this.#situations)
     this.#disk = createMemoryDisk({ file: this.#file })
+    this.#broker = this.#createBroker(trace)
     this.#books = new MessageBooks(this.#integration, fail)
     this.#alerts = new AlertWatch(fail)
     this.#limits = new LimitWatch(fail)
@@ -188,12 +191,14 @@ export class World {
     const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), 0)
     this.#supervisor.start()
     this.#supervisor.plan(lastAtMs + 10_000)
+    this.#broker?.plan(lastAtMs + 10_000)
     this.#planPeople(messages)
     for (const [index, message] of messages.entries()) void this.#send(message, index)
     const troubleMs = lastAtMs + 60_000
     await this.#until(() => this.#senders === 0 && this.#scheduler.nowMs > lastAtMs, troubleMs)
     this.#dice.stop()
     this.#supervisor.heal()
+    this.#broker?.heal()
     this.#trace('the faults stop')
     const drainMs = this.#scheduler.nowMs + this.#drainMsMax()
     await this.#until(() => this.#people === 0 && this.#supervisor.runtime !== undefined, drainMs)
@@ -258,6 +263,8 @@ export class World {
     for (const runId of this.#watch.runningReplays) {
       if (!this.#books.isReplayParked(runId)) found.push(`${runId} is still running`)
     }
+    const unpublished = this.#unpublished().length
+    if (unpublished > 0) found.push(`${unpublished} messages wait for the broker`)
     if (this.#alerts.owing > 0) found.push(`${this.#alerts.owing} alerts owe a notification`)
     return found.length > 0 ? found : this.#books.unrest()
   }
@@ -283,6 +290,10 @@ export class World {
   async #checkAtRest(): Promise<void> {
     this.#books.checkAll()
     this.#alerts.checkAll()
+    for (const position of this.#unpublished())
+      this.#fail(`other systems cannot get the message at ${position} from the broker`)
+    for (const position of this.#broker?.ambiguous ?? [])
+      this.#fail(`the message at ${position} was published under two ids`)
     for (const { message, ids } of this.#deliveries) {
       for (const id of ids) {
         if (!this.#books.isKnown(id))
@@ -297,6 +308,26 @@ export class World {
 
   #bodyOf(webhook: Webhook, random: Random, index: number): Uint8Array {
     return encodeBody(this.#options.body, { webhook, random, index })
+  }
+
+  #createBroker(trace: (what: string) => void): SimulatedBroker | undefined {
+    if (this.#dice.faults.broker === 0) return undefined
+    return new SimulatedBroker({
+      scheduler: this.#scheduler,
+      dice: this.#dice,
+      streams: this.#streams,
+      situations: this.#situations,
+      trace,
+    })
+  }
+
+  /** What the broker has not, of what nobody has dropped. */
+  #unpublished(): readonly number[] {
+    if (!this.#broker) return []
+    const positions = [...this.#books.messages.values()]
+      .filter(({ isReceipt }) => !isReceipt)
+      .map(({ position }) => position)
+    return this.#broker.missing(positions)
   }
 
   #superviseNodes(trace: (what: string) => void): Supervisor {
@@ -321,6 +352,7 @@ export class World {
         streams: this.#streams,
         dice: this.#dice,
         observer: this.#observer(),
+        broker: this.#broker,
         situations: this.#situations,
         env: environmentOf(this.#integration),
         partitionBytesMax: randomInteger(

@@ -12,7 +12,7 @@ export const checkCluster = async (
 ): Promise<readonly BrokerProblem[]> => {
   const problems: BrokerProblem[] = [...(await checkVersion(cluster)), ...checkSize(cluster, plan)]
   const names = channels.map(({ channel }) => topicOf(plan.prefix, channel))
-  const views = await cluster.topics(names, true)
+  const views = await cluster.topics(names, { asksRights: true })
   const there = names.filter((name) => views.has(name) && !views.get(name)?.problem)
   if (there.length < names.length) problems.push(...(await checkMayCreate(cluster)))
   const settings = await describeTopics(cluster, there).catch((error: unknown) => {
@@ -28,7 +28,7 @@ export const checkCluster = async (
   for (const [at, { retentionMs }] of channels.entries()) {
     const topic = names[at] ?? ''
     const view = views.get(topic)
-    if (view) problems.push(...checkTopic(topic, view, plan))
+    if (view) problems.push(...checkTopic(topic, view, { plan, brokers: cluster.brokerCount }))
     else problems.push(warning(`topic ${topic}`, 'it is not there yet', 'a start creates it'))
     const found = settings.get(topic)
     if (found && view) problems.push(...checkSettings(topic, found, { plan, retentionMs, view }))
@@ -99,10 +99,13 @@ const RIGHTS: readonly (readonly [bit: number, name: string, why: string])[] = [
   [11, 'AlterConfigs', 'its retention cannot be lengthened'],
 ]
 const CREATE = 5
-const IDEMPOTENT_WRITE = 12
 const NOT_ASKED = -2_147_483_648
 
-function checkTopic(topic: string, view: TopicView, plan: TopicPlan): readonly BrokerProblem[] {
+function checkTopic(
+  topic: string,
+  view: TopicView,
+  { plan, brokers }: { readonly plan: TopicPlan; readonly brokers: number },
+): readonly BrokerProblem[] {
   const resource = `topic ${topic}`
   if (view.problem) {
     return [error(resource, view.problem.message, fixOf(view.problem))]
@@ -124,6 +127,12 @@ function checkTopic(topic: string, view: TopicView, plan: TopicPlan): readonly B
   if (leaderless > 0) {
     const problem = `${leaderless} partitions have no leader and take nothing`
     problems.push(error(resource, problem, 'bring the brokers that hold them back'))
+  }
+  const copies = replicationOf(plan, brokers)
+  const fewest = Math.min(...view.partitions.map(({ replicas }) => replicas))
+  if (fewest < copies) {
+    const problem = `it keeps ${fewest} copies of a message and ${copies} are wanted`
+    problems.push(error(resource, problem, 'reassign its partitions to more brokers'))
   }
   const lagging = view.partitions.filter(({ inSync, replicas }) => inSync < replicas).length
   if (lagging > 0) {
@@ -169,7 +178,7 @@ function checkSettings(
     numberOf('min.insync.replicas', 1) < 2
   ) {
     const problem = 'min.insync.replicas is 1: a message may be confirmed with a single copy'
-    problems.push(warning(resource, problem, 'set min.insync.replicas to 2'))
+    problems.push(error(resource, problem, 'set min.insync.replicas to 2'))
   }
   if (found.get('unclean.leader.election.enable') === 'true') {
     const problem = 'unclean.leader.election.enable is true: what was confirmed may be lost'
@@ -186,17 +195,9 @@ async function checkMayCreate(cluster: Cluster): Promise<readonly BrokerProblem[
     (connection, done) => kafka.describeClusterV0.api(connection, true, BROKERS, done),
   )
   if (allowed === NOT_ASKED) return []
-  const may = (bit: number): boolean => (allowed & (1 << bit)) !== 0
-  const problems: BrokerProblem[] = []
-  if (!may(CREATE)) {
-    const problem = 'Create is not allowed on the cluster'
-    problems.push(warning('the rights', problem, 'allow Create on the prefix, or make the topics'))
-  }
-  if (!may(IDEMPOTENT_WRITE)) {
-    const problem = 'IdempotentWrite is not allowed on the cluster'
-    problems.push(warning('the rights', problem, 'allow it, or Write on a topic of the prefix'))
-  }
-  return problems
+  if ((allowed & (1 << CREATE)) !== 0) return []
+  const problem = 'Create is not allowed on the cluster'
+  return [warning('the rights', problem, 'allow Create on the prefix, or make the topics')]
 }
 
 type ClusterAnswer = ReturnType<KafkaPackage['describeClusterV0']['parseResponse']>

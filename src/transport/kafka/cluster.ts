@@ -49,6 +49,12 @@ export interface PartitionView {
   readonly inSync: number
 }
 
+export interface TopicsOptions {
+  readonly asksRights?: boolean
+  /** Ends the wait for a connection. */
+  readonly signal?: AbortSignal
+}
+
 /**
  * The brokers of one cluster as this process sees them. One connection, the control connection, is
  * always being kept: while it cannot be had the cluster counts as away, and whoever needs it waits.
@@ -58,7 +64,7 @@ export class Cluster {
   readonly #stop = new AbortController()
   #brokers: ReadonlyMap<number, BrokerAddress> = new Map()
   #control: Wire | undefined
-  #waiters: (() => void)[] = []
+  readonly #waiters = new Set<() => void>()
   #problem = 'it was not reached yet'
   #wasTold: boolean | undefined
   #keeping: Promise<void> | undefined
@@ -94,16 +100,17 @@ export class Cluster {
     return this.#stop.signal
   }
 
-  /** Waits for the control connection. */
-  async ready(timeoutMs: number = this.options.requestTimeoutMs): Promise<Wire> {
+  /** Waits for the control connection, for a while. */
+  async ready(signal?: AbortSignal): Promise<Wire> {
     if (this.#control?.isOpen) return this.#control
-    await new Promise<void>((resolve) => {
-      const timer = this.options.clock.setTimer(timeoutMs, resolve)
-      this.#waiters.push(() => {
-        timer.cancel()
-        resolve()
-      })
-    })
+    const wait = new AbortController()
+    const wake = (): void => wait.abort()
+    if (this.isClosed) throw unavailable('it is closed')
+    this.#waiters.add(wake)
+    signal?.addEventListener('abort', wake, { once: true })
+    await sleep(this.options.clock, this.options.requestTimeoutMs, wait.signal)
+    signal?.removeEventListener('abort', wake)
+    this.#waiters.delete(wake)
     if (this.#control?.isOpen) return this.#control
     throw unavailable(this.#problem)
   }
@@ -118,9 +125,9 @@ export class Cluster {
   /** Topics that are not there are left out. Always asked anew: a cached view outlives a wipe. */
   async topics(
     names: readonly string[],
-    asksRights = false,
+    { asksRights = false, signal }: TopicsOptions = {},
   ): Promise<ReadonlyMap<string, TopicView>> {
-    const wire = await this.ready()
+    const wire = await this.ready(signal)
     const answer = await this.#metadata(wire, names, asksRights)
     const found = new Map<string, TopicView>()
     for (const topic of answer.topics) {
@@ -150,8 +157,8 @@ export class Cluster {
    * @throws JUNCTURA_TRANSPORT_UNAVAILABLE when it is not there.
    * @throws JUNCTURA_TRANSPORT_REFUSED when it may not be seen.
    */
-  async topic(name: string): Promise<TopicView> {
-    const view = (await this.topics([name])).get(name)
+  async topic(name: string, options: TopicsOptions = {}): Promise<TopicView> {
+    const view = (await this.topics([name], options)).get(name)
     if (!view) throw unavailable(`there is no topic ${name}`)
     if (view.problem) throw view.problem
     return view
@@ -187,15 +194,15 @@ export class Cluster {
         await this.pause(tries++)
       }
     }
+    this.#control?.destroy()
   }
 
   /** Until the connection is lost. A question now and then finds one that is half open. */
   async #watch(control: Wire): Promise<void> {
+    const end = new AbortController()
+    void control.closed.then(() => end.abort())
     while (control.isOpen && !this.isClosed) {
-      const beat = new AbortController()
-      const stop = (): void => beat.abort()
-      void control.closed.then(stop)
-      await sleep(this.options.clock, LIMITS.kafkaBeatMs, beat.signal)
+      await sleep(this.options.clock, LIMITS.kafkaBeatMs, end.signal)
       if (!control.isOpen || this.isClosed) return
       await this.#metadata(control, [], false).catch(() => control.destroy())
     }
@@ -272,9 +279,7 @@ export class Cluster {
   }
 
   #wake(): void {
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const wake of waiters) wake()
+    for (const wake of this.#waiters) wake()
   }
 }
 

@@ -171,9 +171,11 @@ class KafkaBroker implements Broker {
   }
 
   async #close(): Promise<void> {
-    await this.#producer.close()
-    for (const reader of this.#readers) await reader.close()
+    await this.#producer.drain()
+    const readers = [...this.#readers].map((reader) => reader.close())
     await this.#cluster.close()
+    await Promise.all(readers)
+    await this.#producer.release()
   }
 
   #topicOf(channel: string): string {

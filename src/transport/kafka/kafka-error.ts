@@ -23,7 +23,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
   17: 'choose another prefix or channel: letters, digits, ".", "_" and "-", at most 249 characters',
   18: 'raise max.message.bytes of the topic, or send less',
   29: 'allow Read, Write, Describe, DescribeConfigs, Create and AlterConfigs on the prefix',
-  31: 'allow IdempotentWrite and Create on the cluster to the user',
+  31: 'allow Create on the cluster or the prefix, and Write on the topics, to the user',
   33: 'name a mechanism that the broker offers in the URL',
   35: 'use Kafka 3.5 or later',
   37: 'choose another number of partitions',

@@ -43,6 +43,7 @@ export class Producer {
   readonly #sequences = new Map<string, number>()
   readonly #topics = new Map<string, TopicView>()
   readonly #wires = new Map<number, Wire>()
+  #repairing: Promise<void> = Promise.resolve()
   #expiry: Timer | undefined
   #problem = 'it was not confirmed in time'
   #wakeRepair = new AbortController()
@@ -79,12 +80,17 @@ export class Producer {
     })
   }
 
-  /** Waits for what is being published, at most as long as that may take. */
-  async close(): Promise<void> {
+  /** Takes no more, and waits for what is being published, as long as that may take. */
+  async drain(): Promise<void> {
     this.#isClosed = true
     if (this.#jobs.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
     this.#expiry?.cancel()
     this.#wakeRepair.abort()
+  }
+
+  /** Frees its connections, once the cluster is closed. */
+  async release(): Promise<void> {
+    await this.#repairing
     for (const wire of this.#wires.values()) wire.destroy()
   }
 
@@ -186,7 +192,7 @@ export class Producer {
   #startRepair(): void {
     this.#isFlowing = false
     this.#wakeRepair = new AbortController()
-    void this.#repair()
+    this.#repairing = this.#repair()
   }
 
   async #repair(): Promise<void> {

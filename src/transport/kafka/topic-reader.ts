@@ -93,7 +93,7 @@ export class TopicReader {
   /** Until something is not as it was. */
   async #readOnce(): Promise<void> {
     const { cluster, topic } = this.#options
-    const view = await cluster.topic(topic)
+    const view = await cluster.topic(topic, { signal: this.#stop.signal })
     this.#checkedMs = cluster.options.clock.monotonicMs()
     this.#meet(view)
     const byLeader = new Map<number, number[]>()
@@ -266,7 +266,7 @@ export class TopicReader {
     const everyMs = isLeaderless ? LIMITS.kafkaPauseMsMax : LIMITS.kafkaBeatMs
     if (nowMs - this.#checkedMs < everyMs) return false
     this.#checkedMs = nowMs
-    const now = await cluster.topic(topic)
+    const now = await cluster.topic(topic, { signal: this.#stop.signal })
     return (
       now.id !== before.id ||
       now.partitions.length !== before.partitions.length ||

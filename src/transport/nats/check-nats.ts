@@ -1,13 +1,18 @@
 import type { StreamConfig } from '@nats-io/jetstream'
 import type { BrokerFeatures } from '../../contract/index.ts'
-import { LIMITS } from '../../kernel/index.ts'
+import { type Clock, isJuncturaError, LIMITS, type Logger } from '../../kernel/index.ts'
 import type { BrokerProblem } from '../broker.ts'
 import { toBrokerError } from './nats-errors.ts'
+import { followNats, PROBE_HEADER } from './nats-follower.ts'
 import type { NatsLink } from './nats-link.ts'
+import type { NatsNames } from './nats-names.ts'
+import { messageBytesMaxOf } from './nats-publisher.ts'
 import { findStream, type StreamWish, unusable, widening } from './nats-streams.ts'
 
 export interface NatsCheckOptions {
   readonly link: NatsLink
+  readonly clock: Clock
+  readonly log: Logger
   readonly wishes: readonly StreamWish[]
   readonly durability: BrokerFeatures['durability']
 }
@@ -15,11 +20,12 @@ export interface NatsCheckOptions {
 /** Looks at the server, the account and each stream; changes nothing. */
 export const checkNats = async (options: NatsCheckOptions): Promise<readonly BrokerProblem[]> => {
   const { link, wishes, durability } = options
-  link.assertConnected()
   const problems: BrokerProblem[] = [...checkDurability(durability), ...checkSize(link)]
   try {
     problems.push(...(await checkAccount(link)))
-    for (const wish of wishes) problems.push(...(await checkStream(link, wish)))
+    for (const wish of wishes) {
+      problems.push(...(await checkStream(link, wish)), ...(await checkRights(options, wish)))
+    }
   } catch (error) {
     throw toBrokerError(error, 'the JetStream API')
   }
@@ -44,7 +50,8 @@ function checkDurability(durability: BrokerFeatures['durability']): readonly Bro
   ]
 }
 
-function checkSize({ messageBytesMax }: NatsLink): readonly BrokerProblem[] {
+function checkSize(link: NatsLink): readonly BrokerProblem[] {
+  const messageBytesMax = messageBytesMaxOf(link)
   if (messageBytesMax >= LIMITS.recordBytesMax) return []
   return [
     {
@@ -59,7 +66,7 @@ function checkSize({ messageBytesMax }: NatsLink): readonly BrokerProblem[] {
 const FULL = 0.8
 
 async function checkAccount(link: NatsLink): Promise<readonly BrokerProblem[]> {
-  const { storage, limits } = await link.account()
+  const { storage, limits } = await link.call((manager) => manager.getAccountInfo())
   if (limits.max_storage <= 0 || storage < limits.max_storage * FULL) return []
   return [
     {
@@ -95,7 +102,7 @@ async function checkStream(link: NatsLink, wish: StreamWish): Promise<readonly B
 
 /** Limits that somebody else has set, and that drop or refuse messages before their time. */
 function checkLimits(
-  { messageBytesMax }: NatsLink,
+  { payloadBytesMax }: NatsLink,
   config: StreamConfig,
 ): readonly Omit<BrokerProblem, 'resource'>[] {
   const problems: Omit<BrokerProblem, 'resource'>[] = []
@@ -111,12 +118,48 @@ function checkLimits(
       fix: `set ${name} to -1`,
     })
   }
-  if (config.max_msg_size > 0 && config.max_msg_size < messageBytesMax) {
+  if (config.max_msg_size > 0 && config.max_msg_size < payloadBytesMax) {
     problems.push({
       severity: 'error',
-      problem: `max_msg_size is ${config.max_msg_size}; the server takes ${messageBytesMax}`,
+      problem: `max_msg_size is ${config.max_msg_size}; the server takes ${payloadBytesMax}`,
       fix: 'set max_msg_size to -1',
     })
   }
   return problems
 }
+
+/** Tries what a start does, in a way that leaves nothing behind. */
+async function checkRights(
+  { link, clock, log }: NatsCheckOptions,
+  { names }: StreamWish,
+): Promise<readonly BrokerProblem[]> {
+  const { subjects } = names
+  const follow = async (): Promise<void> => {
+    const reading = await followNats({ link, clock, log, subjects, listener: () => undefined })
+    await reading.close()
+  }
+  const problems: BrokerProblem[] = []
+  for (const attempt of [follow, () => probe(link, names)]) {
+    try {
+      await attempt()
+    } catch (error) {
+      const told = toBrokerError(error, subjects)
+      if (!isJuncturaError(told, 'JUNCTURA_TRANSPORT_REFUSED')) continue
+      const { problem, fix } = told.details
+      const resource = `the rights to ${subjects}`
+      problems.push({ severity: 'error', resource, problem: String(problem), fix: String(fix) })
+    }
+  }
+  return problems
+}
+
+/** A message for another stream than the one that takes its subject: it is never kept. */
+async function probe(link: NatsLink, names: NatsNames): Promise<void> {
+  const headers = link.packages.core.headers()
+  headers.set(PROBE_HEADER, '1')
+  headers.set('Nats-Expected-Stream', PROBE_HEADER)
+  const subject = names.subjectOf('', PROBE_HEADER)
+  await link.call(() => link.connection.request(subject, '', { headers, timeout: PROBE_MS }))
+}
+
+const PROBE_MS = 2_000

@@ -1,5 +1,5 @@
 import type { BrokerFeatures } from '../../contract/index.ts'
-import { type Clock, JuncturaError } from '../../kernel/index.ts'
+import { JuncturaError } from '../../kernel/index.ts'
 import type {
   Broker,
   BrokerChannel,
@@ -15,20 +15,22 @@ import { refused } from './nats-errors.ts'
 import { followNats } from './nats-follower.ts'
 import { loadNats, type NatsLink, type NatsLinkOptions, openNatsLink } from './nats-link.ts'
 import { type NatsNames, natsNames } from './nats-names.ts'
-import { BATCH_HEADER_BYTES, createNatsPublisher, type NatsPublisher } from './nats-publisher.ts'
+import { createNatsPublisher, messageBytesMaxOf, type NatsPublisher } from './nats-publisher.ts'
 import { readNats } from './nats-reader.ts'
 import { DEDUPE_WINDOW_MS, ensureStream, inspectStream } from './nats-streams.ts'
+import { readNatsUrl } from './nats-url.ts'
 
 export interface NatsBrokerOptions extends NatsLinkOptions {
   /**
-   * Machines that keep each message: 1, 3 or 5, in a cluster of at least as many.
+   * Machines that keep each message: 1, 3 or 5, in a cluster of at least as many. The URL may say
+   * it too: `?replicas=3`.
    *
    * @default 1
    */
   readonly replicas?: number
   /**
    * What one machine's confirmation is worth, as the server does not tell: `fsync` where its
-   * `sync_interval` is `always`.
+   * `sync_interval` is `always`. The URL may say it too: `?durability=fsync`.
    *
    * @default 'process'
    */
@@ -45,6 +47,7 @@ export interface NatsBrokerOptions extends NatsLinkOptions {
  */
 export const createNatsBroker = async (options: NatsBrokerOptions): Promise<Broker> => {
   const { prefix = 'junctura', publishTimeoutMs = 10_000 } = options
+  const { replicas, durability } = { ...readNatsUrl(options.url), ...options }
   const link = await openNatsLink({ ...options, prefix }, await loadNats())
   const version = link.connection.info?.version ?? '0.0.0'
   if (!isNewEnough(version)) {
@@ -55,7 +58,14 @@ export const createNatsBroker = async (options: NatsBrokerOptions): Promise<Brok
       fix: 'use NATS 2.12 or newer',
     })
   }
-  return new NatsBroker({ ...options, prefix, publishTimeoutMs }, link)
+  const resolved = {
+    ...options,
+    prefix,
+    publishTimeoutMs,
+    replicas: replicas ?? 1,
+    durability: durability ?? 'process',
+  }
+  return new NatsBroker(resolved, link)
 }
 
 const isNewEnough = (version: string): boolean => {
@@ -66,7 +76,8 @@ const isNewEnough = (version: string): boolean => {
 interface ResolvedNatsBrokerOptions extends NatsBrokerOptions {
   readonly prefix: string
   readonly publishTimeoutMs: number
-  readonly clock: Clock
+  readonly replicas: number
+  readonly durability: 'process' | 'fsync'
 }
 
 class NatsBroker implements Broker {
@@ -81,14 +92,14 @@ class NatsBroker implements Broker {
   constructor(options: ResolvedNatsBrokerOptions, link: NatsLink) {
     this.#options = options
     this.#link = link
-    const { replicas = 1, durability = 'process' } = options
+    const { replicas, durability } = options
     this.features = {
       engine: 'nats',
       durability: replicas > 1 ? 'replicated' : durability,
       unitOfOrder: 'partition',
       // A stream is one sequence.
       partitions: 1,
-      messageBytesMax: link.messageBytesMax - BATCH_HEADER_BYTES,
+      messageBytesMax: messageBytesMaxOf(link),
       dedupeWindowMs: DEDUPE_WINDOW_MS,
       reading: 'offset',
       delayMsMax: 0,
@@ -97,7 +108,7 @@ class NatsBroker implements Broker {
 
   async ensure(channels: readonly BrokerChannel[]): Promise<void> {
     this.#assertOpen()
-    const { replicas = 1 } = this.#options
+    const { replicas } = this.#options
     for (const channel of channels) {
       const names = this.#namesOf(channel.channel)
       await ensureStream(this.#link, { ...channel, names, replicas })
@@ -130,10 +141,10 @@ class NatsBroker implements Broker {
 
   async check(channels: readonly BrokerChannel[]): Promise<readonly BrokerProblem[]> {
     this.#assertOpen()
-    const { replicas = 1 } = this.#options
+    const { replicas, clock, log } = this.#options
     const { durability } = this.features
     const wishes = channels.map((one) => ({ ...one, names: this.#namesOf(one.channel), replicas }))
-    return await checkNats({ link: this.#link, wishes, durability })
+    return await checkNats({ link: this.#link, clock, log, wishes, durability })
   }
 
   close(): Promise<void> {
@@ -167,7 +178,7 @@ class NatsBroker implements Broker {
   #publisherOf(channel: string): NatsPublisher {
     let publisher = this.#publishers.get(channel)
     if (!publisher) {
-      const { clock, publishTimeoutMs, replicas = 1 } = this.#options
+      const { clock, publishTimeoutMs, replicas } = this.#options
       publisher = createNatsPublisher({
         link: this.#link,
         names: this.#namesOf(channel),

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type RunningEngine, startEngine } from '../../../test/engines/engine.ts'
 import { createSystemKernel } from '../../kernel/index.ts'
 import { testBroker } from '../../testing/index.ts'
-import { createNatsBroker } from './nats-broker.ts'
-import { type NatsServer, startNatsServer } from './nats-server.fixture.ts'
+import { createNatsBroker } from './index.ts'
 
-let server: NatsServer
+let server: RunningEngine
 beforeAll(async () => {
-  server = await startNatsServer()
-}, 120_000)
+  server = await startEngine('nats')
+}, 300_000)
 afterAll(() => server.stop())
 
 let cases = 0

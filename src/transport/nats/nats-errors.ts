@@ -26,9 +26,15 @@ export const API_ERROR = {
   streamNameInUse: 10_058,
   notEnabledForAccount: 10_039,
   streamMismatch: 10_060,
-  /** The same as in a header of a reply, which has no code. */
-  noResponders: 503,
+  replicasNeedCluster: 10_074,
+  repeatInBatch: 10_201,
 } as const
+
+/** Those with a status as of something that passes, which do not. */
+const LASTING: ReadonlySet<number> = new Set([
+  API_ERROR.notEnabledForAccount,
+  API_ERROR.replicasNeedCluster,
+])
 
 export interface ApiFailure {
   /** As in HTTP: 400 to 499 says that the request was wrong. */
@@ -48,12 +54,19 @@ export const apiFailureOf = (thrown: unknown): ApiFailure | undefined => {
 /** Names of errors of the client that mean a missing right, which only somebody else can give. */
 const RIGHTS = new Set(['PermissionViolationError', 'AuthorizationError'])
 
+/** The client wraps what the server says about a request. */
+const missingRightOf = (thrown: unknown): Error | undefined => {
+  if (!(thrown instanceof Error)) return undefined
+  return RIGHTS.has(thrown.name) ? thrown : missingRightOf(thrown.cause)
+}
+
 /** What the client threw, as an error of the port. */
 export const toBrokerError = (thrown: unknown, resource: string): JuncturaError => {
   if (isJuncturaError(thrown)) return thrown
-  if (thrown instanceof Error && RIGHTS.has(thrown.name)) {
+  const missing = missingRightOf(thrown)
+  if (missing) {
     const fix = 'give the user of the connection the rights that the page on NATS lists'
-    return refused({ resource, problem: messageOf(thrown), fix }, thrown)
+    return refused({ resource, problem: messageOf(missing), fix }, thrown)
   }
   const failure = apiFailureOf(thrown)
   if (failure !== undefined) return fromApiFailure(failure, resource, thrown)
@@ -69,10 +82,10 @@ export const fromApiFailure = (
   resource: string,
   cause?: unknown,
 ): JuncturaError => {
-  const problem = `${description} (${code})`
+  const problem = code === 0 ? description : `${description} (${code})`
   // Too many requests, and what a leader that changes or a full disk answers.
   const mayPass = status === 408 || status === 429 || status >= 500
-  if (mayPass && code !== API_ERROR.notEnabledForAccount) {
+  if (mayPass && !LASTING.has(code)) {
     return unavailable(`${resource}: ${problem}`, cause)
   }
   const fix = 'change what the problem names; `junctura doctor` says what is expected'

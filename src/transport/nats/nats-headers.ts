@@ -70,29 +70,53 @@ export interface ReadHeaders {
 
 /** The headers of any message, ours or of another program. */
 export const readHeaders = (message: Msg): ReadHeaders => {
-  const attributes: Record<string, string> = {}
-  const headers: Record<string, string> = {}
-  let key: string | undefined
-  let contentType: string | undefined
-  const put = (name: string, raw: string): void => {
-    const lower = name.toLowerCase()
-    const isAttribute = lower.startsWith('ce-')
-    const value = isAttribute || lower === KEY_HEADER ? decodeValue(raw) : undefined
-    if (value === undefined) {
-      // Not of CloudEvents, or not well formed: it stays as it came.
-      if (lower === 'content-type') contentType = raw
-      else headers[name] = raw
-    } else if (isAttribute) {
-      attributes[lower.slice(3)] = value
-    } else {
-      key = value
-    }
-  }
+  const found: Found = { attributes: {}, headers: {} }
   const text = headerTextOf(message)
-  if (text !== undefined) eachLine(text, put)
-  else for (const [name, values] of message.headers ?? []) put(name, values.at(-1) ?? '')
+  if (text !== undefined) eachLine(text, found)
+  else {
+    for (const [name, values] of message.headers ?? [])
+      put(found, lineOf(name), values.at(-1) ?? '')
+  }
+  const { attributes, headers, key, contentType } = found
   if (contentType !== undefined) attributes['datacontenttype'] ??= contentType
   return { key: key ?? attributes['partitionkey'] ?? '', attributes, headers }
+}
+
+interface Found {
+  readonly attributes: Record<string, string>
+  readonly headers: Record<string, string>
+  key?: string
+  contentType?: string
+}
+
+/** What stands before the value of a header, and what it means. */
+interface Line {
+  /** The name as it was written, with the colon. */
+  readonly begin: string
+  readonly kind: 'attribute' | 'key' | 'content-type' | 'other'
+  readonly name: string
+}
+
+function lineOf(written: string): Line {
+  const begin = `${written}:`
+  const lower = written.toLowerCase()
+  if (lower.startsWith('ce-')) return { begin, kind: 'attribute', name: lower.slice(3) }
+  if (lower === KEY_HEADER) return { begin, kind: 'key', name: lower }
+  if (lower === 'content-type') return { begin, kind: 'content-type', name: lower }
+  return { begin, kind: 'other', name: written }
+}
+
+function put(found: Found, { kind, name, begin }: Line, raw: string): void {
+  const value = kind === 'attribute' || kind === 'key' ? decodeValue(raw) : undefined
+  if (value === undefined) {
+    // Not of CloudEvents, or not well formed: it stays as it came.
+    if (kind === 'content-type') found.contentType = raw
+    else found.headers[begin.slice(0, -1)] = raw
+  } else if (kind === 'attribute') {
+    found.attributes[name] = value
+  } else {
+    found.key = value
+  }
 }
 
 /**
@@ -111,15 +135,36 @@ function headerTextOf(message: Msg): string | undefined {
 
 const BEGIN = 'NATS/1.0'
 
-function eachLine(text: string, put: (name: string, value: string) => void): void {
+/**
+ * The names of the message before. One program writes the same headers in the same order, so its
+ * next message has the same name in the same place, and only the values have to be taken.
+ */
+const shape: Line[] = []
+const SHAPE_MAX = 64
+
+function eachLine(text: string, found: Found): void {
   let at = text.indexOf('\r\n') + 2
-  for (;;) {
+  for (let index = 0; ; index++) {
     const end = text.indexOf('\r\n', at)
     if (end <= at) return
-    const colon = text.indexOf(':', at)
-    if (colon > at && colon < end) put(text.slice(at, colon), text.slice(colon + 1, end).trim())
+    let line = shape[index]
+    if (line === undefined || !text.startsWith(line.begin, at)) {
+      const colon = text.indexOf(':', at)
+      line = lineOf(text.slice(at, colon < 0 ? end : Math.min(colon, end)))
+      if (index < SHAPE_MAX) shape[index] = line
+    }
+    put(found, line, trimmed(text, at + line.begin.length, end))
     at = end + 2
   }
+}
+
+const SPACE = 0x20
+
+/** In the usual case there is one space, and it is before the value. */
+function trimmed(text: string, from: number, end: number): string {
+  const at = text.charCodeAt(from) === SPACE ? from + 1 : from
+  const isBare = text.charCodeAt(at) > SPACE && text.charCodeAt(end - 1) > SPACE
+  return isBare ? text.slice(at, end) : text.slice(from, end).trim()
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

@@ -2,7 +2,8 @@ import type * as Js from '@nats-io/jetstream'
 import type * as Core from '@nats-io/transport-node'
 import { JuncturaError, LIMITS, messageOf } from '../../kernel/index.ts'
 import type { BrokerOptions } from '../broker.ts'
-import { refused, toBrokerError, unavailable } from './nats-errors.ts'
+import { toBrokerError, unavailable } from './nats-errors.ts'
+import { readNatsUrl } from './nats-url.ts'
 
 /** The parts of the client's packages that the driver uses. */
 export interface NatsPackages {
@@ -53,11 +54,15 @@ export interface NatsLinkOptions extends BrokerOptions {
 export interface NatsLink {
   readonly packages: NatsPackages
   readonly connection: Core.NatsConnection
-  readonly streams: Js.StreamAPI
-  readonly consumers: Js.ConsumerAPI
-  readonly account: () => Promise<Js.JetStreamAccountStats>
+  /**
+   * Asks the JetStream API, and fails at once when there is no connection or it breaks.
+   *
+   * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, or what the client throws.
+   */
+  call<T>(ask: (manager: Js.JetStreamManager) => Promise<T>): Promise<T>
   readonly isConnected: boolean
-  readonly messageBytesMax: number
+  /** What the server takes, headers and data together. */
+  readonly payloadBytesMax: number
   /** Told of both changes, before anybody outside is. */
   onChange(listener: (isConnected: boolean) => void): () => void
   /** Told what the server refuses without an answer: a missing right. */
@@ -79,7 +84,7 @@ export const openNatsLink = async (
   packages: NatsPackages,
 ): Promise<NatsLink> => {
   const { core, js } = packages
-  const { servers, login, isTls } = readUrl(options.url)
+  const { servers, login, isTls } = readNatsUrl(options.url)
   const { random, log, onState, credentials } = options
   let tries = 0
   const pauseMs = (): number => {
@@ -156,19 +161,22 @@ export const openNatsLink = async (
   return {
     packages,
     connection,
-    streams: manager.streams,
-    consumers: manager.consumers,
-    account: () => manager.getAccountInfo(),
+    call: (ask) =>
+      new Promise((resolve, reject) => {
+        if (!isConnected) return reject(unavailable(NO_CONNECTION))
+        const forget = listenTo(changed, () => reject(unavailable(NO_CONNECTION)))
+        ask(manager).then(resolve, reject).finally(forget)
+      }),
     get isConnected() {
       return isConnected && !isClosing
     },
-    get messageBytesMax() {
-      return connection.info?.max_payload ?? MESSAGE_BYTES_DEFAULT
+    get payloadBytesMax() {
+      return connection.info?.max_payload ?? PAYLOAD_BYTES_DEFAULT
     },
     onChange: (listener) => listenTo(changed, listener),
     onRefused: (listener) => listenTo(refusals, listener),
     assertConnected() {
-      if (!isConnected) throw unavailable('there is no connection')
+      if (!isConnected) throw unavailable(NO_CONNECTION)
     },
     newInbox: () => core.createInbox(options.inboxPrefix ?? '_INBOX'),
     async close() {
@@ -179,39 +187,11 @@ export const openNatsLink = async (
   }
 }
 
+const NO_CONNECTION = 'there is no connection'
 /** `max_payload` of a server that nobody configured. */
-const MESSAGE_BYTES_DEFAULT = 1_048_576
+const PAYLOAD_BYTES_DEFAULT = 1_048_576
 
 const listenTo = <T>(listeners: Set<T>, listener: T): (() => void) => {
   listeners.add(listener)
   return () => void listeners.delete(listener)
-}
-
-interface ReadUrl {
-  readonly servers: readonly string[]
-  readonly login: { readonly user?: string; readonly pass?: string; readonly token?: string }
-  readonly isTls: boolean
-}
-
-/** `nats://user:password@one:4222,two:4222`; a user alone is a token. */
-function readUrl(text: string): ReadUrl {
-  const urls = text.split(',').map((part) => {
-    const trimmed = part.trim()
-    const url = URL.parse(trimmed.includes('://') ? trimmed : `nats://${trimmed}`)
-    if (url && url.hostname !== '' && ['nats:', 'tls:'].includes(url.protocol)) return url
-    throw refused({
-      resource: 'the URL',
-      problem: 'it does not name a server',
-      fix: 'write nats://host:4222 or tls://host:4222, several with commas between them',
-    })
-  })
-  const named = urls.find(({ username }) => username !== '')
-  const user = decodeURIComponent(named?.username ?? '')
-  const pass = decodeURIComponent(named?.password ?? '')
-  const login = user === '' ? {} : pass === '' ? { token: user } : { user, pass }
-  return {
-    servers: urls.map(({ host }) => host),
-    login,
-    isTls: urls.some(({ protocol }) => protocol === 'tls:'),
-  }
 }

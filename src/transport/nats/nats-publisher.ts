@@ -1,7 +1,14 @@
 import type { Msg, MsgHdrs } from '@nats-io/transport-node'
 import { type Clock, JuncturaError, LIMITS, type Timer } from '../../kernel/index.ts'
 import type { BrokerMessage } from '../broker.ts'
-import { fromApiFailure, refused, toBrokerError, unavailable } from './nats-errors.ts'
+import {
+  API_ERROR,
+  type ApiFailure,
+  fromApiFailure,
+  refused,
+  toBrokerError,
+  unavailable,
+} from './nats-errors.ts'
 import { encodeHeaders } from './nats-headers.ts'
 import type { NatsLink } from './nats-link.ts'
 import type { NatsNames } from './nats-names.ts'
@@ -40,7 +47,13 @@ const CHUNK_BYTES_MAX = 8_388_608
 /** The server keeps the length of the headers in 16 bits. */
 const HEADER_BYTES_MAX = 65_535
 /** Room for the headers of a batch. */
-export const BATCH_HEADER_BYTES = 160
+const BATCH_HEADER_BYTES = 160
+/** Room for all headers: keys and traces of any alphabet, as they are once they are encoded. */
+const HEADER_ROOM_BYTES = 8_192
+
+/** What a message may have, so that it fits with whatever headers it gets. */
+export const messageBytesMaxOf = ({ payloadBytesMax }: NatsLink): number =>
+  payloadBytesMax - HEADER_ROOM_BYTES
 
 interface Job {
   readonly messages: readonly Ready[]
@@ -64,6 +77,7 @@ interface Part {
 
 /** What waits for answers. */
 interface Wait {
+  readonly jobs: ReadonlySet<Job>
   answered(token: string, message: Msg): void
   failed(error: JuncturaError): void
 }
@@ -82,7 +96,7 @@ class OrderedPublisher implements NatsPublisher {
   #headerBytes: Uint8Array = new Uint8Array()
   #jobs: Job[] = []
   #waitingCount = 0
-  #wait: { readonly wait: Wait; readonly jobs: ReadonlySet<Job> } | undefined
+  #wait: Wait | undefined
   #pumping: Promise<void> | undefined
   #sent = 0
   #isClosed = false
@@ -136,7 +150,7 @@ class OrderedPublisher implements NatsPublisher {
       timer = clock.setTimer(timeoutMs, () => this.#expire(job))
       this.#waitingCount += ready.length
       this.#jobs.push(job)
-      this.#pumping ??= this.#pump().finally(() => (this.#pumping = undefined))
+      this.#pumping ??= this.#pump()
     })
   }
 
@@ -152,12 +166,16 @@ class OrderedPublisher implements NatsPublisher {
     const { link, names } = this.#options
     const head = encodeHeaders(message)
     const headBytes = head.length + BATCH_HEADER_BYTES
-    const bytes = headBytes + message.data.length
-    if (headBytes > HEADER_BYTES_MAX || bytes > link.messageBytesMax) {
+    const dataBytes = message.data.length
+    const isTooLarge =
+      headBytes > HEADER_BYTES_MAX ||
+      dataBytes > messageBytesMaxOf(link) ||
+      dataBytes + headBytes > link.payloadBytesMax
+    if (isTooLarge) {
       throw refused({
         resource: `message ${message.id}`,
-        problem: `it has ${bytes} bytes, ${headBytes} of them in headers`,
-        fix: `send at most ${link.messageBytesMax}, or raise max_payload of the server`,
+        problem: `it has ${dataBytes} bytes, and ${headBytes} in headers`,
+        fix: `send at most ${messageBytesMaxOf(link)}, or raise max_payload of the server`,
       })
     }
     const subject = names.subjectOf(message.key, message.attributes['type'])
@@ -167,7 +185,11 @@ class OrderedPublisher implements NatsPublisher {
   async #pump(): Promise<void> {
     for (;;) {
       const parts = this.#take()
-      if (parts.length === 0) return
+      if (parts.length === 0) {
+        // In the same turn, so that whoever comes next begins anew.
+        this.#pumping = undefined
+        return
+      }
       try {
         await this.#send(parts)
       } catch (error) {
@@ -195,35 +217,59 @@ class OrderedPublisher implements NatsPublisher {
   }
 
   async #send(parts: readonly Part[]): Promise<void> {
-    const atomicMin = this.#options.replicas > 1 ? 2 : ATOMIC_MIN
-    const isDone = parts.length >= atomicMin && (await this.#sendTogether(parts))
-    if (!isDone) await this.#sendEach(parts.filter(({ job }) => !job.isSettled))
+    const outcome = this.#isWorthwhile(parts) ? await this.#sendTogether(parts) : 'refused'
+    if (outcome === 'repeats') await this.#sendAround(parts)
+    else if (outcome === 'refused') await this.#sendEach(parts)
   }
 
-  /** False when the server refused them as a whole, for whatever reason: one by one will say. */
-  async #sendTogether(parts: readonly Part[]): Promise<boolean> {
+  #isWorthwhile({ length }: readonly Part[]): boolean {
+    return length >= (this.#options.replicas > 1 ? 2 : ATOMIC_MIN)
+  }
+
+  async #sendTogether(parts: readonly Part[]): Promise<'done' | 'repeats' | 'refused'> {
     const batch = `Nats-Batch-Id: ${this.#batchPrefix}${this.#sent}\r\nNats-Batch-Sequence: `
-    const answer = await this.#await(parts, (wait) => {
+    const { failure, count } = await this.#await(parts, (wait) => {
       const token = this.#nextToken()
       parts.forEach(({ message }, at) => {
         const isLast = at === parts.length - 1
         const tail = `${batch}${at + 1}${isLast ? '\r\nNats-Batch-Commit: 1' : ''}\r\n\r\n`
         this.#write(message, tail, isLast ? token : undefined)
       })
-      return {
-        answered: (answered, message) => {
-          if (answered === token) wait.done(readAnswer(message))
-        },
+      return (answered, message) => {
+        if (answered === token) wait.done(readAnswer(message))
       }
     })
+    if (failure?.code === API_ERROR.repeatInBatch) return 'repeats'
     // Something that only answers the last of them knows nothing of batches.
-    const isWhole = answer.error === undefined && answer.count === parts.length
-    if (isWhole) for (const { job } of parts) confirm(job)
-    return isWhole
+    if (failure !== undefined || count !== parts.length) return 'refused'
+    for (const { job } of parts) confirm(job)
+    return 'done'
   }
 
-  async #sendEach(parts: readonly Part[]): Promise<void> {
-    if (parts.length === 0) return
+  /**
+   * As the relay has gone back, the stream most likely has the first of them and not the last. So
+   * they go one by one while the stream has them, which costs it no write, and the rest together.
+   */
+  async #sendAround(parts: readonly Part[]): Promise<void> {
+    let rest = parts
+    let count = ATOMIC_MIN
+    while (rest.length > 0) {
+      const some = rest.slice(0, count)
+      rest = rest.slice(count)
+      if ((await this.#sendEach(some)) === some.length) {
+        count *= 2
+        continue
+      }
+      count = ATOMIC_MIN
+      if (this.#isWorthwhile(rest) && (await this.#sendTogether(rest)) === 'done') return
+    }
+  }
+
+  /** Gives how many of them the stream had already. */
+  async #sendEach(all: readonly Part[]): Promise<number> {
+    const parts = all.filter(({ job }) => !job.isSettled)
+    if (parts.length === 0) return all.length
+    let repeats = all.length - parts.length
     await this.#await(parts, (wait) => {
       const open = new Map<string, Job>()
       for (const { job, message } of parts) {
@@ -231,30 +277,29 @@ class OrderedPublisher implements NatsPublisher {
         open.set(token, job)
         this.#write(message, '\r\n', token)
       }
-      return {
-        answered: (token, message) => {
-          const job = open.get(token)
-          if (!job || !open.delete(token)) return
-          const { error } = readAnswer(message)
-          if (error) job.settle(error)
-          else confirm(job)
-          if (open.size === 0) wait.done({})
-        },
+      return (token, message) => {
+        const job = open.get(token)
+        if (!job || !open.delete(token)) return
+        const { failure, isRepeat } = readAnswer(message)
+        if (isRepeat) repeats += 1
+        if (failure) job.settle(fromApiFailure(failure, 'the stream'))
+        else confirm(job)
+        if (open.size === 0) wait.done({})
       }
     })
+    return repeats
   }
 
   /** Sends, and waits for the answers or for the end of the connection or of the patience. */
   #await(
     parts: readonly Part[],
-    send: (wait: { done(answer: Answer): void }) => Pick<Wait, 'answered'>,
+    send: (wait: { done(answer: Answer): void }) => Wait['answered'],
   ): Promise<Answer> {
     this.#options.link.assertConnected()
     this.#listen()
     return new Promise<Answer>((resolve, reject) => {
       const jobs = new Set(parts.map(({ job }) => job))
-      const { answered } = send({ done: resolve })
-      this.#wait = { wait: { answered, failed: reject }, jobs }
+      this.#wait = { answered: send({ done: resolve }), failed: reject, jobs }
     }).finally(() => (this.#wait = undefined))
   }
 
@@ -269,7 +314,7 @@ class OrderedPublisher implements NatsPublisher {
           return
         }
         const token = message.subject.slice(this.#inbox.length + 1)
-        this.#wait?.wait.answered(token, message)
+        this.#wait?.answered(token, message)
       },
     })
   }
@@ -290,7 +335,7 @@ class OrderedPublisher implements NatsPublisher {
   #expire(job: Job): void {
     const problem = `no confirmation within ${this.#options.timeoutMs} ms`
     const current = this.#wait
-    if (current?.jobs.has(job)) current.wait.failed(unavailable(problem))
+    if (current?.jobs.has(job)) current.failed(unavailable(problem))
     job.settle(unavailable(problem))
   }
 
@@ -298,7 +343,7 @@ class OrderedPublisher implements NatsPublisher {
     const jobs = this.#jobs
     this.#jobs = []
     for (const job of jobs) job.settle(error)
-    this.#wait?.wait.failed(error)
+    this.#wait?.failed(error)
   }
 }
 
@@ -308,31 +353,29 @@ const confirm = (job: Job): void => {
 }
 
 interface Answer {
-  readonly error?: JuncturaError
+  readonly failure?: ApiFailure
   /** Of a batch. */
   readonly count?: number
+  /** The stream has the message already. */
+  readonly isRepeat?: boolean
 }
 
 /** The answer of the stream to a message or a batch; an empty one is of a server without it. */
 function readAnswer(message: Msg): Answer {
-  if (message.data.length === 0) return { error: unavailable('no stream takes the message') }
-  const answer: unknown = message.json()
-  if (typeof answer !== 'object' || answer === null) {
-    return { error: unavailable('what answers is not JetStream') }
-  }
-  if ('error' in answer) return { error: readFailure(answer.error) }
-  return 'count' in answer && typeof answer.count === 'number' ? { count: answer.count } : {}
+  if (message.data.length === 0) return { failure: NO_STREAM }
+  const answer = fieldsOf(message.json())
+  if ('error' in answer) return { failure: readFailure(fieldsOf(answer['error'])) }
+  const { count, duplicate } = answer
+  return { isRepeat: duplicate === true, ...(typeof count === 'number' && { count }) }
 }
 
-function readFailure(error: unknown): JuncturaError {
-  const field = (name: string): unknown =>
-    typeof error === 'object' && error !== null ? Reflect.get(error, name) : undefined
-  return fromApiFailure(
-    {
-      status: Number(field('code') ?? 500),
-      code: Number(field('err_code') ?? 0),
-      description: String(field('description') ?? 'it failed'),
-    },
-    'the stream',
-  )
-}
+const NO_STREAM: ApiFailure = { status: 503, code: 0, description: 'no stream takes the message' }
+
+const readFailure = (error: Readonly<Record<string, unknown>>): ApiFailure => ({
+  status: typeof error['code'] === 'number' ? error['code'] : 500,
+  code: typeof error['err_code'] === 'number' ? error['err_code'] : 0,
+  description: typeof error['description'] === 'string' ? error['description'] : 'it failed',
+})
+
+const fieldsOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null ? { ...value } : {}

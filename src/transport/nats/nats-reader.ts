@@ -1,7 +1,8 @@
-import type { ConsumerInfo } from '@nats-io/jetstream'
+import type { ConsumerConfig } from '@nats-io/jetstream'
 import type { Msg, Subscription } from '@nats-io/transport-node'
 import {
   type Clock,
+  type JuncturaError,
   LIMITS,
   type Logger,
   messageOf,
@@ -10,10 +11,11 @@ import {
   type Timer,
 } from '../../kernel/index.ts'
 import type { Reading, ReadOptions, ReceivedMessage } from '../broker.ts'
-import { API_ERROR, apiFailureOf, refused, toBrokerError } from './nats-errors.ts'
+import { refused, toBrokerError } from './nats-errors.ts'
 import { readHeaders } from './nats-headers.ts'
 import type { NatsLink } from './nats-link.ts'
 import { isStreamName } from './nats-names.ts'
+import { findStream } from './nats-streams.ts'
 
 export interface NatsReadOptions extends ReadOptions {
   readonly link: NatsLink
@@ -28,8 +30,8 @@ export interface NatsReadOptions extends ReadOptions {
  * that forgets: in memory, without acknowledgements, gone some minutes after the last pull.
  *
  * - `closed` to `open`: a consumer is made at the next sequence wanted; again until it succeeds.
- * - `open`: one pull at a time asks for a batch; the next is asked for when one is being handled,
- *   so that at most two wait here.
+ * - `open`: two batches are asked for, and again when one has come; at most three wait here, and
+ *   none is asked for while a whole one waits.
  * - back to `closed`: the connection broke, the server deleted the consumer, the heartbeats of a
  *   pull stopped, or a message is missing in the count of the consumer. What waits here is kept, as
  *   it has no gap.
@@ -44,15 +46,12 @@ export const readNats = async (options: NatsReadOptions): Promise<Reading> => {
   return reader
 }
 
-const noStream = (stream: string, cause?: unknown) =>
-  refused(
-    {
-      resource: `the stream ${JSON.stringify(stream)}`,
-      problem: 'it is not there',
-      fix: 'create it, or name another',
-    },
-    cause,
-  )
+const noStream = (stream: string): JuncturaError =>
+  refused({
+    resource: `the stream ${JSON.stringify(stream)}`,
+    problem: 'it is not there',
+    fix: 'create it, or name another',
+  })
 
 const PULL_EXPIRES_MS = 30_000
 const HEARTBEAT_MS = 5_000
@@ -67,9 +66,9 @@ interface Consumer {
   readonly inbox: string
   /** Its own, so that what an earlier one still brings is dropped. */
   readonly subscription: Subscription
-  /** Messages still to come of the pull. */
+  /** Messages that were asked for and are still to come. */
   awaited: number
-  /** Of this pull, so far. */
+  /** Since a pull ended because the next message had no place in it. */
   received: number
   delivered: number
   heardAtMs: number
@@ -176,20 +175,19 @@ class StreamReader implements Reading {
 
   async #makeConsumer(): Promise<void> {
     const { link, stream } = this.#options
-    link.assertConnected()
-    const { core } = link.packages
     await this.#findPlace()
-    const made: ConsumerInfo = await link.consumers
-      .add(stream, {
-        ack_policy: 'none',
-        replay_policy: 'instant',
-        mem_storage: true,
-        num_replicas: 1,
-        inactive_threshold: core.nanos(INACTIVE_MS),
-        ...(this.#next > 1
-          ? { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
-          : { deliver_policy: 'all' }),
-      })
+    const config: Partial<ConsumerConfig> = {
+      ack_policy: 'none',
+      replay_policy: 'instant',
+      mem_storage: true,
+      num_replicas: 1,
+      inactive_threshold: link.packages.core.nanos(INACTIVE_MS),
+      ...(this.#next > 1
+        ? { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
+        : { deliver_policy: 'all' }),
+    }
+    const made = await link
+      .call(({ consumers }) => consumers.add(stream, config))
       .catch((error: unknown) => {
         throw toBrokerError(error, `reading the stream ${stream}`)
       })
@@ -220,10 +218,11 @@ class StreamReader implements Reading {
    */
   async #findPlace(): Promise<void> {
     const { link, stream, log } = this.#options
-    const { created, state } = await link.streams.info(stream).catch((error: unknown) => {
-      const isMissing = apiFailureOf(error)?.code === API_ERROR.streamNotFound
-      throw isMissing ? noStream(stream, error) : toBrokerError(error, `the stream ${stream}`)
+    const found = await findStream(link, stream).catch((error: unknown) => {
+      throw toBrokerError(error, `the stream ${stream}`)
     })
+    if (!found) throw noStream(stream)
+    const { created, state } = found
     const isAnother = this.#created !== '' && this.#created !== created
     this.#created = created
     if (isAnother || this.#next > state.last_seq + 1) {
@@ -249,31 +248,34 @@ class StreamReader implements Reading {
     const offset = String(place.sequence)
     this.#waiting.push({ partition: 0, offset, key, attributes, headers, data: message.data })
     if (this.#waiting.length === 1) this.#wake()
+    if (consumer.awaited <= this.#batchMax) this.#pull()
   }
 
   /** Heartbeats, the end of a pull, and the end of the consumer. */
-  #onStatus(consumer: Consumer, message: Msg): void {
-    const code = message.headers?.code ?? 0
-    const description = message.headers?.description ?? ''
+  #onStatus(consumer: Consumer, { headers }: Msg): void {
+    const code = headers?.code ?? 0
     if (code === 100) return
-    const isTooLarge = /exceeds maxbytes/i.test(description)
-    if (isTooLarge && consumer.received === 0) this.#isLarge = true
+    const isTooLarge = /exceeds maxbytes/i.test(headers?.description ?? '')
     const isEndOfPull = code === 404 || code === 408 || isTooLarge
     if (!isEndOfPull) return this.#drop()
-    consumer.awaited = 0
+    if (isTooLarge) {
+      this.#isLarge = consumer.received === 0
+      consumer.received = 0
+    }
+    const left = Number(headers?.get('Nats-Pending-Messages') || consumer.awaited)
+    consumer.awaited = Math.max(0, consumer.awaited - left)
     this.#pull()
   }
 
-  /** Asks for a batch when none is on its way and less than one waits. */
   #pull(): void {
     const consumer = this.#consumer
     const { link, clock, stream } = this.#options
-    if (!consumer || consumer.awaited > 0 || !link.isConnected) return
+    if (!consumer || consumer.awaited > this.#batchMax || !link.isConnected) return
     if (this.#stop.signal.aborted || this.#waiting.length >= this.#batchMax) return
+    if (this.#isLarge && consumer.awaited > 0) return
     const { nanos } = link.packages.core
-    const batch = this.#isLarge ? 1 : this.#batchMax
-    consumer.awaited = batch
-    consumer.received = 0
+    const batch = this.#isLarge ? 1 : 2 * this.#batchMax - consumer.awaited
+    consumer.awaited += batch
     consumer.heardAtMs = clock.monotonicMs()
     const request = {
       batch,
@@ -302,8 +304,9 @@ class StreamReader implements Reading {
     consumer?.subscription.unsubscribe()
     const { link, stream } = this.#options
     if (consumer && link.isConnected) {
+      const { name } = consumer
       // It would go by itself; a failure only means that it is gone.
-      link.consumers.delete(stream, consumer.name).catch(() => undefined)
+      link.call(({ consumers }) => consumers.delete(stream, name)).catch(() => undefined)
     }
     this.#wake()
   }

@@ -15,7 +15,6 @@ export interface StreamWish extends BrokerChannel {
 /** Creates the stream of a channel, or widens the one that is there. */
 export const ensureStream = async (link: NatsLink, wish: StreamWish): Promise<void> => {
   const { stream } = wish.names
-  link.assertConnected()
   try {
     // Another process may do the same at this moment: whoever is second finds it.
     for (let tries = 0; tries < TRIES_MAX; tries++) {
@@ -27,7 +26,7 @@ export const ensureStream = async (link: NatsLink, wish: StreamWish): Promise<vo
       const problem = unusable(found.config, wish)
       if (problem) throw refused({ resource: `the stream ${stream}`, ...problem })
       const change = widening(link, found.config, wish)
-      if (change) await link.streams.update(stream, change)
+      if (change) await link.call(({ streams }) => streams.update(stream, change))
       return
     }
   } catch (error) {
@@ -43,7 +42,7 @@ export const findStream = async (
   stream: string,
 ): Promise<StreamInfo | undefined> => {
   try {
-    return await link.streams.info(stream)
+    return await link.call(({ streams }) => streams.info(stream))
   } catch (error) {
     if (apiFailureOf(error)?.code === API_ERROR.streamNotFound) return undefined
     throw error
@@ -54,7 +53,6 @@ export const inspectStream = async (
   link: NatsLink,
   { stream }: NatsNames,
 ): Promise<BrokerChannelState> => {
-  link.assertConnected()
   const found = await findStream(link, stream).catch((error: unknown) => {
     throw toBrokerError(error, `the stream ${stream}`)
   })
@@ -68,19 +66,21 @@ async function addStream(link: NatsLink, wish: StreamWish): Promise<boolean> {
   const { nanos } = link.packages.core
   const maxAge = nanos(wish.retentionMs)
   try {
-    await link.streams.add({
+    const config = {
       name: names.stream,
       description: `Junctura channel ${channel}`,
-      subjects: [names.subjects],
       storage: 'file',
       retention: 'limits',
       discard: 'old',
       max_age: maxAge,
+      // What may be in it is bound by max_payload of the server.
+      max_msg_size: -1,
       duplicate_window: Math.min(nanos(DEDUPE_WINDOW_MS), maxAge),
       num_replicas: replicas,
       allow_atomic: true,
       allow_direct: true,
-    })
+    } as const
+    await link.call(({ streams }) => streams.add({ ...config, subjects: [names.subjects] }))
     return true
   } catch (error) {
     if (apiFailureOf(error)?.code === API_ERROR.streamNameInUse) return false

@@ -36,6 +36,10 @@ export const replyCodeOf = (error: unknown): number | undefined =>
 
 /** What the server or the network said, in one line. */
 export const problemOf = (error: unknown): string => {
+  if (isJuncturaError(error)) {
+    const { problem } = error.details
+    return typeof problem === 'string' ? problem : error.message
+  }
   if (!(error instanceof Error)) return String(error)
   // Several addresses of one host fail as one error without a text of its own.
   if (error instanceof AggregateError && error.message === '') {

@@ -53,6 +53,10 @@ export class AmqpLink {
     return this.#model !== undefined
   }
 
+  get isClosed(): boolean {
+    return this.#stop.signal.aborted
+  }
+
   /** Why the server takes no messages though it is connected. */
   get blockedBy(): string | undefined {
     return this.#blockedBy
@@ -90,7 +94,7 @@ export class AmqpLink {
     const { clock, random, connect, log, mask } = this.#options
     const { signal } = this.#stop
     /** An outage has a line for each problem, not for each try. */
-    let logged: unknown
+    let logged: string | undefined
     for (let tries = 0; !signal.aborted; tries++) {
       const startedMs = clock.monotonicMs()
       try {
@@ -107,7 +111,7 @@ export class AmqpLink {
       }
       this.#tell()
       if (signal.aborted) return
-      const { problem } = this.#failure.details
+      const problem = problemOf(this.#failure)
       if (problem !== logged) log.warn({ problem }, 'RabbitMQ is not connected; trying again')
       logged = problem
       // A connection that held for a while is no sign of a server that refuses us.

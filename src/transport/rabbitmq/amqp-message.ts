@@ -69,11 +69,14 @@ export const fromWireMessage = ({ content, fields, properties }: AmqpMessage): R
   const { contentType } = properties
   if (typeof contentType === 'string') attributes['datacontenttype'] = contentType
   let key = ''
-  for (const [name, value] of Object.entries(properties.headers ?? {})) {
-    const attribute = attributeName(name)
-    if (attribute !== undefined) attributes[attribute] = asText(value)
-    else if (name === KEY_HEADER) key = asText(value)
-    else headers[name] = asText(value)
+  const sent: Readonly<Record<string, unknown>> = properties.headers ?? {}
+  for (const name in sent) {
+    const value = sent[name]
+    const text = typeof value === 'string' ? value : asText(value)
+    const attribute = attributeNames.get(name) ?? attributeName(name)
+    if (attribute !== undefined) attributes[attribute] = text
+    else if (name === KEY_HEADER) key = text
+    else headers[name] = text
   }
   if (attributes['specversion'] === undefined) addProperties(headers, { fields, properties })
   return {
@@ -122,10 +125,14 @@ function headerName(attribute: string): string {
   return name
 }
 
-const attributeName = (header: string): string | undefined =>
-  header.startsWith(PREFIX) || header.startsWith(OTHER_PREFIX)
-    ? header.slice(PREFIX.length)
-    : undefined
+const attributeNames = new Map<string, string>()
+
+function attributeName(header: string): string | undefined {
+  if (!header.startsWith(PREFIX) && !header.startsWith(OTHER_PREFIX)) return undefined
+  const name = header.slice(PREFIX.length)
+  if (attributeNames.size < NAMES_MAX) attributeNames.set(header, name)
+  return name
+}
 
 const isShort = (text: string): boolean =>
   text.length <= SHORT_BYTES_MAX && Buffer.byteLength(text) <= SHORT_BYTES_MAX

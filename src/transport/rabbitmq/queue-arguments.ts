@@ -42,11 +42,13 @@ export const readQueueArguments = async (
   return { known, problem: 'it has too many arguments' }
 }
 
-/** The server compares it last of all. */
+/** No limit is a text; a classic queue has none and is not compared by it. */
+const UNKNOWN = 'unknown'
+/** The server compares it last of all that is asked about a quorum queue. */
 const LAST = 'x-message-ttl'
 const IMPOSSIBLE: Readonly<Record<string, unknown>> = {
   'x-queue-type': 'quorum',
-  'x-delivery-limit': 'unknown',
+  'x-delivery-limit': UNKNOWN,
   [LAST]: -1,
 }
 
@@ -57,7 +59,7 @@ function withMatches(
 ): ReadonlyMap<string, string> {
   const all = new Map([['x-queue-type', 'classic'], ...known])
   for (const [name, value] of Object.entries(asked)) {
-    if (name !== LAST) all.set(name, String(value))
+    if (name !== LAST && value !== UNKNOWN) all.set(name, String(value))
   }
   return all
 }

@@ -2,6 +2,7 @@ import { LIMITS } from '../../kernel/index.ts'
 import type { FollowListener, Reading, ReceivedMessage } from '../broker.ts'
 import type { AmqpChannel, AmqpMessage } from './amqp-client.ts'
 import { failureOf, problemOf, REPLY, replyCodeOf, unavailable } from './amqp-failure.ts'
+import { closeChannel } from './amqp-link.ts'
 import { fromWireMessage } from './amqp-message.ts'
 import { Subscription, type SubscriptionOptions } from './subscription.ts'
 
@@ -29,9 +30,9 @@ export const startFollower = async (options: FollowerOptions): Promise<Reading> 
     pending = []
     if (!isClosed && messages.length > 0) listener(messages)
   }
-  const arrived = (message: AmqpMessage | null): void => {
-    // The server ends the consumer when its queue is deleted.
-    if (message === null) return subscription.renew()
+  const arrived = (channel: AmqpChannel, message: AmqpMessage | null): void => {
+    // The server ends a consumer whose queue is deleted; another channel begins with another one.
+    if (message === null) return void closeChannel(channel, options.clock)
     if (pending.length === 0) queueMicrotask(give)
     pending.push(fromWireMessage(message))
   }
@@ -40,7 +41,7 @@ export const startFollower = async (options: FollowerOptions): Promise<Reading> 
     resource: `the live queue of ${exchange}`,
     open: async (channel) => {
       const queue = await declareLiveQueue(channel, exchange)
-      await channel.consume(queue, arrived, { noAck: true })
+      await channel.consume(queue, (message) => arrived(channel, message), { noAck: true })
     },
     failureOf: (error) =>
       // `ensure` makes it, also after the broker has lost everything.

@@ -2,7 +2,7 @@ import { LIMITS, sleep } from '../../kernel/index.ts'
 import type { ReadOptions, Reading } from '../broker.ts'
 import type { AmqpChannel, AmqpMessage } from './amqp-client.ts'
 import { failureOf, problemOf } from './amqp-failure.ts'
-import { pauseMs } from './amqp-link.ts'
+import { closeChannel, pauseMs } from './amqp-link.ts'
 import { fromWireMessage } from './amqp-message.ts'
 import { Subscription, type SubscriptionOptions } from './subscription.ts'
 
@@ -83,8 +83,8 @@ class QueueReader implements Reading {
 
   #arrived(delivered: Delivered, message: AmqpMessage | null): void {
     if (delivered !== this.#delivered) return
-    // The server ends the consumer when its queue is deleted.
-    if (message === null) return this.#subscription?.renew()
+    // The server ends a consumer whose queue is deleted; another channel tries until it is back.
+    if (message === null) return this.#renew(delivered)
     delivered.messages.push(message)
     delivered.bytes += message.content.length
     if (delivered.bytes > LIMITS.rabbitmqReadBytesMax && this.#prefetch > 1)
@@ -93,12 +93,18 @@ class QueueReader implements Reading {
   }
 
   /** Messages are larger than was thought: a prefetch counts messages and cannot be changed. */
-  #fetchLess({ messages }: Delivered): void {
+  #fetchLess(delivered: Delivered): void {
+    const { messages } = delivered
     this.#prefetch = Math.max(1, Math.min(this.#prefetch, messages.length) >> 1)
-    this.#delivered = undefined
     const { log, queue } = this.#options
     log.warn({ queue, prefetch: this.#prefetch }, 'its messages are large: fetching fewer at once')
-    this.#subscription?.renew()
+    this.#renew(delivered)
+  }
+
+  /** On another channel; what was not acknowledged comes again. */
+  #renew({ channel }: Delivered): void {
+    this.#delivered = undefined
+    void closeChannel(channel, this.#options.clock)
   }
 
   async #run(): Promise<void> {
@@ -108,6 +114,9 @@ class QueueReader implements Reading {
         await new Promise<void>((resolve) => (this.#wake = resolve))
         continue
       }
+      // What has arrived with it is still being taken apart: fewer, larger batches cost less.
+      if (delivered.messages.length < this.#batchMax) await this.#options.clock.yield()
+      if (this.#delivered !== delivered || this.#stop.signal.aborted) continue
       await this.#handle(delivered, delivered.messages.splice(0, this.#batchMax))
     }
   }

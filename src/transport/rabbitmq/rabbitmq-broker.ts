@@ -1,5 +1,5 @@
 import type { BrokerFeatures } from '../../contract/index.ts'
-import { JuncturaError, LIMITS } from '../../kernel/index.ts'
+import { isJuncturaError, JuncturaError, LIMITS } from '../../kernel/index.ts'
 import type {
   Broker,
   BrokerChannel,
@@ -10,7 +10,7 @@ import type {
   Reading,
 } from '../broker.ts'
 import { type AmqpChannel, type AmqpModule, loadAmqp } from './amqp-client.ts'
-import { problemOf } from './amqp-failure.ts'
+import { problemOf, replyCodeOf, unavailable } from './amqp-failure.ts'
 import { AmqpLink, closeChannel, inTime, type LinkContext } from './amqp-link.ts'
 import { checkSize } from './amqp-message.ts'
 import { ChannelPublisher } from './channel-publisher.ts'
@@ -59,7 +59,18 @@ export const RABBITMQ_FEATURES: BrokerFeatures = {
  */
 export const createRabbitmqBroker = async (options: RabbitmqBrokerOptions): Promise<Broker> => {
   const target = readTarget(options.url, options.tls)
+  checkQueues(options.queues ?? {})
   return new RabbitmqBroker(options, target, await loadAmqp())
+}
+
+function checkQueues(queues: Readonly<Record<string, readonly string[]>>): void {
+  for (const [channel, { length }] of Object.entries(queues)) {
+    if (length <= LIMITS.rabbitmqQueuesMax) continue
+    const field = `queues.${channel}`
+    const problem = `it names ${length} queues; the maximum is ${LIMITS.rabbitmqQueuesMax}`
+    const fix = 'let several readers share a queue, or bind theirs themselves'
+    throw new JuncturaError('JUNCTURA_DECLARATION', { details: { field, problem, fix } })
+  }
 }
 
 class RabbitmqBroker implements Broker {
@@ -194,10 +205,10 @@ class RabbitmqBroker implements Broker {
   async #useChannel<T>(use: (channel: AmqpChannel) => Promise<T>): Promise<T> {
     const { clock, log } = this.#context
     const model = await this.#reading.connection()
-    const channel = await inTime(clock, this.#timeoutMs, model.createChannel())
+    const channel = await inTime(clock, this.#timeoutMs, model.createChannel()).catch(rethrow)
     channel.on('error', (error) => log.debug({ problem: problemOf(error) }, 'a channel was closed'))
     try {
-      return await inTime(clock, this.#timeoutMs, use(channel))
+      return await inTime(clock, this.#timeoutMs, use(channel)).catch(rethrow)
     } finally {
       await closeChannel(channel, clock)
     }
@@ -207,7 +218,7 @@ class RabbitmqBroker implements Broker {
     for (const publisher of this.#publishers.values()) publisher.wake()
     const links = [this.#publishing, this.#reading]
     const problem = links
-      .map(({ blockedBy, failure }) => blockedBy ?? failure?.message)
+      .map(({ blockedBy, failure }) => blockedBy ?? (failure && problemOf(failure)))
       .find(isSaid)
     const isConnected = problem === undefined && links.every((link) => link.isConnected)
     // Before each of them has tried, there is nothing to tell.
@@ -222,6 +233,12 @@ class RabbitmqBroker implements Broker {
     if (!this.#closing) return
     throw new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The RabbitMQ broker' } })
   }
+}
+
+/** What has no code of the server is the end of the connection, in one of its many words. */
+const rethrow = (error: unknown): never => {
+  if (isJuncturaError(error) || replyCodeOf(error) !== undefined) throw error
+  throw unavailable(problemOf(error), error)
 }
 
 const isSaid = (text: string | undefined): text is string => text !== undefined

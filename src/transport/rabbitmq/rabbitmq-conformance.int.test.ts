@@ -2,7 +2,7 @@ import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type RunningEngine, startEngine } from '../../../test/engines/engine.ts'
 import { createSystemKernel, sleep } from '../../kernel/index.ts'
-import { testBroker } from '../../testing/broker-conformance.ts'
+import { testBroker } from '../../testing/index.ts'
 import { createRabbitmqBroker, RABBITMQ_FEATURES } from './rabbitmq-broker.ts'
 
 let engine: RunningEngine | undefined

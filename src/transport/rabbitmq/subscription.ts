@@ -46,11 +46,6 @@ export class Subscription {
     return subscription
   }
 
-  /** Ends the channel, so that another takes its place; what was not acknowledged comes again. */
-  renew(): void {
-    if (this.#channel) void closeChannel(this.#channel, this.#options.clock)
-  }
-
   /** Idempotent. The server takes back what was not acknowledged. */
   async close(): Promise<void> {
     this.#stop.abort()
@@ -61,10 +56,10 @@ export class Subscription {
   }
 
   async #keep(first: OpenChannel): Promise<void> {
-    const { clock, random, log, resource } = this.#options
+    const { clock, random, log, resource, link } = this.#options
     const { signal } = this.#stop
     let opened: OpenChannel | undefined = first
-    for (let tries = 0; !signal.aborted;) {
+    for (let tries = 0; !signal.aborted && !link.isClosed;) {
       if (opened) {
         const reason = await untilAborted(opened.ended, signal)
         if (signal.aborted) return

@@ -98,7 +98,7 @@ const declareQueue = async (
 }
 
 /** RabbitMQ counts a time to live in 32 bits. */
-export const TTL_MS_MAX = 4_294_967_295
+const TTL_MS_MAX = 4_294_967_295
 
 export const versionOf = (channel: AmqpChannel): string =>
   channel.connection.serverProperties.version
