@@ -6,6 +6,7 @@ import { machineFacts, ROOT, type Row, type Scale, script, type Suite } from './
 import { backlog } from './suites/backlog.ts'
 import { disk } from './suites/disk.ts'
 import { idle } from './suites/idle.ts'
+import { outbox } from './suites/outbox.ts'
 import { peers } from './suites/peers.ts'
 import { postgres } from './suites/postgres.ts'
 import { publish } from './suites/publish.ts'
@@ -28,6 +29,7 @@ const SUITES: readonly Suite[] = [
   restart,
   disk,
   postgres,
+  outbox,
   peers,
   transportRabbitmq,
   transportKafka,

@@ -11,6 +11,7 @@ export {
   integration,
   isIntegration,
   jsonSchema,
+  outboxSource,
   route,
   secret,
   sql,
@@ -47,6 +48,9 @@ export type {
   JsonSchema,
   KeySource,
   Mismatch,
+  OutboxDatabase,
+  OutboxSource,
+  OutboxSourceOptions,
   Part,
   PayloadOf,
   PayloadsOf,
@@ -92,6 +96,27 @@ export type {
   SignedScheme,
   UnsignedScheme,
 } from './contract/index.ts'
+
+// Publishing from the user's own database, and processing once there.
+export { inbox, outbox, outboxSql } from './outbox/index.ts'
+export type {
+  DrizzleHandle,
+  InboxHandle,
+  InboxHandleOptions,
+  KyselyHandle,
+  NewestPayload,
+  Outbox,
+  OutboxEmitOptions,
+  OutboxOptions,
+  OutboxSqlOptions,
+  PgHandle,
+  PostgresJsHandle,
+  PrismaHandle,
+  Processed,
+  ProcessOptions,
+  SqliteHandle,
+  TransactionHandle,
+} from './outbox/index.ts'
 
 // Policies: times and retries.
 export type { Duration } from './kernel/index.ts'
@@ -155,6 +180,7 @@ export type {
   MessageSummary,
   MessageView,
   OperationView,
+  OutboxView,
   Overview,
   Page,
   PageQuery,

@@ -132,6 +132,23 @@ const overview = {
   }),
 }
 
+const outboxStatus = {
+  name: text,
+  database: words('postgres', 'sqlite'),
+  accepts: listOf(text),
+  state: words('starting', 'running', 'away', 'stopped'),
+  moved: count,
+  invalid: count,
+  head: count,
+  gaps: count,
+  'oldestGapAtMs?': timeMs,
+  'lastMovedAtMs?': timeMs,
+  'lastError?': text,
+  'waiting?': count,
+  'waitingIsMore?': { type: 'boolean' },
+  'oldestAtMs?': timeMs,
+}
+
 const summary = {
   id,
   type: text,
@@ -223,7 +240,7 @@ const invalid = {
   id,
   state: words('open', 'readmitted', 'dropped'),
   webhook: text,
-  reason: words('schema', 'version', 'conflict', 'syntax'),
+  reason: words('schema', 'version', 'conflict', 'syntax', 'contract'),
   cause: text,
   causeTitle: text,
   contract: text,
@@ -317,6 +334,8 @@ export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
   Overview: exactly({ ...VERSIONED, ...overview }),
   ConsumerStatus: exactly(consumerStatus),
   ConsumerList: listBody('ConsumerStatus'),
+  OutboxStatus: exactly(outboxStatus),
+  OutboxList: listBody('OutboxStatus'),
   Model: {
     type: 'object',
     required: ['schemaVersion', 'modelVersion', 'name', 'hash'],

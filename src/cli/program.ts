@@ -10,6 +10,7 @@ import { addExplainCommand } from './explain-command.ts'
 import { addInvalidCommands } from './invalid-commands.ts'
 import { addModelCommand } from './model-command.ts'
 import { addNewCommand } from './new-command.ts'
+import { addOutboxCommands } from './outbox-commands.ts'
 import { addOperationsCommand } from './operations-command.ts'
 import { readOwnVersion } from './own-version.ts'
 import { addReplayCommands } from './replay-commands.ts'
@@ -57,6 +58,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addReplayCommands,
   addAlertCommands,
   addConsumerCommands,
+  addOutboxCommands,
   addOperationsCommand,
   addModelCommand,
   addStoreCommand,

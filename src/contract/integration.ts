@@ -3,6 +3,7 @@ import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import { checkName, declarationError } from './declaration-error.ts'
 import { buildModel, type Model } from './model.ts'
+import type { OutboxSource } from './outbox-source.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { System, Team } from './system.ts'
 import type { SqlMigration } from './tables.ts'
@@ -10,7 +11,7 @@ import type { Webhook } from './webhook.ts'
 
 const MARK: unique symbol = Symbol.for('junctura.integration') as never
 
-export type Part = Webhook | Consumer | AnyContract | System | Team | Call
+export type Part = Webhook | Consumer | AnyContract | System | Team | Call | OutboxSource
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
 export interface Integration {
@@ -20,6 +21,7 @@ export interface Integration {
   /** By name; also those only referred to. */
   readonly contracts: ReadonlyMap<string, AnyContract>
   readonly systems: readonly System[]
+  readonly outboxes: readonly OutboxSource[]
   readonly calls: readonly Call[]
   readonly tables: readonly SqlMigration[]
   readonly model: Model
@@ -43,19 +45,21 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   const { parts } = options
   const webhooks = parts.filter((part) => part.part === 'webhook')
   const consumers = parts.filter((part) => part.part === 'consumer')
+  const outboxes = parts.filter((part) => part.part === 'outbox')
   const calls = parts.filter((part) => part.part === 'call')
   const tables = options.tables ?? []
   refuseTwins('webhook', webhooks)
   refuseTwins('consumer', consumers)
+  refuseTwins('outbox', outboxes)
   refuseTwins('call', calls)
   refuseTwins('table', tables)
   refuseTwins(
     'webhook path',
     webhooks.map((hook) => ({ name: hook.path })),
   )
-  const contracts = collectContracts(parts, webhooks, consumers)
-  const systems = collectSystems(parts, webhooks, calls)
-  const content = { name, webhooks, consumers, contracts, systems, calls, tables, at }
+  const contracts = collectContracts({ parts, webhooks, consumers, outboxes })
+  const systems = collectSystems({ parts, webhooks, calls, outboxes })
+  const content = { name, webhooks, consumers, outboxes, contracts, systems, calls, tables, at }
   const built: Integration = { ...content, model: buildModel(content) }
   return Object.freeze(Object.defineProperty(built, MARK, { value: true }))
 }
@@ -78,16 +82,20 @@ function refuseTwins(kind: string, parts: readonly { readonly name: string }[]):
   }
 }
 
-function collectContracts(
-  parts: readonly Part[],
-  webhooks: readonly Webhook[],
-  consumers: readonly Consumer[],
-): ReadonlyMap<string, AnyContract> {
+function collectContracts({
+  parts,
+  webhooks,
+  consumers,
+  outboxes,
+}: Pick<Integration, 'webhooks' | 'consumers' | 'outboxes'> & {
+  readonly parts: readonly Part[]
+}): ReadonlyMap<string, AnyContract> {
   const found = new Map<string, AnyContract>()
   const all = [
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
     ...consumers.map((one) => one.on),
+    ...outboxes.flatMap((one) => one.accepts),
   ]
   for (const contract of all) {
     const known = found.get(contract.name)
@@ -103,14 +111,18 @@ function collectContracts(
   return found
 }
 
-function collectSystems(
-  parts: readonly Part[],
-  webhooks: readonly Webhook[],
-  calls: readonly Call[],
-): readonly System[] {
+function collectSystems({
+  parts,
+  webhooks,
+  calls,
+  outboxes,
+}: Pick<Integration, 'webhooks' | 'calls' | 'outboxes'> & {
+  readonly parts: readonly Part[]
+}): readonly System[] {
   const all = [
     ...parts.filter((part) => part.part === 'system'),
     ...webhooks.map((hook) => hook.from),
+    ...outboxes.flatMap((one) => one.from ?? []),
     ...calls.flatMap((one) => [one.from, one.to]),
   ]
   return [...new Map(all.map((one) => [one.name, one])).values()]

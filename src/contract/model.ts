@@ -30,6 +30,8 @@ export interface Model {
   readonly contracts: readonly Json[]
   readonly webhooks: readonly Json[]
   readonly consumers: readonly Json[]
+  /** Tables of other databases that a relay moves into the log. */
+  readonly outboxes: readonly Json[]
   /** Who sends what to whom, also what Junctura does not run. */
   readonly edges: readonly Json[]
   readonly tables: readonly Json[]
@@ -44,6 +46,7 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
   for (const contract of content.contracts.values()) note('contract', contract)
   for (const hook of content.webhooks) note('webhook', hook)
   for (const consumer of content.consumers) note('consumer', consumer)
+  for (const outbox of content.outboxes) note('outbox', outbox)
   for (const system of content.systems) note('system', system)
   for (const call of content.calls) note('call', call)
   for (const table of content.tables) note('table', table)
@@ -55,6 +58,7 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
     contracts: [...content.contracts.values()].map(describeContract),
     webhooks: content.webhooks.map(describeWebhook),
     consumers: content.consumers.map(describeConsumer),
+    outboxes: content.outboxes.map(describeOutbox),
     edges: describeEdges(content),
     tables: content.tables.map(({ name, checksum, sqlite, postgres }) =>
       json({
@@ -85,6 +89,7 @@ function describeTeams(content: Omit<Integration, 'model'>): readonly Json[] {
     ...[...content.contracts.values()].map((contract) => contract.owner),
     ...content.consumers.flatMap((consumer) => [consumer.owner, consumer.deadLetter?.owner]),
     ...content.webhooks.map((hook) => hook.owner),
+    ...content.outboxes.map((outbox) => outbox.owner),
     ...content.systems.map((system) => system.owner),
   ].filter((team) => team !== undefined)
   const byName = new Map(teams.map((team) => [team.name, team]))
@@ -173,6 +178,19 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
     filtered: consumer.filter !== undefined,
   })
 
+const describeOutbox = (outbox: Integration['outboxes'][number]): Json =>
+  json({
+    name: outbox.name,
+    owner: outbox.owner.name,
+    from: outbox.from?.name,
+    summary: outbox.summary,
+    database:
+      'url' in outbox.database
+        ? { kind: 'postgres', url: describeSecret(outbox.database.url), schema: outbox.schema }
+        : { kind: 'sqlite', file: outbox.database.file },
+    accepts: outbox.accepts.map((contract) => contract.name),
+  })
+
 function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
   const inbound = content.webhooks.map((hook) => ({
     kind: 'webhook',
@@ -185,6 +203,19 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     verified: hook.verify.kind !== 'unsigned',
     run: true,
   }))
+  const relayed = content.outboxes.flatMap((outbox) =>
+    outbox.accepts.map((contract) => ({
+      kind: 'outbox',
+      from: outbox.from?.name ?? `outbox/${outbox.name}`,
+      to: `channel/${contract.channel}`,
+      contract: contract.name,
+      style: 'messaging',
+      coordination: 'async',
+      guarantee: contract.guarantee,
+      verified: true,
+      run: true,
+    })),
+  )
   const consumed = content.consumers.map((consumer) => ({
     kind: 'consumer',
     from: `channel/${consumer.on.channel}`,
@@ -209,7 +240,7 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     summary: call.summary,
     run: false,
   }))
-  return [...inbound, ...consumed, ...calls].map(json)
+  return [...inbound, ...relayed, ...consumed, ...calls].map(json)
 }
 
 function deepFreeze<T>(value: T): T {

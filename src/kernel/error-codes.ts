@@ -1,10 +1,6 @@
-/**
- * The only list of errors. A code is permanent once released; message and advice may improve.
- * `status` is the HTTP answer, `retryable` whether the same thing may succeed later unchanged;
- * in `message`, `{name}` is replaced by the detail of that name.
- * Every code has its entry in docs/reference/errors.md; a test holds table and page together.
- */
-export const ERROR_CODES = {
+import { OUTBOX_ERROR_CODES } from './outbox-error-codes.ts'
+
+const MOST_ERROR_CODES = {
   // Declaring and starting: the caller's bug, thrown at once.
   JUNCTURA_DECLARATION: {
     status: 500,
@@ -489,6 +485,16 @@ export const ERROR_CODES = {
     advice: 'Change what the sentence names: the handler, the declaration, or the example data.',
   },
 } as const
+
+/**
+ * The only list of errors. A code is permanent once released; message and advice may improve.
+ * `status` is the HTTP answer, `retryable` whether the same thing may succeed later unchanged; in
+ * `message`, `{name}` is the detail of that name. Every code is in docs/reference/errors.md.
+ */
+export const ERROR_CODES: typeof MOST_ERROR_CODES & typeof OUTBOX_ERROR_CODES = {
+  ...MOST_ERROR_CODES,
+  ...OUTBOX_ERROR_CODES,
+}
 
 export type ErrorCode = keyof typeof ERROR_CODES
 

@@ -230,6 +230,19 @@ export const LIMITS = {
   ttlMsMax: 31_536_000_000,
   /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */
   streamReaderEventsMax: 12_000,
+  /** Rows and bytes that a relay moves in one commit; both are in memory at once. */
+  outboxRowsMax: 1_000,
+  outboxBytesMax: 8_388_608,
+  /** Ranges of numbers that a relay waits for; each is looked up in every read. */
+  outboxGapsMax: 1_000,
+  /** Invalid rows of one outbox that nobody has dealt with; past it the relay waits. */
+  outboxInvalidOpenMax: 10_000,
+  /** A number that is missing for longer is told: a transaction is kept open. */
+  outboxGapAlertMs: 60_000,
+  /** A database that is away for longer is told. */
+  outboxAwayAlertMs: 10_000,
+  /** Idle, a relay asks this often: 20 statements a second, and 25 ms until found on average. */
+  outboxIdleMs: 50,
   /** Messages published to a broker at once; they come again together where it fails. */
   relayBatchMax: 512,
   /** Longest pause before publishing is tried again. */

@@ -53,6 +53,11 @@ const OBSERVING: readonly Route[] = [
     { handle: async ({ runtime }) => ({ items: await runtime.consumers() }) },
   ),
   get(
+    '/api/v1/outboxes',
+    { summary: 'Each outbox: how far its relay is, what waits.', answer: 'OutboxList' },
+    { handle: async ({ runtime }) => ({ items: await runtime.outboxes() }) },
+  ),
+  get(
     '/api/v1/model',
     { summary: 'The declaration that runs, as the Model.', answer: 'Model' },
     { handle: ({ runtime }) => Promise.resolve(runtime.model) },

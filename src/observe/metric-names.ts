@@ -247,6 +247,43 @@ export const METRICS = {
     labels: ['consumer'],
   },
 
+  // The outboxes.
+  outboxMoved: {
+    name: 'junctura_outbox_moved',
+    type: 'counter',
+    help: 'Messages that a relay has moved from an outbox into the log.',
+    unit: '',
+    labels: ['outbox'],
+  },
+  outboxInvalid: {
+    name: 'junctura_outbox_invalid',
+    type: 'counter',
+    help: 'Rows of an outbox that are no message; kept as invalid.',
+    unit: '',
+    labels: ['outbox'],
+  },
+  outboxLag: {
+    name: 'junctura_outbox_lag_seconds',
+    type: 'histogram',
+    help: 'From written in the outbox to durable in the log, of the oldest row of each move.',
+    unit: 'seconds',
+    labels: ['outbox'],
+  },
+  outboxGaps: {
+    name: 'junctura_outbox_gaps',
+    type: 'gauge',
+    help: 'Ranges of numbers whose transactions have not ended yet.',
+    unit: '',
+    labels: ['outbox'],
+  },
+  outboxUp: {
+    name: 'junctura_outbox_up',
+    type: 'gauge',
+    help: 'Whether the database of the outbox can be read: 1 or 0.',
+    unit: '',
+    labels: ['outbox'],
+  },
+
   // The broker between the log and the consumers, where there is one.
   transportPublished: {
     name: 'junctura_transport_published',

@@ -197,6 +197,7 @@ describe('METRICS', () => {
       'detail',
       'kind',
       'model',
+      'outbox',
       'outcome',
       'percentile',
       'reason',

@@ -48,6 +48,7 @@ import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { createReadData } from './read-data.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
+import { createRelays, type Relays } from './relays.ts'
 import { createReplays, type Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
 import { loadConsumers } from './start-consumers.ts'
@@ -62,6 +63,7 @@ import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
  *
  * 1. `ingress` takes a request: size, route, rate, signature, time, parse, version, schema.
  * 2. `inbox` stores it and what the transform made of it, with its key, in one commit; then 2xx.
+ *    `relays` bring what services emitted in their own transactions to the same log.
  * 3. `committer` joins what came together into one transaction of the `store`.
  * 4. `transport` gives what was appended to the consumers, in order.
  * 5. `runners` run the handlers, one lane for each key; failure → retry → dead letter → alert.
@@ -72,6 +74,8 @@ import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 export interface Pipeline extends Foundations, Alerting {
   readonly inbox: Inbox
   readonly ingress: Ingress
+  /** Move what services wrote in their own databases into the log. */
+  readonly relays: Relays
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
   readonly runners: ReadonlyMap<string, ConsumerRunner>
@@ -85,7 +89,7 @@ export interface Pipeline extends Foundations, Alerting {
   loadConsumers(): Promise<void>
 }
 
-type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
+export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
 export const buildPipeline = async (
   integration: Integration,
@@ -151,6 +155,7 @@ export const buildPipeline = async (
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
+  const relays = createRelays({ ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
@@ -158,6 +163,7 @@ export const buildPipeline = async (
     ...alerting,
     inbox,
     ...border,
+    relays,
     runners,
     deadLetters,
     replays,
@@ -179,7 +185,7 @@ export const buildPipeline = async (
   }
 }
 
-interface Foundations {
+export interface Foundations {
   readonly integration: Integration
   readonly kernel: Kernel
   readonly steady: SteadyClock
@@ -201,7 +207,10 @@ interface Foundations {
 }
 
 /** The store is migrated, the log can be read and written, this start has its number. */
-async function layFoundations(integration: Integration, options: Opened): Promise<Foundations> {
+export async function layFoundations(
+  integration: Integration,
+  options: Opened,
+): Promise<Foundations> {
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
   await store.migrate(integration.tables)
@@ -265,12 +274,12 @@ function linkBroker(
   return createBrokerLink({ engine: choice.engine, open, store, kernel, metrics, integration })
 }
 
-interface Alerting {
+export interface Alerting {
   readonly alerts: AlertBook
   readonly notifier: AlertNotifier
 }
 
-async function openAlerting(
+export async function openAlerting(
   base: Foundations,
   options: Opened,
   tellsAll: () => boolean,

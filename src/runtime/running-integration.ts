@@ -28,6 +28,7 @@ import type {
   MessageQuery,
   MessageView,
   OperationView,
+  OutboxView,
   Overview,
   Page,
   PageQuery,
@@ -107,9 +108,8 @@ export class RunningIntegration implements Runtime {
 
   /** Brings the consumers to work, and what belongs to them. */
   async #work(): Promise<void> {
-    const { runners, timers, retention, replays, notifier, deadLetters, alerts, committer, link } =
-      this.#pipeline
-    const { store, transport } = this.#pipeline
+    const { runners, timers, retention, replays, notifier, deadLetters } = this.#pipeline
+    const { alerts, committer, link, relays, store, transport } = this.#pipeline
     await this.#pipeline.loadConsumers()
     this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
     await this.#applyPauses()
@@ -127,6 +127,7 @@ export class RunningIntegration implements Runtime {
     for (const runner of runners.values()) runner.start()
     await timers.start()
     retention.start()
+    relays.start()
     await replays.resumeAll()
     await deadLetters.settleAll()
     notifier.poke()
@@ -174,6 +175,10 @@ export class RunningIntegration implements Runtime {
 
   consumers(): Promise<readonly ConsumerStatus[]> {
     return consumerStatuses({ ...this.#pipeline.overview, readiness: () => this.readiness() })
+  }
+
+  outboxes(): Promise<readonly OutboxView[]> {
+    return this.#pipeline.relays.views()
   }
 
   messages(query: MessageQuery): Promise<MessagePage> {
@@ -358,6 +363,7 @@ export class RunningIntegration implements Runtime {
 
   async idle(): Promise<void> {
     const runners = [...this.#pipeline.runners.values()]
+    await this.#pipeline.relays.idle()
     // One consumer's emits are another one's work: all must be idle at the same moment.
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()
@@ -378,12 +384,13 @@ export class RunningIntegration implements Runtime {
       log.error({ problem: messageOf(error) }, 'the intake could not be closed; the drain goes on')
     }
     this.#mode = 'stopping'
-    const { runners, timers, retention, replays, notifier } = this.#pipeline
+    const { runners, timers, retention, replays, notifier, relays } = this.#pipeline
     const answered = new AbortController()
     const drained = this.ingress.drain().then(() => answered.abort())
     await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
     await this.#worker?.close()
     await this.#watch?.close()
+    await relays.close()
     await replays.close()
     await retention.close()
     await timers.close()

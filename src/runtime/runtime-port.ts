@@ -18,6 +18,7 @@ import type {
   MessageQuery,
   MessageView,
   OperationView,
+  OutboxView,
   Overview,
   Page,
   PageQuery,
@@ -57,6 +58,8 @@ export interface Runtime extends AsyncDisposable {
   /** What the store and the transport in use give, in sentences: printed at start. */
   differences(): readonly string[]
   consumers(): Promise<readonly ConsumerStatus[]>
+  /** The outboxes and how far their relays are; asks each database once. */
+  outboxes(): Promise<readonly OutboxView[]>
 
   messages(query: MessageQuery): Promise<MessagePage>
   message(id: string): Promise<MessageView | undefined>

@@ -93,6 +93,32 @@ export interface ConsumerStatus {
   readonly latencyMsP99: number | null
 }
 
+/** An outbox, and how far its relay is. */
+export interface OutboxView {
+  readonly name: string
+  readonly database: 'postgres' | 'sqlite'
+  readonly accepts: readonly string[]
+  /** `starting`, `running`, `away` (its database cannot be read) or `stopped`. */
+  readonly state: string
+  /** Since this process started. */
+  readonly moved: number
+  readonly invalid: number
+  /** Highest number moved. */
+  readonly head: number
+  /** Ranges of numbers below it whose transactions have not ended. */
+  readonly gaps: number
+  readonly oldestGapAtMs: number | undefined
+  readonly lastMovedAtMs: number | undefined
+  /** Why it is not moved; undefined while it is. */
+  readonly lastError: string | undefined
+  /** Committed rows that are not moved yet; absent while the database is away. */
+  readonly waiting?: number
+  /** There are more than were counted. */
+  readonly waitingIsMore?: boolean
+  /** When the oldest of them was written. */
+  readonly oldestAtMs?: number
+}
+
 export interface WebhookStatus {
   readonly name: string
   readonly path: string

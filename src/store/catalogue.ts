@@ -46,6 +46,12 @@ export const COLLECTIONS = {
    * `positionText`.
    */
   held: {},
+  /**
+   * How far the relay of an outbox has come: key `outbox` once it has begun, then the one row
+   * `outbox SPACE generation`. Each commit writes the next generation and guards the one before, so
+   * that of two relays one commits.
+   */
+  outboxCursors: {},
   /** Each model that was started: key is its hash. */
   models: {},
   /** Each start: key grows with time. */
@@ -88,6 +94,7 @@ interface Rows {
     readonly slot: number
     readonly atMs: number
   }
+  outboxCursors: OutboxCursorRow
   models: { readonly model: unknown; readonly firstAtMs: number }
   starts: {
     readonly atMs: number
@@ -111,6 +118,17 @@ export interface ProgressRow {
   readonly claimedTo: number
   /** Which start of the runtime wrote it. */
   readonly epoch: number
+}
+
+/** As the outbox room understands it. */
+export interface OutboxCursorRow {
+  readonly head: number
+  readonly gaps: readonly {
+    readonly from: number
+    readonly to: number
+    readonly fence: number | null
+    readonly sinceMs: number
+  }[]
 }
 
 export interface LaneRow {
@@ -201,7 +219,7 @@ export interface InvalidRow {
   readonly id: string
   readonly state: 'open' | 'readmitted' | 'dropped'
   readonly webhook: string
-  readonly reason: 'schema' | 'version' | 'conflict' | 'syntax'
+  readonly reason: 'schema' | 'version' | 'conflict' | 'syntax' | 'contract'
   readonly cause: string
   readonly causeTitle: string
   readonly contract: string

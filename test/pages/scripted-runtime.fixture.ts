@@ -118,6 +118,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     isAlive: () => shows.alive,
     readiness: () => shows.ready,
     overview: () => answer(shows.overview),
+    outboxes: () => Promise.resolve([]),
     differences: () => [],
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {

@@ -36,6 +36,7 @@ const ROOM_LEVELS: Readonly<Record<string, number>> = {
 /** Neighbours on one level that may be entered all the same, each with its reason. */
 const NEIGHBOURS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   ingress: { inbox: 'What passed the border is handed over; its types join the two.' },
+  outbox: { inbox: 'A message is prepared in one way, wherever it is written.' },
   cli: {
     manage: 'A command that starts the runtime opens its management listener too.',
     testing: 'One command runs the contract tests that the test kit derives.',

@@ -9,8 +9,8 @@ import type { SourceTree } from './source-tree.ts'
  */
 const PLACES: readonly (readonly [package_: RegExp, place: RegExp])[] = [
   [/^(ajv|ajv-formats|re2js)($|\/)/, /^src\/schema\//],
-  [/^node:sqlite$/, /^src\/store\/sqlite\//],
-  [/^pg$/, /^src\/store\/postgres\//],
+  [/^node:sqlite$/, /^src\/(store\/sqlite\/|outbox\/sqlite-)/],
+  [/^pg$/, /^src\/(store\/postgres\/|outbox\/postgres-)/],
   [/^@platformatic\/kafka$/, /^src\/transport\/kafka\//],
   [/^amqplib$/, /^src\/transport\/rabbitmq\//],
   [/^@nats-io\//, /^src\/transport\/nats\//],

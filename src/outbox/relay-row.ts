@@ -1,0 +1,240 @@
+import { hash } from 'node:crypto'
+import {
+  type AnyContract,
+  decodeRecord,
+  DEFAULT_TENANT,
+  type LogRecord,
+  type OutboxSource,
+  slotOf,
+} from '../contract/index.ts'
+import {
+  contractKey,
+  type ContractBook,
+  eventAppend,
+  factScope,
+  type MessageOrigin,
+} from '../inbox/index.ts'
+import { isJuncturaError, LIMITS, messageOf, toBase64, utf8Length } from '../kernel/index.ts'
+import { parseTraceparent } from '../observe/index.ts'
+import { parseJson } from '../schema/index.ts'
+import type { Append, InvalidRow } from '../store/index.ts'
+import type { OutboxRow } from './outbox-reader.ts'
+
+/** What becomes of one row of an outbox. */
+export type RowVerdict =
+  | { readonly kind: 'append'; readonly append: Append }
+  | { readonly kind: 'invalid'; readonly fault: RowFault }
+
+/** Why a row is no message; without any of its data. */
+export interface RowFault {
+  readonly reason: Extract<InvalidRow['reason'], 'schema' | 'version' | 'syntax' | 'contract'>
+  readonly errors: readonly { readonly pointer: string; readonly message: string }[]
+}
+
+export interface RowReading {
+  readonly source: Pick<OutboxSource, 'name' | 'accepts'>
+  readonly book: ContractBook
+  readonly nowMs: number
+}
+
+/**
+ * Makes a row a message. What `outbox(tx).emit` wrote was validated there and is taken as it is,
+ * its data unread; a row of any other writer is checked like a request at the border.
+ */
+export const readRow = (row: OutboxRow, reading: RowReading): RowVerdict => {
+  const contract = reading.source.accepts.find(({ name }) => name === row.type)
+  if (!contract) {
+    return invalid('contract', '/type', `The outbox does not accept ${shown(row.type)}.`)
+  }
+  if (contract.guarantee === 'at-most-once') {
+    return invalid('contract', '/type', 'An at-most-once contract is in no log.')
+  }
+  return row.record
+    ? takeRecord(row, row.record, { ...reading, contract })
+    : build(row, { ...reading, contract })
+}
+
+type WithContract = RowReading & { readonly contract: AnyContract }
+
+const invalid = (reason: RowFault['reason'], pointer: string, message: string): RowVerdict => ({
+  kind: 'invalid',
+  fault: { reason, errors: [{ pointer, message }] },
+})
+
+const shown = (text: string): string => JSON.stringify(text.slice(0, 100))
+
+function takeRecord(row: OutboxRow, bytes: Uint8Array, reading: WithContract): RowVerdict {
+  let record: LogRecord
+  try {
+    record = decodeRecord(bytes, row.seq)
+  } catch (error) {
+    const isOurs =
+      isJuncturaError(error, 'JUNCTURA_RECORD_DAMAGED') ||
+      isJuncturaError(error, 'JUNCTURA_RECORD_VERSION') ||
+      error instanceof SyntaxError
+    if (!isOurs) throw error
+    return invalid('syntax', '/record', `It is no record: ${messageOf(error)}`)
+  }
+  const { envelope } = record.head
+  if (envelope.type !== row.type || envelope.id !== row.id || !isText(envelope.partitionkey)) {
+    return invalid('syntax', '/record', 'Its record is of another row.')
+  }
+  const { contract, nowMs } = reading
+  const fact = row.fact ?? factOf(contract, record)
+  const append = {
+    channel: contract.channel,
+    slot: slotOf(envelope.tenant, envelope.partitionkey),
+    atMs: nowMs,
+    bytes,
+    record,
+  }
+  return { kind: 'append', append: claimed(append, contract, { fact, nowMs }) }
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
+
+/** Emitted by code that knew of no fact yet. */
+function factOf(contract: AnyContract, { data }: LogRecord): string | null {
+  if (!contract.fact) return null
+  const parsed = parseJson(data)
+  const key = parsed.ok ? contractKey(contract.fact.paths, parsed.value) : undefined
+  return key?.ok === true ? (key.key ?? null) : null
+}
+
+function claimed(
+  append: Append,
+  contract: AnyContract,
+  { fact, nowMs }: { readonly fact: string | null; readonly nowMs: number },
+): Append {
+  if (!contract.fact || fact === null) return append
+  const scope = factScope(DEFAULT_TENANT, contract)
+  return {
+    ...append,
+    claim: { scope, key: fact, expiresAtMs: nowMs + contract.fact.retentionMs },
+  }
+}
+
+function build(row: OutboxRow, reading: WithContract): RowVerdict {
+  const { contract, book, nowMs, source } = reading
+  const version = row.version ?? contract.latest
+  if (!contract.versions.has(version)) {
+    const known = [...contract.versions.keys()].join(', ')
+    return invalid('version', '/version', `It has version ${version}; known are ${known}.`)
+  }
+  if (!/^[\x21-\x7e]+$/.test(row.id) || row.id.length > LIMITS.messageIdCharsMax) {
+    return invalid(
+      'syntax',
+      '/id',
+      'The id has other characters than printable ASCII, or too many.',
+    )
+  }
+  const data = Buffer.from(row.payload ?? '', 'utf8')
+  const parsed = parseJson(data)
+  if (!parsed.ok) return invalid('syntax', '/payload', parsed.detail)
+  const validation = book.validate(contract, version, parsed.value)
+  if (!validation.ok) {
+    const errors = validation.errors.slice(0, LIMITS.problemErrorsMax)
+    return { kind: 'invalid', fault: { reason: 'schema', errors } }
+  }
+  const key = keyOf(row, contract, parsed.value)
+  if (!key.ok) return invalid('schema', '/key', key.problem)
+  const fact = contractKey(contract.fact?.paths ?? [], parsed.value)
+  if (!fact.ok) return invalid('schema', '', fact.problem)
+  const event = {
+    contract: { ...contract, latest: version },
+    text: row.payload ?? '',
+    key: key.key,
+    factKey: fact.key,
+  }
+  try {
+    const append = eventAppend(
+      originOf(row, source.name, nowMs),
+      { ...event, factSalt: 0 },
+      { index: 0 },
+    )
+    return { kind: 'append', append: claimed(append, contract, { fact: fact.key ?? null, nowMs }) }
+  } catch (error) {
+    if (!isJuncturaError(error, 'JUNCTURA_RECORD_TOO_LARGE')) throw error
+    return invalid('schema', '', messageOf(error))
+  }
+}
+
+/** The data say what the key is, where the contract does; else the column does. */
+function keyOf(
+  row: OutboxRow,
+  contract: AnyContract,
+  data: unknown,
+): ReturnType<typeof contractKey> {
+  const read = contractKey(contract.key, data)
+  if (read.ok && read.key !== undefined) return read
+  if (row.key === null) return read
+  if (row.key !== '' && utf8Length(row.key) <= LIMITS.keyBytesMax) return { ok: true, key: row.key }
+  return { ok: false, problem: `The key has no or more than ${LIMITS.keyBytesMax} bytes.` }
+}
+
+function originOf(row: OutboxRow, outbox: string, nowMs: number): MessageOrigin {
+  const headers = headersOf(row)
+  const trace =
+    headers['traceparent'] === undefined ? undefined : parseTraceparent(headers['traceparent'])
+  return {
+    id: row.id,
+    tenant: DEFAULT_TENANT,
+    source: `/outbox/${outbox}`,
+    receivedAtMs: row.atMs,
+    appendedAtMs: nowMs,
+    correlationId: headers['correlationid'],
+    causationId: headers['causationid'],
+    idempotencyKey: undefined,
+    trace: trace && { ...trace, traceState: headers['tracestate'] ?? '' },
+  }
+}
+
+/** Of the headers, those that an envelope has; what is no short text is left out. */
+function headersOf({ headers }: OutboxRow): Readonly<Record<string, string>> {
+  if (headers === null) return {}
+  const parsed = parseJson(Buffer.from(headers, 'utf8'))
+  if (!parsed.ok || typeof parsed.value !== 'object' || parsed.value === null) return {}
+  return Object.fromEntries(
+    Object.entries(parsed.value).filter(
+      ([, value]) =>
+        typeof value === 'string' && value !== '' && value.length <= LIMITS.traceStateCharsMax,
+    ),
+  )
+}
+
+/** The name under which what an outbox's rows did wrong is kept. */
+export const outboxShelf = (name: string): string => `outbox/${name}`
+
+/** The row as the shelf keeps it, with the bytes that were in the table. */
+export const shelve = (
+  row: OutboxRow,
+  fault: RowFault,
+  { source, nowMs }: Pick<RowReading, 'source' | 'nowMs'>,
+): InvalidRow => {
+  const body = row.record ?? Buffer.from(row.payload ?? '', 'utf8')
+  const pointers = fault.errors.map(({ pointer }) => pointer.replace(/\/\d+(?=\/|$)/g, '/*'))
+  const fields = [...new Set(pointers)].toSorted()
+  const shelf = outboxShelf(source.name)
+  const identity = JSON.stringify([shelf, fault.reason, row.type, row.version, fields])
+  const type = row.type.slice(0, 100)
+  const title = `${shelf}: ${type} is invalid (${fault.reason}) at ${fields.slice(0, 5).join(', ') || 'the document'}`
+  return {
+    // The same row has the same id, whoever moves it.
+    id: `inv_${hash('sha256', `${shelf}\n${row.seq}\n${row.id}`, 'hex').slice(0, 32)}`,
+    state: 'open',
+    webhook: shelf,
+    reason: fault.reason,
+    cause: `cause_${hash('sha256', identity, 'hex').slice(0, 24)}`,
+    causeTitle: title.slice(0, LIMITS.causeCharsMax),
+    contract: type,
+    version: row.version,
+    receivedAtMs: row.atMs > 0 ? row.atMs : nowMs,
+    mediaType: row.record ? 'application/octet-stream' : 'application/json',
+    headers: headersOf(row),
+    body: toBase64(body),
+    bodyBytes: body.length,
+    errors: fault.errors.map(({ pointer, message }) => ({ pointer, message })),
+    scheme: 'outbox',
+    messageId: row.id.slice(0, LIMITS.messageIdCharsMax),
+  }
+}
