@@ -1,3 +1,4 @@
+import { BORDER_ERROR_CODES } from './border-error-codes.ts'
 import { OUTBOX_ERROR_CODES } from './outbox-error-codes.ts'
 
 const MOST_ERROR_CODES = {
@@ -249,145 +250,6 @@ const MOST_ERROR_CODES = {
     message: 'A message of {type} was not emitted: {problem}',
     advice: 'Emit data that fits the latest version of the contract.',
   },
-  // At the border. Each has a problem document at /errors/CODE (RFC 9457).
-  JUNCTURA_REQUEST_MALFORMED: {
-    status: 400,
-    retryable: false,
-    message: 'The request is not well-formed HTTP/1.1.',
-    advice: 'Send it as RFC 9112 says; ambiguous lengths, names and line ends are refused.',
-  },
-  JUNCTURA_REQUEST_SLOW: {
-    status: 408,
-    retryable: true,
-    message: 'The request came too slowly and was given up.',
-    advice: 'Send the whole request at once.',
-  },
-  JUNCTURA_ROUTE_UNKNOWN: {
-    status: 404,
-    retryable: false,
-    message: 'Nothing is here.',
-    advice: 'Check the path; it is compared byte for byte.',
-  },
-  JUNCTURA_METHOD_NOT_ALLOWED: {
-    status: 405,
-    retryable: false,
-    message: 'The method is not allowed here.',
-    advice: 'Use a method of the Allow header.',
-  },
-  JUNCTURA_EXPECTATION_FAILED: {
-    status: 417,
-    retryable: false,
-    message: 'The expectation is not supported.',
-    advice: 'Leave the Expect header out, or send 100-continue.',
-  },
-  JUNCTURA_URL_TOO_LONG: {
-    status: 414,
-    retryable: false,
-    message: 'The request target is longer than {maximum} bytes.',
-    advice: 'Send what is long in the body.',
-  },
-  JUNCTURA_HEADERS_TOO_LARGE: {
-    status: 431,
-    retryable: false,
-    message: 'The headers are too many or too large.',
-    advice: 'Send at most 100 header lines and 16 KiB of headers.',
-  },
-  JUNCTURA_BODY_TOO_LARGE: {
-    status: 413,
-    retryable: false,
-    message: 'The body is larger than {maximum} bytes, before or after decompression.',
-    advice: 'Send less in one message, or raise bodyBytesMax of the webhook.',
-  },
-  JUNCTURA_BODY_INCOMPLETE: {
-    status: 400,
-    retryable: true,
-    message: 'The body ended early.',
-    advice: 'Send the whole body again.',
-  },
-  JUNCTURA_CONTENT_TYPE: {
-    status: 415,
-    retryable: false,
-    message: 'The media type is not taken here; taken is {taken}.',
-    advice: 'Send a Content-Type of the list, in UTF-8.',
-  },
-  JUNCTURA_CONTENT_ENCODING: {
-    status: 415,
-    retryable: false,
-    message: 'The content encoding is not taken; taken is one of {taken}.',
-    advice: 'Send the body as it is, or compressed once.',
-  },
-  JUNCTURA_BODY_UNREADABLE: {
-    status: 400,
-    retryable: false,
-    message: 'The body cannot be decompressed.',
-    advice: 'Check the checksum and that nothing follows the compressed data.',
-  },
-  JUNCTURA_SIGNATURE_REFUSED: {
-    status: 401,
-    retryable: false,
-    message: 'The request does not prove where it comes from.',
-    advice: 'Sign the exact bytes with the current secret and a current timestamp.',
-  },
-  JUNCTURA_BODY_SYNTAX: {
-    status: 400,
-    retryable: false,
-    message: 'The body cannot be read: {problem}',
-    advice: 'Send strict JSON in UTF-8 (RFC 8259, each key once).',
-  },
-  JUNCTURA_VERSION_UNKNOWN: {
-    status: 422,
-    retryable: false,
-    message: '{problem}',
-    advice: 'Send a version that the contract has; the bytes were kept and may be taken later.',
-  },
-  JUNCTURA_BODY_INVALID: {
-    status: 422,
-    retryable: false,
-    message: '{problem}',
-    advice: 'Correct the fields in `errors`; the same key may be used again.',
-  },
-  JUNCTURA_KEY_UNUSABLE: {
-    status: 422,
-    retryable: false,
-    message: '{problem}',
-    advice: 'Send one idempotency key of at most 512 bytes.',
-  },
-  JUNCTURA_KEY_CONFLICT: {
-    status: 409,
-    retryable: false,
-    message: 'The idempotency key was used with other content.',
-    advice: 'Use a new key for a new message.',
-  },
-  JUNCTURA_KEY_IN_FLIGHT: {
-    status: 409,
-    retryable: true,
-    message: 'The first request with this idempotency key is still being stored.',
-    advice: 'Send again after the time in Retry-After.',
-  },
-  JUNCTURA_RATE_LIMITED: {
-    status: 429,
-    retryable: true,
-    message: 'Too many requests from one address.',
-    advice: 'Send again after the time in Retry-After.',
-  },
-  JUNCTURA_OVERLOADED: {
-    status: 503,
-    retryable: true,
-    message: 'The border has as much in hand as it can hold.',
-    advice: 'Send again after the time in Retry-After.',
-  },
-  JUNCTURA_MESSAGE_UNKNOWN: {
-    status: 404,
-    retryable: false,
-    message: 'No message with this id was accepted here.',
-    advice: 'Ask with the id of the answer, or with the idempotency key that was sent.',
-  },
-  JUNCTURA_INTERNAL: {
-    status: 500,
-    retryable: true,
-    message: 'The request could not be handled.',
-    advice: 'Send it again; nothing of it was stored. The operator finds the reason in the log.',
-  },
   // Transforms.
   JUNCTURA_TRANSFORM_TIMEOUT: {
     status: 500,
@@ -491,8 +353,11 @@ const MOST_ERROR_CODES = {
  * `status` is the HTTP answer, `retryable` whether the same thing may succeed later unchanged; in
  * `message`, `{name}` is the detail of that name. Every code is in docs/reference/errors.md.
  */
-export const ERROR_CODES: typeof MOST_ERROR_CODES & typeof OUTBOX_ERROR_CODES = {
+export const ERROR_CODES: typeof MOST_ERROR_CODES &
+  typeof BORDER_ERROR_CODES &
+  typeof OUTBOX_ERROR_CODES = {
   ...MOST_ERROR_CODES,
+  ...BORDER_ERROR_CODES,
   ...OUTBOX_ERROR_CODES,
 }
 
