@@ -22,6 +22,8 @@ interface Load {
 }
 
 const CONNECTIONS = '64'
+/** Both are measured once their code is compiled: servers run for days. */
+const WARM_UP_SECONDS = 3
 
 export const load = (url: string, seconds: number, rate = 0): Promise<Load> =>
   measure('webhook-load.ts', url, String(seconds), CONNECTIONS, String(rate))
@@ -58,6 +60,7 @@ export async function oursToTheEnd(
 
 async function rawTwin(seconds: number): Promise<Load> {
   const server = await startServer([script('raw-webhook.ts')])
+  await load(`${server.url}/`, WARM_UP_SECONDS)
   const answered = await load(`${server.url}/`, seconds)
   await server.stop()
   return answered
@@ -69,13 +72,17 @@ export const webhook: Suite = {
   async run({ pairs, seconds }) {
     const rounds = await inTurn(
       pairs,
-      () => oursToTheEnd(seconds),
+      () => oursToTheEnd(seconds, WARM_UP_SECONDS),
       () => rawTwin(seconds),
     )
     const saturation = median(rounds.map((one) => one.ours.donePerSecond))
     const ratio = median(rounds.map((one) => one.ours.donePerSecond / one.theirs.perSecond))
     const durable = await startOrders()
-    const steady = await load(`${durable.url}/webhooks/acme`, seconds, Math.floor(saturation * 0.7))
+    const url = `${durable.url}/webhooks/acme`
+    const rate = Math.floor(saturation * 0.7)
+    await load(url, WARM_UP_SECONDS, rate)
+    await waitForConsumers(durable)
+    const steady = await load(url, seconds, rate)
     await durable.stop()
     const failed = rounds.reduce((sum, one) => sum + one.ours.failed, steady.failed)
     return {

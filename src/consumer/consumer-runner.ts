@@ -57,6 +57,7 @@ export class ConsumerRunner {
   #isClaiming = false
   #batchTimer: { cancel(): void } | undefined
   #isBatchDue = false
+  #takenTo = 0
   #isDispatching = false
   #volatile = 0
 
@@ -84,7 +85,9 @@ export class ConsumerRunner {
 
   /** Whether everything in the log has been fetched. */
   get atHead(): boolean {
-    return this.#subscription?.atHead ?? false
+    if (!this.#subscription) return false
+    // What was given is on its way here for a moment.
+    return this.#subscription.atHead && this.#takenTo >= this.#subscription.givenTo
   }
 
   get inFlight(): number {
@@ -252,6 +255,7 @@ export class ConsumerRunner {
     const { consumer, ports, progress } = this
     const subscription = ports.transport.subscribe(consumer.on.channel, progress.fetchedTo)
     this.#subscription = subscription
+    this.#takenTo = subscription.givenTo
     const { signal } = this.#fetching
     while (!signal.aborted && this.#mode !== 'stopped') {
       const room = LIMITS.fetchWindowMax - progress.span
@@ -263,6 +267,7 @@ export class ConsumerRunner {
       try {
         const page = await subscription.next(Math.min(room, FETCH_RECORDS), signal)
         for (const delivered of page) this.#take(delivered)
+        this.#takenTo = page.at(-1)?.position ?? this.#takenTo
         if (page.length > 0) progress.passed(subscription.scannedTo)
         this.dispatch()
         this.changed()

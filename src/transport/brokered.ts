@@ -183,6 +183,9 @@ class StoreBackedTransport implements BrokeredTransport {
       get scannedTo() {
         return inner.scannedTo
       },
+      get givenTo() {
+        return inner.givenTo
+      },
       get atHead() {
         return inner.atHead && !lane.intake.isBehind
       },

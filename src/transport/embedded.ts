@@ -101,7 +101,11 @@ export const createEmbeddedTransport = (
   const subscribe = (channel: string, afterPosition: number): Subscription => {
     const tail = tailOf(channel)
     let scannedTo = afterPosition
+    let givenTo = afterPosition
     const subscription: Subscription = {
+      get givenTo() {
+        return givenTo
+      },
       get scannedTo() {
         return scannedTo
       },
@@ -115,6 +119,7 @@ export const createEmbeddedTransport = (
             const last = records.at(-1)
             if (last) {
               scannedTo = last.position
+              givenTo = last.position
               letPassedGo(tail)
               return records
             }
@@ -125,6 +130,7 @@ export const createEmbeddedTransport = (
           const page = await readBehind(tail, scannedTo, limit)
           scannedTo = Math.max(scannedTo, page.to)
           letPassedGo(tail)
+          givenTo = page.records.at(-1)?.position ?? givenTo
           if (page.records.length > 0) return page.records
         }
         return []

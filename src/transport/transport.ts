@@ -32,6 +32,8 @@ export interface Subscription {
   next(limit: number, signal: AbortSignal): Promise<readonly Delivered[]>
   /** No record of the channel up to this position is still to come. */
   readonly scannedTo: number
+  /** Position of the last record that `next` gave, also while its promise is still on the way. */
+  readonly givenTo: number
   /** True while no record of the channel is still to be given. */
   readonly atHead: boolean
   /** Nothing is kept for this reader any more. Idempotent. */
