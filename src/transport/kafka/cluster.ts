@@ -10,6 +10,7 @@ import type { BrokerState } from '../broker.ts'
 import { answerIn, codedError, CODES, problemOf, toPortError, unavailable } from './kafka-error.ts'
 import type { KafkaPackage } from './kafka-package.ts'
 import type { BrokerAddress, KafkaUrl } from './kafka-url.ts'
+import type { TlsOptions } from './tls-options.ts'
 import { Wire } from './wire.ts'
 
 export interface ClusterOptions {
@@ -22,13 +23,6 @@ export interface ClusterOptions {
   readonly log: Logger
   readonly requestTimeoutMs: number
   readonly onState: (state: BrokerState) => void
-}
-
-/** Certificates in PEM, where those of the system do not do. */
-export interface TlsOptions {
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
 }
 
 export interface TopicView {

@@ -2,13 +2,14 @@ import { JuncturaError } from '../../kernel/index.ts'
 import type { Broker, BrokerOptions, Reading } from '../broker.ts'
 import { ensureTopics, replicationOf, type TopicPlan, topicOf } from './channel-topics.ts'
 import { checkCluster } from './check-cluster.ts'
-import { Cluster, type TlsOptions } from './cluster.ts'
+import { Cluster } from './cluster.ts'
 import { ENGINE, refused, toPortError } from './kafka-error.ts'
 import { type KafkaPackage, loadKafka } from './kafka-package.ts'
 import { parseKafkaUrl } from './kafka-url.ts'
 import { listOffsets } from './list-offsets.ts'
 import { Producer } from './producer.ts'
 import { TopicReader, type TopicReaderOptions } from './topic-reader.ts'
+import type { TlsOptions } from './tls-options.ts'
 
 export interface KafkaBrokerOptions extends BrokerOptions {
   /**

@@ -1,8 +1,8 @@
 import type * as Js from '@nats-io/jetstream'
 import type * as Core from '@nats-io/transport-node'
 import { JuncturaError, LIMITS, messageOf } from '../../kernel/index.ts'
-import type { BrokerOptions } from '../broker.ts'
 import { toBrokerError, unavailable } from './nats-errors.ts'
+import type { NatsLinkOptions } from './nats-options.ts'
 import { readNatsUrl } from './nats-url.ts'
 
 /** The parts of the client's packages that the driver uses. */
@@ -39,15 +39,6 @@ export const loadNats = async (
       },
     })
   }
-}
-
-export interface NatsLinkOptions extends BrokerOptions {
-  /** What the file of credentials of a user holds, where the server wants one. */
-  readonly credentials?: string
-  /** PEM texts; with a URL of `tls:` none is needed if the system trusts the server. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
-  /** Begins the subjects on which answers come. @default '_INBOX' */
-  readonly inboxPrefix?: string
 }
 
 /** The connection, which is made again whenever it breaks, and what happens to it. */

@@ -1,14 +1,6 @@
 import { JuncturaError, LIMITS } from '../../kernel/index.ts'
 import type { AmqpConnection, AmqpModule } from './amqp-client.ts'
-
-/** PEM texts. */
-export interface RabbitmqTls {
-  /** Of the authority that signed the certificate of the server. */
-  readonly ca?: string
-  /** Ours, where the server asks for one, and its key. */
-  readonly cert?: string
-  readonly key?: string
-}
+import type { RabbitmqTls } from './tls-options.ts'
 
 /** Where to connect, with the secrets closed in. */
 export interface ConnectTarget {

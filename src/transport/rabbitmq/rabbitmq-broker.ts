@@ -15,11 +15,12 @@ import { AmqpLink, closeChannel, inTime, type LinkContext } from './amqp-link.ts
 import { checkSize } from './amqp-message.ts'
 import { ChannelPublisher } from './channel-publisher.ts'
 import { checkBroker } from './check-broker.ts'
-import { type ConnectTarget, readTarget, type RabbitmqTls } from './connect-target.ts'
+import { type ConnectTarget, readTarget } from './connect-target.ts'
 import { admitQueue } from './admit-queue.ts'
 import { startFollower } from './queue-follower.ts'
 import { startQueueReader } from './queue-reader.ts'
 import { createTopology, ensureChannel, type Topology } from './topology.ts'
+import type { RabbitmqTls } from './tls-options.ts'
 
 export interface RabbitmqBrokerOptions extends BrokerOptions {
   /**
