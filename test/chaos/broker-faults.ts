@@ -44,7 +44,8 @@ export const runBrokerFaults = async (
   try {
     runtime = await start()
     for (const fault of faultsIn(options.rounds, random)) {
-      const load = partner.startLoad(`${runtime.url}/webhooks/acme`, 8)
+      const most = partner.messages.length + MESSAGES_PER_FAULT
+      const load = partner.startLoad(`${runtime.url}/webhooks/acme`, 4, most)
       await delay(random.between(100, 400))
       await suffer(fault, engine, random)
       if (random.chance(0.2)) {
@@ -67,6 +68,9 @@ export const runBrokerFaults = async (
     await engine.stop()
   }
 }
+
+/** Enough to be under way when it happens; what came before it is looked at as well. */
+const MESSAGES_PER_FAULT = 300
 
 const faultsIn = (rounds: number, random: Random): readonly BrokerFault[] =>
   Array.from({ length: rounds }, () =>
