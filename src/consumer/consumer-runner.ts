@@ -266,9 +266,11 @@ export class ConsumerRunner {
       }
       try {
         const page = await subscription.next(Math.min(room, FETCH_RECORDS), signal)
+        // It is told to stop, or the transport is closed: nothing will come any more.
+        if (page.length === 0) return
         for (const delivered of page) this.#take(delivered)
         this.#takenTo = page.at(-1)?.position ?? this.#takenTo
-        if (page.length > 0) progress.passed(subscription.scannedTo)
+        progress.passed(subscription.scannedTo)
         this.dispatch()
         this.changed()
         // Fetching must not starve the rest of the loop while a backlog is drained.

@@ -8,8 +8,9 @@ const WAYS: readonly (readonly string[])[] = [
   ['unshare', '-m'],
 ]
 
-const DISK = '40m'
-const BALLAST_BYTES = 32 * 1_048_576
+/** With the ballast gone there is room for whatever a fast machine takes in a few seconds. */
+const DISK = '160m'
+const BALLAST_BYTES = 152 * 1_048_576
 
 const SMALL = `mount -t tmpfs -o size=${DISK} tmpfs "$1" &&
   head -c ${BALLAST_BYTES} /dev/zero > "$1/ballast" && shift && exec "$@"`
