@@ -1,6 +1,6 @@
 import type * as Pg from 'pg'
 import type { QueryArrayConfig } from 'pg'
-import { assert, type Clock, JuncturaError } from '../kernel/index.ts'
+import { assert, type Clock, JuncturaError, loadPeer } from '../kernel/index.ts'
 import { type OutboxCursor, watermarkOf } from './cursor.ts'
 import {
   BACKLOG_COUNTED_MAX,
@@ -67,19 +67,10 @@ export const openPostgresReader = async (
   }
 }
 
-async function loadPg(): Promise<Pick<typeof Pg, 'Client'>> {
-  try {
-    // A package in CommonJS: what it exports is its default here.
-    return (await import('pg')).default
-  } catch (cause) {
-    const missing = cause instanceof Error && 'code' in cause && cause.code === MISSING
-    if (!missing) throw cause
-    const details = { package: 'pg', feature: 'an outbox in PostgreSQL' }
-    throw new JuncturaError('JUNCTURA_PEER_MISSING', { cause, details })
-  }
-}
-
-const MISSING = 'ERR_MODULE_NOT_FOUND'
+/** A package in CommonJS: what it exports is its default here. */
+const loadPg = async (): Promise<Pick<typeof Pg, 'Client'>> =>
+  (await loadPeer({ package: 'pg', feature: 'an outbox in PostgreSQL' }, () => import('pg')))
+    .default
 
 interface Session {
   rows(sql: string): Promise<readonly (readonly unknown[])[]>

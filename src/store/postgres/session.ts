@@ -1,6 +1,6 @@
 import type * as Pg from 'pg'
 import type { QueryArrayConfig } from 'pg'
-import { assert, JuncturaError } from '../../kernel/index.ts'
+import { assert, loadPeer } from '../../kernel/index.ts'
 
 /** The part of the package `pg` that the driver uses. */
 export type PgModule = Pick<typeof Pg, 'Client' | 'Pool'>
@@ -35,19 +35,7 @@ export type Queryable = Pick<Pg.ClientBase, 'query'> | Pick<Pg.Pool, 'query'>
  */
 export const loadPg = async (
   load: () => Promise<PgModule> = () => import('pg'),
-): Promise<PgModule> => {
-  try {
-    return await load()
-  } catch (error) {
-    const missing =
-      error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND'
-    if (!missing) throw error
-    throw new JuncturaError('JUNCTURA_PEER_MISSING', {
-      cause: error,
-      details: { package: 'pg', feature: 'the PostgreSQL store' },
-    })
-  }
-}
+): Promise<PgModule> => loadPeer({ package: 'pg', feature: 'the PostgreSQL store' }, load)
 
 export const createSession = (queryable: Queryable): Session => {
   const query = async (

@@ -1,5 +1,5 @@
 import type * as Kafka from '@platformatic/kafka'
-import { JuncturaError } from '../../kernel/index.ts'
+import { loadPeer } from '../../kernel/index.ts'
 
 /**
  * The part of the package `@platformatic/kafka` that the driver uses: connections, and requests of
@@ -31,16 +31,5 @@ export type KafkaPackage = Pick<
  */
 export const loadKafka = async (
   load: () => Promise<KafkaPackage> = () => import('@platformatic/kafka'),
-): Promise<KafkaPackage> => {
-  try {
-    return await load()
-  } catch (error) {
-    const missing =
-      error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND'
-    if (!missing) throw error
-    throw new JuncturaError('JUNCTURA_PEER_MISSING', {
-      cause: error,
-      details: { package: '@platformatic/kafka', feature: 'the Kafka transport' },
-    })
-  }
-}
+): Promise<KafkaPackage> =>
+  loadPeer({ package: '@platformatic/kafka', feature: 'the Kafka transport' }, load)

@@ -1,6 +1,6 @@
 import type * as Js from '@nats-io/jetstream'
 import type * as Core from '@nats-io/transport-node'
-import { JuncturaError, LIMITS, messageOf } from '../../kernel/index.ts'
+import { LIMITS, loadPeer, messageOf } from '../../kernel/index.ts'
 import { toBrokerError, unavailable } from './nats-errors.ts'
 import type { NatsLinkOptions } from './nats-options.ts'
 import { readNatsUrl } from './nats-url.ts'
@@ -24,22 +24,14 @@ export const loadNats = async (
     core: await import('@nats-io/transport-node'),
     js: await import('@nats-io/jetstream'),
   }),
-): Promise<NatsPackages> => {
-  try {
-    return await load()
-  } catch (error) {
-    const missing =
-      error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND'
-    if (!missing) throw error
-    throw new JuncturaError('JUNCTURA_PEER_MISSING', {
-      cause: error,
-      details: {
-        package: '@nats-io/transport-node @nats-io/jetstream',
-        feature: 'the NATS transport',
-      },
-    })
-  }
-}
+): Promise<NatsPackages> =>
+  loadPeer(
+    {
+      package: '@nats-io/transport-node @nats-io/jetstream',
+      feature: 'the NATS transport',
+    },
+    load,
+  )
 
 /** The connection, which is made again whenever it breaks, and what happens to it. */
 export interface NatsLink {

@@ -1,5 +1,5 @@
 import type * as Amqp from 'amqplib'
-import { JuncturaError } from '../../kernel/index.ts'
+import { JuncturaError, loadPeer } from '../../kernel/index.ts'
 
 /** The part of the package `amqplib` that the driver uses. */
 export type AmqpModule = Pick<typeof Amqp, 'connect'>
@@ -17,19 +17,7 @@ export type AmqpPublishOptions = Amqp.Options.Publish
  */
 export const loadAmqp = async (
   load: () => Promise<AmqpModule> = () => import('amqplib'),
-): Promise<AmqpModule> => {
-  try {
-    return await load()
-  } catch (error) {
-    const missing =
-      error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND'
-    if (!missing) throw error
-    throw new JuncturaError('JUNCTURA_PEER_MISSING', {
-      cause: error,
-      details: { package: 'amqplib', feature: 'the RabbitMQ broker' },
-    })
-  }
-}
+): Promise<AmqpModule> => loadPeer({ package: 'amqplib', feature: 'the RabbitMQ broker' }, load)
 
 /**
  * Ends the socket at once: what the other side does not answer must not hold the process. The error
