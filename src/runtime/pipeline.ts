@@ -51,7 +51,8 @@ import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
 import { createReplays, type Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
-import { loadConsumers } from './start-consumers.ts'
+import type { OpenPartitionOptions } from './open-partition.ts'
+import { createRequests, type Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
@@ -78,15 +79,19 @@ export interface Pipeline extends Foundations, Alerting {
   readonly relays: Relays
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
-  readonly runners: ReadonlyMap<string, ConsumerRunner>
+  /** What of the consumers runs here, by the id of the partition; it comes and goes. */
+  readonly runners: Map<string, ConsumerRunner>
+  readonly consumers: OpenPartitionOptions
+  readonly letters: LetterBook
+  /** Whether what one worker does for all of a shared store is done here. */
+  readonly duties: { areHere: boolean }
+  readonly requests: Requests
   readonly deadLetters: DeadLetters
   readonly replays: Replays
   readonly views: MessageViews
   readonly invalid: InvalidRequests
   readonly retention: Retention
   readonly overview: Omit<OverviewOptions, 'readiness'>
-  /** Fills `runners` with what the last run left; none of them runs yet. */
-  loadConsumers(): Promise<void>
 }
 
 export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
@@ -95,10 +100,11 @@ export const buildPipeline = async (
   integration: Integration,
   options: Opened,
 ): Promise<Pipeline> => {
-  // Filled when this process runs the consumers: at once, or when it takes over.
+  // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
-  const alerting = await openAlerting(base, options, () => !base.store.leases || runners.size > 0)
+  const duties = { areHere: false }
+  const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
   const inbox = createInbox({
@@ -123,7 +129,6 @@ export const buildPipeline = async (
   const { book } = base
   const consumers = {
     ports,
-    integration,
     book,
     onStopped: (consumer: Consumer, error: unknown): void => {
       const title = `${consumer.name} stopped: ${messageOf(error)}`
@@ -135,10 +140,17 @@ export const buildPipeline = async (
   }
   const webhooks = integration.webhooks.map(({ name }) => name)
   await letters.load(base.store, { consumers: [], webhooks })
+  const requests = createRequests({
+    ...base,
+    runners,
+    perform: ({ command, ids, actor }) =>
+      people.deadLetters?.perform(command, ids, actor) ?? NOBODY,
+  })
   const deadLetters = createDeadLetters({
     ...base,
     ...alerting,
     runners,
+    requests,
     retryTransform: async (letter) => {
       const result = await inbox.retryTransform(letter.id, 'operator')
       if (result.kind === 'done') letters.add(letter, -1)
@@ -150,7 +162,7 @@ export const buildPipeline = async (
     },
   })
   people.deadLetters = deadLetters
-  const replays = createReplays({ ...base, runners, deadLetters })
+  const replays = createReplays({ ...base, runners, deadLetters, requests, duties })
   people.replays = replays
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
@@ -165,25 +177,20 @@ export const buildPipeline = async (
     ...border,
     relays,
     runners,
+    consumers,
+    letters,
+    duties,
+    requests,
     deadLetters,
     replays,
     views,
     invalid,
     retention,
     overview,
-    async loadConsumers() {
-      const { transport, store } = base
-      if (store.leases) {
-        // Whoever had the consumers before has written since this process started.
-        await alerting.alerts.load()
-        transport.advanced(await store.headPosition())
-      }
-      for (const [name, runner] of await loadConsumers(consumers)) runners.set(name, runner)
-      base.volatile.connect(runners)
-      await letters.load(store, { consumers: runners.keys(), webhooks })
-    },
   }
 }
+
+const NOBODY = Promise.resolve(0)
 
 export interface Foundations {
   readonly integration: Integration
