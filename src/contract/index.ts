@@ -1,5 +1,7 @@
 export * from './call.ts'
 export * from './check-integration.ts'
+export * from './cloud-event-headers.ts'
+export * from './cloud-event.ts'
 export * from './consumer.ts'
 export * from './contract.ts'
 export * from './declaration-error.ts'
