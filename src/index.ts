@@ -7,6 +7,7 @@ export {
   command,
   consumer,
   event,
+  eventsEndpoint,
   header,
   integration,
   isIntegration,
@@ -40,6 +41,8 @@ export type {
   Emitted,
   EmittedMessage,
   Envelope,
+  EventsEndpoint,
+  EventsEndpointOptions,
   ErrorClass,
   Guarantee,
   InferSchema,
@@ -75,6 +78,7 @@ export type {
 
 // How a partner proves itself, and where secrets are found.
 export {
+  bearer,
   github,
   hmac,
   signatureScheme,
@@ -83,6 +87,7 @@ export {
   unsigned,
 } from './contract/index.ts'
 export type {
+  BearerScheme,
   EnvSecretOptions,
   EnvSecretReference,
   ExpectedAnswer,

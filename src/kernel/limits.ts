@@ -134,6 +134,8 @@ export const LIMITS = {
   rateAddressesMax: 10_000,
   /** Messages of one `publishMany`, which is one unit of commit. */
   publishManyMax: 1_000,
+  /** Events of one batch over HTTP; each is a message of its own. */
+  eventsPerBatchMax: 1_000,
   /** Messages whose repeats are counted in memory between two flushes. */
   repeatsTrackedMax: 10_000,
   /** A message repeated for longer than this is told to the owner of the webhook. */
