@@ -57,6 +57,9 @@ export type {
   Part,
   PayloadOf,
   PayloadsOf,
+  Push,
+  PushConsumerOptions,
+  PushOptions,
   ReplayRule,
   SchemaInput,
   SourceLocation,
@@ -153,6 +156,7 @@ export type {
 } from './kernel/index.ts'
 export { createJsonLogger, createPrettyLogger } from './observe/index.ts'
 export type { LoggerOptions, LogLevel, PrettyLoggerOptions } from './observe/index.ts'
+export type { HttpCall, HttpDial, HttpReply } from './egress/index.ts'
 export { bodyOfBytes } from './ingress/index.ts'
 export type { BodySource, Ingress, IngressRequest, IngressResponse } from './ingress/index.ts'
 export type {

@@ -106,7 +106,7 @@ function collectContracts({
   const all = [
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
-    ...consumers.map((one) => one.on),
+    ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
     ...outboxes.flatMap((one) => one.accepts),
   ]
   for (const contract of all) {

@@ -176,6 +176,10 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
     concurrency: consumer.concurrency,
     outage: consumer.outage,
     batch: consumer.batch,
+    push: consumer.push && {
+      ...consumer.push,
+      emits: consumer.push.emits.map((contract) => contract.name),
+    },
     filtered: consumer.filter !== undefined,
   })
 

@@ -1,10 +1,10 @@
 import { type CloudEvent, contractOfEvent, eventVersion, type Webhook } from '../contract/index.ts'
 import { type BorderRequest, contractKey } from '../inbox/index.ts'
 import { readTraceContext, type SpanContext } from '../observe/index.ts'
+import { type EventFault, type EventReading, isFault, readEvents } from '../schema/index.ts'
 import type { Verified } from '../security/index.ts'
 import type { IngressResponse } from './ingress-request.ts'
 import { problem } from './problem.ts'
-import { type EventFault, type EventReading, isFault, readEvents } from './read-events.ts'
 import { type Crossing, receiveBody, turnAway } from './receive-body.ts'
 import { acceptRequest, borderRequest, LABEL, verifyRequest } from './receive-webhook.ts'
 

@@ -45,7 +45,7 @@ import { offerRows } from './offer-rows.ts'
 import { chooseBroker } from './open-transport.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
-import { createReadData } from './read-data.ts'
+import { openPushConsumers, type PushConsumers } from './push-consumers.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
@@ -76,6 +76,7 @@ export interface Pipeline extends Foundations, Alerting {
   readonly ingress: Ingress
   /** Move what services wrote in their own databases into the log. */
   readonly relays: Relays
+  readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
   readonly runners: ReadonlyMap<string, ConsumerRunner>
@@ -114,8 +115,10 @@ export const buildPipeline = async (
     },
   })
   const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
+  const pushes = await openPushConsumers(integration, options)
   const ports = consumerPorts(base, alerting, {
     inbox,
+    readData: pushes.readData,
     letters,
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
@@ -123,7 +126,7 @@ export const buildPipeline = async (
   const { book } = base
   const consumers = {
     ports,
-    integration,
+    integration: { ...integration, consumers: pushes.consumers },
     book,
     onStopped: (consumer: Consumer, error: unknown): void => {
       const title = `${consumer.name} stopped: ${messageOf(error)}`
@@ -163,6 +166,8 @@ export const buildPipeline = async (
     ...alerting,
     inbox,
     ...border,
+    developmentSecrets: [...border.developmentSecrets, ...pushes.developmentSecrets],
+    pushes,
     relays,
     runners,
     deadLetters,
@@ -322,6 +327,7 @@ function consumerPorts(
   { alerts }: Alerting,
   parts: {
     readonly inbox: Inbox
+    readonly readData: ConsumerPorts['readData']
     readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
@@ -336,7 +342,7 @@ function consumerPorts(
   }
   return {
     ...base,
-    readData: createReadData(integration),
+    readData: parts.readData,
     prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
     messageIdAt: (position) => inbox.messageIdAt(position),
     raiseAlert: ({ kind, cause, title, consumer, atMs }) =>

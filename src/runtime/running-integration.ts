@@ -406,7 +406,8 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, link } = this.#pipeline
+    const { inbox, committer, transport, store, link, pushes } = this.#pipeline
+    pushes.close()
     if (committer.mode === 'open') await inbox.close()
     await link?.close()
     await committer.close()

@@ -7,7 +7,8 @@ import {
   readStructuredEvent,
 } from '../contract/index.ts'
 import type { ErrorCode } from '../kernel/index.ts'
-import { parseJson, rawItemsOf, rawValueAt } from '../schema/index.ts'
+import { parseJson } from './parse-json.ts'
+import { rawItemsOf, rawValueAt } from './raw-scalar-at.ts'
 
 /** One event as it came, its data as the bytes that were sent. */
 export interface ReceivedEvent {
@@ -45,7 +46,7 @@ export interface EventsBody {
 }
 
 /**
- * The events of a request, in whichever content mode it is; the media type says which. What is in a
+ * The events of a request or an answer, in whichever content mode it is; the media type says which. What is in a
  * JSON document keeps its text, so that a number beyond 2^53 is stored as it was sent (F49).
  *
  * @see CloudEvents 1.0.2, HTTP Protocol Binding, section 3
