@@ -28,7 +28,7 @@ beforeAll(async () => {
 })
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'junctura-python-http-'))
-  const { default: integration } = await import('./shop.ts')
+  const { default: integration } = await import('./integration.ts')
   runtime = await createRuntime(integration, {
     kernel: createSystemKernel(),
     store: { engine: 'sqlite', directory: join(folder, 'store') },

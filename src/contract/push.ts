@@ -33,7 +33,12 @@ export interface PushOptions {
    * @maximum the consumer's `timeout`
    */
   readonly timeout?: Duration
-  /** The longest wait that a receiver may ask for with `Retry-After`. @default '10m' @maximum '24h' */
+  /**
+   * The longest wait that a receiver may ask for with `Retry-After`.
+   *
+   * @default '10m'
+   * @maximum '24h'
+   */
   readonly retryAfterMax?: Duration
   /** Of an answer; a longer one counts as a failure. @default 65_536 @maximum 1_048_576 */
   readonly answerBytesMax?: number

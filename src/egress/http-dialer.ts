@@ -15,7 +15,8 @@ const IDLE_SOCKETS_MAX = 32
 
 /**
  * Sends requests over real sockets, and keeps connections for the next. One of the few files that
- * open connections; it holds no policy: deadlines, retries and what an answer means are the caller's.
+ * open connections; it holds no policy: deadlines, retries and what an answer means are for the
+ * caller.
  */
 export const createHttpDialer = (): HttpDialer => {
   const options = {
@@ -32,8 +33,8 @@ export const createHttpDialer = (): HttpDialer => {
       try {
         return await exchange(call, agents)
       } catch (error) {
-        // The server closed a kept connection just as it was used. As a rule it has read nothing; if
-        // it has, it knows the id.
+        // The server closed a kept connection just as it was used. As a rule it has read nothing;
+        // if it has, it knows the id.
         if (error instanceof StaleConnection && !call.signal.aborted) return exchange(call, agents)
         throw error
       }

@@ -136,7 +136,7 @@ export const LIMITS = {
   publishManyMax: 1_000,
   /** Events of one batch over HTTP; each is a message of its own. */
   eventsPerBatchMax: 1_000,
-  /** The answer of a receiver that is pushed to: in memory, and what is kept of it with a failure. */
+  /** The answer of a receiver: in memory, and what is kept of it with a failure. */
   pushAnswerBytesMax: 1_048_576,
   pushAnswerCharsMax: 500,
   /** Connections to one receiver; each consumer has at most `concurrency` messages on the way. */

@@ -92,7 +92,8 @@ const openBorder = async (consumers: readonly Consumer[] = [seen]): Promise<Bord
       method: sending.method ?? 'POST',
       target: path,
       rawHeaders: [
-        ...['Content-Type', contentType],
+        'Content-Type',
+        contentType,
         ...(token === undefined ? [] : ['Authorization', `Bearer ${token}`]),
         ...Object.entries(headers).flat(),
       ],
@@ -460,45 +461,5 @@ describe('what is refused of an events endpoint', () => {
 
     expect(JSON.stringify(refused)).toContain('"webhook":"events"')
     expect(JSON.stringify(refused)).toContain('"reason":"event"')
-  })
-})
-
-describe('the declaration of an events endpoint', () => {
-  const options = {
-    from: system('shop'),
-    accepts: [Placed],
-    verify: bearer({ secret: secret.env('EVENTS_TOKENS') }),
-  }
-
-  it.each([
-    ['no contract', { accepts: [] }, /accepts: it is empty/],
-    ['one contract twice', { accepts: [Placed, Placed] }, /listed twice/],
-    ['a batch above the bound', { eventsMax: 1_001 }, /eventsMax/],
-    ['a path that is none', { path: 'events' }, /path/],
-    [
-      'a signature of the body',
-      { verify: { kind: 'signed' } as never },
-      /does not cover the headers/,
-    ],
-  ])('refuses %s', (_, wrong, message) => {
-    expect(() => eventsEndpoint('events', { ...options, ...wrong })).toThrow(message)
-  })
-
-  it('is a webhook for each contract in the Model, at one path', () => {
-    const endpoint = eventsEndpoint('events', { ...options, accepts: [Placed, Renamed] })
-    const { model } = integration('demo', { parts: [endpoint] })
-
-    expect(model.webhooks).toMatchObject([
-      { name: 'events/orders.placed', path: '/events', endpoint: { name: 'events' } },
-      { name: 'events/stock.moved', path: '/events', verify: { kind: 'bearer' } },
-    ])
-    expect(JSON.stringify(model)).not.toContain(TOKEN)
-  })
-
-  it('shares neither its path nor its name with a webhook or another endpoint', () => {
-    const [left, right] = ['events', 'more'].map((name) => eventsEndpoint(name, options))
-    expect(() => integration('demo', { parts: [left, right].filter((one) => !!one) })).toThrow(
-      /declared twice/,
-    )
   })
 })

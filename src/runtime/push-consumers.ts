@@ -17,8 +17,8 @@ export interface PushConsumers {
 }
 
 /**
- * @throws JUNCTURA_SECRET_MISSING, JUNCTURA_SECRET_WEAK or JUNCTURA_SECRET_INVALID for the secret of
- *   a push, in a process that runs the consumers.
+ * @throws JUNCTURA_SECRET_MISSING, JUNCTURA_SECRET_WEAK or JUNCTURA_SECRET_INVALID for the secret
+ *   of a push, in a process that runs the consumers.
  */
 export const openPushConsumers = async (
   integration: Integration,

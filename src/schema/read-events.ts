@@ -46,8 +46,9 @@ export interface EventsBody {
 }
 
 /**
- * The events of a request or an answer, in whichever content mode it is; the media type says which. What is in a
- * JSON document keeps its text, so that a number beyond 2^53 is stored as it was sent (F49).
+ * The events of a request or an answer, in whichever content mode it is; the media type says which.
+ * What is in a JSON document keeps its text, so that a number beyond 2^53 is stored as it was sent
+ * (F49).
  *
  * @see CloudEvents 1.0.2, HTTP Protocol Binding, section 3
  */

@@ -167,7 +167,8 @@ class Sender {
       method: 'POST',
       target: webhook.path,
       rawHeaders: [
-        ...['content-type', 'application/json'],
+        'content-type',
+        'application/json',
         ...Object.entries({ ...headers, ...eventHeaders(webhook, id) }).flat(),
       ],
       remoteAddress: '127.0.0.1',
