@@ -250,6 +250,19 @@ const MOST_ERROR_CODES = {
     message: 'A message of {type} was not emitted: {problem}',
     advice: 'Emit data that fits the latest version of the contract.',
   },
+  // Pushing to receivers.
+  JUNCTURA_PUSH_FAILED: {
+    status: 502,
+    retryable: true,
+    message: 'The receiver {host} did not take the message: {problem}',
+    advice: 'It is sent again as the consumer’s retry policy says; look at the receiver.',
+  },
+  JUNCTURA_PUSH_REFUSED: {
+    status: 502,
+    retryable: false,
+    message: 'The receiver {host} refuses the message: {problem}',
+    advice: 'Mend the receiver or the message, then retry the dead letter.',
+  },
   // Transforms.
   JUNCTURA_TRANSFORM_TIMEOUT: {
     status: 500,

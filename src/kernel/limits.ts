@@ -136,6 +136,13 @@ export const LIMITS = {
   rateAddressesMax: 10_000,
   /** Messages of one `publishMany`, which is one unit of commit. */
   publishManyMax: 1_000,
+  /** Events of one batch over HTTP; each is a message of its own. */
+  eventsPerBatchMax: 1_000,
+  /** The answer of a receiver: in memory, and what is kept of it with a failure. */
+  pushAnswerBytesMax: 1_048_576,
+  pushAnswerCharsMax: 500,
+  /** Connections to one receiver; each consumer has at most `concurrency` messages on the way. */
+  pushSocketsMax: 256,
   /** Messages whose repeats are counted in memory between two flushes. */
   repeatsTrackedMax: 10_000,
   /** A message repeated for longer than this is told to the owner of the webhook. */

@@ -45,7 +45,7 @@ import { offerRows } from './offer-rows.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { openLinks } from './open-links.ts'
-import { createReadData } from './read-data.ts'
+import { openPushConsumers, type PushConsumers } from './push-consumers.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
@@ -77,6 +77,7 @@ export interface Pipeline extends Foundations, Alerting {
   readonly ingress: Ingress
   /** Move what services wrote in their own databases into the log. */
   readonly relays: Relays
+  readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
   /** What of the consumers runs here, by the id of the partition; it comes and goes. */
@@ -96,10 +97,9 @@ export interface Pipeline extends Foundations, Alerting {
 
 export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
-export const buildPipeline = async (
-  integration: Integration,
-  options: Opened,
-): Promise<Pipeline> => {
+export const buildPipeline = async (declared: Integration, options: Opened): Promise<Pipeline> => {
+  const pushes = await openPushConsumers(declared, options)
+  const integration = { ...declared, consumers: pushes.consumers }
   // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
@@ -122,6 +122,7 @@ export const buildPipeline = async (
   const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
+    readData: pushes.readData,
     letters,
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
@@ -175,6 +176,8 @@ export const buildPipeline = async (
     ...alerting,
     inbox,
     ...border,
+    developmentSecrets: [...border.developmentSecrets, ...pushes.developmentSecrets],
+    pushes,
     relays,
     runners,
     consumers,
@@ -317,6 +320,7 @@ function consumerPorts(
   { alerts }: Alerting,
   parts: {
     readonly inbox: Inbox
+    readonly readData: ConsumerPorts['readData']
     readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
@@ -331,7 +335,7 @@ function consumerPorts(
   }
   return {
     ...base,
-    readData: createReadData(integration),
+    readData: parts.readData,
     prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
     messageIdAt: (position) => inbox.messageIdAt(position),
     raiseAlert: ({ kind, cause, title, consumer, atMs }) =>

@@ -361,7 +361,8 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, links } = this.#pipeline
+    const { inbox, committer, transport, store, links, pushes } = this.#pipeline
+    pushes.close()
     if (committer.mode === 'open') await inbox.close()
     for (const link of links) await link.close()
     await committer.close()
