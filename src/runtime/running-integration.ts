@@ -111,7 +111,10 @@ export class RunningIntegration implements Runtime {
     const { runners, timers, retention, replays, notifier, deadLetters } = this.#pipeline
     const { alerts, committer, link, relays, store, transport } = this.#pipeline
     await this.#pipeline.loadConsumers()
-    this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
+    this.#watch = await store.watch?.(({ head, lost }) => {
+      if (lost) this.#parts.onFatal(lost)
+      else transport.advanced(head)
+    })
     await this.#applyPauses()
     await link?.start({ committer, alerts })
     // What was in flight runs alone, before anything else: if it kills the process, it is known.

@@ -1,4 +1,5 @@
 import type { Database, Features, LogRecord, SqlMigration } from '../contract/index.ts'
+import type { JuncturaError } from '../kernel/index.ts'
 import type { CollectionName, Row } from './catalogue.ts'
 
 /**
@@ -140,6 +141,8 @@ export interface LeaseHolder {
 export interface StoreNews {
   /** Last position that was seen. */
   readonly head: number
+  /** Why this process can no longer trust what it knows of the store: it should end. */
+  readonly lost?: JuncturaError
 }
 
 export interface StoreWatch {
@@ -307,6 +310,27 @@ export interface AcceptedRollback {
   /** The next position to be given. */
   readonly nextPosition: number
   readonly acceptedAtMs: number
+}
+
+/**
+ * Key in `meta` under which a driver notes that the server has another history than before: a
+ * replica was promoted, or a backup put back. The runtime journals it, tells people, and takes the
+ * note away.
+ */
+export const FAILED_OVER = 'failover'
+
+export interface FailOver {
+  /** What an acknowledged commit survived before. */
+  readonly durability: Features['durability']
+  /** Where the log ends that the server brought along. */
+  readonly position: number
+  /** The highest position that a process remembers to have seen; null while none has said so. */
+  readonly reached: number | null
+  /** Positions that were given and are gone; null while nobody remembers. */
+  readonly missing: number | null
+  /** The next position to be given. */
+  readonly nextPosition: number
+  readonly noticedAtMs: number
 }
 
 export interface StoreProblem {

@@ -1,10 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { type CuttingProxy, startCuttingProxy } from './cutting-proxy.ts'
 import { type RunningEngine, runEngine } from './engine.ts'
-import { createEngine, EngineInstance, type EngineName } from './engine-instance.ts'
+import {
+  createEngine,
+  type EngineInstance,
+  type EngineName,
+  placeEngine,
+} from './engine-instance.ts'
 import { portAt } from './recipe.ts'
 
 /**
@@ -107,9 +112,8 @@ const portOf = ({ instance }: Server): number => portAt(instance.state, 0)
 
 /** A copy of the primary's files while it works, laid out to stream the rest from it. */
 const copyOf = async (primary: Server, engine: EngineName): Promise<EngineInstance> => {
-  const replica = await createEngine(engine, { settings: SETTINGS })
+  const replica = await placeEngine(engine, { settings: SETTINGS })
   const data = join(replica.state.directory, 'data')
-  rmSync(data, { recursive: true, force: true })
   const client = await connected(primary)
   try {
     await client.query(`select pg_backup_start('replica', true)`)
@@ -131,8 +135,10 @@ const copyOf = async (primary: Server, engine: EngineName): Promise<EngineInstan
   }
 }
 
-/** Files that vanish while they are copied were temporary. */
-const COPY = `cp -a "$1" "$2" 2> /dev/null; rm -f "$2/postmaster.pid" "$2/postmaster.opts"; test -f "$2/PG_VERSION"`
+/** Without its log, which is streamed. A file that vanishes while it is copied was temporary. */
+const COPY = `mkdir -m 700 "$2" && chown --reference="$1" "$2"
+tar -C "$1" -cf - --warning=no-file-changed --warning=no-file-removed --exclude='./pg_wal/0*' \\
+  --exclude=./postmaster.pid --exclude=./postmaster.opts . | tar -C "$2" -xpf - && test -f "$2/PG_VERSION"`
 
 /** With the owner of the folder that it is in. */
 const writeLike = (folder: string, name: string, text: string): void => {
