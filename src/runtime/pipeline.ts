@@ -46,6 +46,7 @@ import { chooseBroker } from './open-transport.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { createReadData } from './read-data.ts'
+import { recordFailOver } from './record-fail-over.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
@@ -101,6 +102,7 @@ export const buildPipeline = async (
   const alerting = await openAlerting(base, options, () => !base.store.leases || runners.size > 0)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
+  await recordFailOver({ ...base, ...alerting })
   const inbox = createInbox({
     ...base,
     modelHash: integration.model.hash,
