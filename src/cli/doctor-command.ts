@@ -61,13 +61,14 @@ const examine = async (
   }
   const { checkStore } = await import('./check-store.ts')
   const deep = options.deep === true
-  checks.push(...(await checkStore({ kernel: io.kernel, choice, deep })))
   const declared = file === undefined ? undefined : await declaration(io, file)
+  const integration = declared?.integration
+  checks.push(...(await checkStore({ kernel: io.kernel, choice, deep, integration })))
   checks.push(...(declared?.checks ?? []))
   const transport = readTransportChoice(options.transport, choice)
   if (transport.engine !== 'embedded') {
     const { checkTransport } = await import('./check-transport.ts')
-    checks.push(...(await checkTransport(io.kernel, transport, declared?.integration)))
+    checks.push(...(await checkTransport(io.kernel, transport, integration)))
   }
   checks.push(...(await checkSurroundings(io, options, [choice.engine, transport.engine])))
   const failed = checks.some(({ state }) => state === 'fail')

@@ -93,6 +93,11 @@ export interface Store extends AsyncDisposable {
   migrate(tables: readonly SqlMigration[]): Promise<void>
   /** What harms the store now and nobody reports: asked for once a minute, so it is quick. */
   readonly warnings?: () => Promise<readonly StoreProblem[]>
+  /**
+   * Asks the live engine about what the promises rest on: version, rights, limits, durability. For
+   * `doctor`; quick, and changes nothing. Present where there is somebody to ask.
+   */
+  readonly examine?: (needs: StoreNeeds) => Promise<readonly StoreFinding[]>
   /** Reads everything and checks it: for `doctor`. */
   check(): Promise<readonly StoreProblem[]>
   /** Bytes on disk, where the engine can say it. */
@@ -331,6 +336,19 @@ export interface FailOver {
   /** The next position to be given. */
   readonly nextPosition: number
   readonly noticedAtMs: number
+}
+
+/** What an integration needs of the engine, for the finding to name it. */
+export interface StoreNeeds {
+  /** Contracts that promise to lose nothing that was acknowledged. */
+  readonly durableContracts: readonly string[]
+  /** Whether the integration has tables of its own. */
+  readonly hasTables: boolean
+}
+
+/** An error breaks a promise now; a warning may break one later. */
+export interface StoreFinding extends StoreProblem {
+  readonly severity: 'error' | 'warning'
 }
 
 export interface StoreProblem {

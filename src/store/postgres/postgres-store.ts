@@ -13,12 +13,15 @@ import type {
   ScanQuery,
   Store,
   StoredRecord,
+  StoreFinding,
+  StoreNeeds,
   StoreNews,
   StoreProblem,
   StoreWatch,
   Unit,
   UnitOutcome,
 } from '../store.ts'
+import { checkServer } from './check-server.ts'
 import { checkStore, durabilityOf, longTransactions } from './check-store.ts'
 import { type ClaimTables, createClaimTables, expiredBuckets } from './claim-tables.ts'
 import { isOnKnownLine, settleServerLine } from './fail-over.ts'
@@ -381,6 +384,11 @@ class PostgresStore implements Store {
   check(): Promise<readonly StoreProblem[]> {
     const { schema, log, state } = this.#parts
     return this.#readNow((session, view) => checkStore({ session, schema, log, state, view }))
+  }
+
+  examine(needs: StoreNeeds): Promise<readonly StoreFinding[]> {
+    const { schema } = this.#parts
+    return this.#read((session) => checkServer(session, { schema, needs }))
   }
 
   warnings(): Promise<readonly StoreProblem[]> {
