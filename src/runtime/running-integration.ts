@@ -5,6 +5,7 @@ import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts
 import type { Metrics } from '../observe/index.ts'
 import type { DeadLetterRow, RowWrite, StoreWatch } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
+import { isOfFormerBroker } from './broker-link.ts'
 import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
@@ -109,14 +110,14 @@ export class RunningIntegration implements Runtime {
   /** Brings the consumers to work, and what belongs to them. */
   async #work(): Promise<void> {
     const { runners, timers, retention, replays, notifier, deadLetters } = this.#pipeline
-    const { alerts, committer, link, relays, store, transport } = this.#pipeline
+    const { alerts, committer, links, relays, store, transport } = this.#pipeline
     await this.#pipeline.loadConsumers()
     this.#watch = await store.watch?.(({ head, lost }) => {
       if (lost) this.#parts.onFatal(lost)
       else transport.advanced(head)
     })
     await this.#applyPauses()
-    await link?.start({ committer, alerts })
+    for (const link of links) await link.start({ committer, alerts })
     // What was in flight runs alone, before anything else: if it kills the process, it is known.
     for (const runner of runners.values()) await runner.recover()
     // A consumer that had stopped runs again; should it stop again, that is a new alert.
@@ -125,7 +126,7 @@ export class RunningIntegration implements Runtime {
       // One that no longer looks for outages could never say that it is over.
       ...(consumer.outage ? [] : alerts.resolve(outageCause(name))),
     ])
-    rows.push(...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause)))
+    rows.push(...[...alerts.all()].flatMap(({ cause }) => this.#overNow(cause)))
     await offerRows({ committer, kernel: this.kernel }, rows)
     for (const runner of runners.values()) runner.start()
     await timers.start()
@@ -136,9 +137,13 @@ export class RunningIntegration implements Runtime {
     notifier.poke()
   }
 
-  /** Resolves the alert of a contract version that the last code did not know and this one does. */
-  #knownNow(cause: string): readonly RowWrite[] {
-    const { alerts, runners } = this.#pipeline
+  /**
+   * Resolves the alert of a contract version that the last code did not know and this one does, and
+   * those of a broker that is not in use any more.
+   */
+  #overNow(cause: string): readonly RowWrite[] {
+    const { alerts, links, runners } = this.#pipeline
+    if (isOfFormerBroker(cause, links)) return alerts.resolve(cause)
     const told = readNewerVersionCause(cause)
     if (!told) return []
     const on = runners.get(told.consumer)?.consumer.on
@@ -201,8 +206,9 @@ export class RunningIntegration implements Runtime {
   }
 
   differences(): readonly string[] {
-    const { store, link } = this.#pipeline
-    return describeEngines(store.features, link && { engine: link.engine, broker: link.broker })
+    const { store, link, links } = this.#pipeline
+    const bridges = links.filter((one) => one !== link)
+    return describeEngines(store.features, { link, bridges })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
@@ -409,9 +415,9 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, link } = this.#pipeline
+    const { inbox, committer, transport, store, links } = this.#pipeline
     if (committer.mode === 'open') await inbox.close()
-    await link?.close()
+    for (const link of links) await link.close()
     await committer.close()
     await transport.close()
     await store.close()

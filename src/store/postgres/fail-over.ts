@@ -1,11 +1,11 @@
 import { LIMITS } from '../../kernel/index.ts'
-import { FAILED_OVER, type FailOver, type RowWrite } from '../store.ts'
+import { FAILED_OVER, type FailOver } from '../store.ts'
 import { encodeRow } from '../unit-check.ts'
 import type { Features } from '../../contract/index.ts'
 import { createKnownLayout } from './known-layout.ts'
 import type { LogTables } from './log-tables.ts'
 import { createServerLine, type LineName } from './server-line.ts'
-import type { Session } from './session.ts'
+import { type Session, textAt } from './session.ts'
 import type { StateTables } from './state-tables.ts'
 import { createStoreFate } from './writer.ts'
 
@@ -19,9 +19,7 @@ export interface FailOverParts {
   readonly line: LineName
 }
 
-/** In `meta`: the history of the server that the store was last used on, and what came of a change. */
-const SERVER_LINE = 'serverLine'
-
+/** The row of `server_line`. */
 interface KnownLine {
   readonly line: string
   readonly durability: Features['durability']
@@ -32,9 +30,9 @@ interface KnownLine {
 /** Whether the store was last used on another history of the server, or with other promises. */
 export const isOnKnownLine = async (
   session: Session,
-  { state, durability, line }: Pick<FailOverParts, 'state' | 'durability' | 'line'>,
+  { schema, durability, line }: Pick<FailOverParts, 'schema' | 'durability' | 'line'>,
 ): Promise<boolean> => {
-  const known = await knownLine(session, state)
+  const known = await knownLine(session, schema)
   return known?.line === line.name && known.durability === durability
 }
 
@@ -53,35 +51,51 @@ export const settleServerLine = async (
   parts: FailOverParts,
   reached: number | undefined,
 ): Promise<void> => {
-  const { state, durability } = parts
+  const { schema, state, durability } = parts
   const { name: line } = parts.line
-  const known = await knownLine(session, state)
-  const write = (next: KnownLine, ...more: readonly RowWrite[]): Promise<void> => {
-    const row: RowWrite = { collection: 'meta', key: SERVER_LINE, row: { value: next } }
-    return state.write(session, [row, ...more].map(encodeRow))
-  }
+  const known = await knownLine(session, schema)
+  const note = (value: FailOver): Promise<void> =>
+    state.write(session, [encodeRow({ collection: 'meta', key: FAILED_OVER, row: { value } })])
   if (known?.line === line && reached !== undefined) {
     const began = withReached(known.began, reached)
-    if (began) await write({ ...known, began }, noteOf(began))
+    if (!began) return
+    await keepLine(session, schema, { ...known, began })
+    await note(began)
   } else if (known === undefined || known.line === line) {
-    await write({ ...known, line, durability })
+    await keepLine(session, schema, { ...known, line, durability })
   } else {
     const began = await beginLine(session, parts, { before: known.durability, reached })
-    await write({ line, durability, began }, noteOf(began))
+    await keepLine(session, schema, { line, durability, began })
+    await note(began)
   }
 }
 
-const knownLine = async (session: Session, state: StateTables): Promise<KnownLine | undefined> => {
-  const value = (await state.row(session, 'meta', SERVER_LINE))?.value
-  // Only this file writes it.
-  return value === undefined ? undefined : (value as KnownLine)
+const knownLine = async (session: Session, schema: string): Promise<KnownLine | undefined> => {
+  const [row] = await session.rows(`select line, durability, began from ${schema}.server_line`)
+  if (row === undefined) return undefined
+  const [, durability, began] = row
+  return {
+    line: textAt(row, 0),
+    // Only `keepLine` writes it.
+    durability: durability as KnownLine['durability'],
+    ...(typeof began === 'string' && { began: JSON.parse(began) as FailOver }),
+  }
 }
 
-const noteOf = (value: FailOver): RowWrite => ({
-  collection: 'meta',
-  key: FAILED_OVER,
-  row: { value },
-})
+const keepLine = async (
+  session: Session,
+  schema: string,
+  { line, durability, began }: KnownLine,
+): Promise<void> => {
+  await session.run(
+    `insert into ${schema}.server_line (line, durability, began) values ($1, $2, $3)
+     on conflict (one) do update set line = excluded.line, durability = excluded.durability,
+       began = excluded.began`,
+    line,
+    durability,
+    began === undefined ? null : JSON.stringify(began),
+  )
+}
 
 /** Undefined when nothing more is known. A position behind the gap was given since. */
 const withReached = (began: FailOver | undefined, reached: number): FailOver | undefined => {
