@@ -20,6 +20,8 @@ export interface FailOversOptions {
   readonly rounds: number
   /** Between the log and the consumers. @default none */
   readonly transport?: string
+  /** The runtime dies with the server, so that nobody remembers. @default false */
+  readonly isForgotten?: boolean
 }
 
 export interface FailOversResult {
@@ -76,7 +78,8 @@ export const runFailOvers = async (options: FailOversOptions): Promise<FailOvers
         await untilAcknowledged(partner)
         await delay(random.between(50, 500))
       }
-      await pair.failOver()
+      const dying = options.isForgotten === true ? (await runtime.ready()).kill() : undefined
+      await Promise.all([dying, pair.failOver()])
       const fromMs = performance.now()
       await untilAcknowledged(partner)
       await load.stop()

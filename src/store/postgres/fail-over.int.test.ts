@@ -134,7 +134,6 @@ describe.each([true, false])('a replica that is promoted, synchronous: %s', (isS
     expect(after).toBeGreaterThan(last)
     expect(await holds(next, 'b')).toBe(false)
     expect(await holds(next, 'after')).toBe(true)
-    await thePair().rebuild()
   })
 })
 
