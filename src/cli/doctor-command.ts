@@ -70,13 +70,14 @@ const examine = async (
   }
   const { checkStore } = await import('./check-store.ts')
   const deep = options.deep === true
-  checks.push(...(await checkStore({ kernel: io.kernel, choice, deep })))
   const declared = file === undefined ? undefined : await declaration(io, file)
+  const integration = declared?.integration
+  checks.push(...(await checkStore({ kernel: io.kernel, choice, deep, integration })))
   checks.push(...(declared?.checks ?? []))
   const transport = readTransportChoice(options.transport, choice)
   const transports = [transport, ...readBridges(options)]
   const { checkTransports } = await import('./check-transport.ts')
-  checks.push(...(await checkTransports(io.kernel, transports, declared?.integration)))
+  checks.push(...(await checkTransports(io.kernel, transports, integration)))
   const engines = [choice.engine, ...transports.map(({ engine }) => engine)]
   checks.push(...(await checkSurroundings(io, options, engines)))
   const failed = checks.some(({ state }) => state === 'fail')
