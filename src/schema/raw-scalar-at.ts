@@ -12,6 +12,25 @@ export const rawScalarAt = (
   text: string,
   path: readonly (string | number)[],
 ): string | undefined => {
+  const at = locate(text, path)
+  if (at === undefined || text[at] === '{' || text[at] === '[') return undefined
+  const end = text[at] === '"' ? endOfString(text, at) : endOfPlain(text, at)
+  return end < 0 ? undefined : text.slice(at, end)
+}
+
+/**
+ * The exact source text of the value at `path`, of any kind: what a writer put there, with every
+ * digit. `text` must be one that `parseJson` accepted.
+ */
+export const rawValueAt = (
+  text: string,
+  path: readonly (string | number)[],
+): string | undefined => {
+  const at = locate(text, path)
+  return at === undefined ? undefined : text.slice(at, endOfValue(text, at))
+}
+
+function locate(text: string, path: readonly (string | number)[]): number | undefined {
   let at = skipSpace(text, 0)
   for (const step of path) {
     const found =
@@ -23,9 +42,7 @@ export const rawScalarAt = (
     if (found === undefined) return undefined
     at = found
   }
-  if (text[at] === '{' || text[at] === '[') return undefined
-  const end = text[at] === '"' ? endOfString(text, at) : endOfPlain(text, at)
-  return end < 0 ? undefined : text.slice(at, end)
+  return at
 }
 
 function findItem(text: string, open: number, index: number): number | undefined {
