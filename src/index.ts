@@ -17,6 +17,7 @@ export {
   sql,
   system,
   team,
+  topicSource,
   webhook,
 } from './contract/index.ts'
 export type {
@@ -65,6 +66,12 @@ export type {
   SystemOptions,
   Team,
   TeamOptions,
+  TopicEngine,
+  TopicFormat,
+  TopicJsonFormat,
+  TopicPlace,
+  TopicSource,
+  TopicSourceOptions,
   TransformContext,
   Transforms,
   TypedJsonSchema,
@@ -185,6 +192,7 @@ export type {
   Page,
   PageQuery,
   ReplayView,
+  TopicView,
   WebhookStatus,
 } from './runtime/index.ts'
 export type { DeadLetterRow } from './store/index.ts'

@@ -33,6 +33,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  TopicView,
 } from './views.ts'
 import { createWorkerRole, type WorkerRole } from './worker-role.ts'
 
@@ -109,7 +110,7 @@ export class RunningIntegration implements Runtime {
   /** Brings the consumers to work, and what belongs to them. */
   async #work(): Promise<void> {
     const { runners, timers, retention, replays, notifier, deadLetters } = this.#pipeline
-    const { alerts, committer, link, relays, store, transport } = this.#pipeline
+    const { alerts, committer, link, relays, store, topics, transport } = this.#pipeline
     await this.#pipeline.loadConsumers()
     this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
     await this.#applyPauses()
@@ -128,6 +129,7 @@ export class RunningIntegration implements Runtime {
     await timers.start()
     retention.start()
     relays.start()
+    topics.start()
     await replays.resumeAll()
     await deadLetters.settleAll()
     notifier.poke()
@@ -179,6 +181,10 @@ export class RunningIntegration implements Runtime {
 
   outboxes(): Promise<readonly OutboxView[]> {
     return this.#pipeline.relays.views()
+  }
+
+  topics(): Promise<readonly TopicView[]> {
+    return Promise.resolve(this.#pipeline.topics.views())
   }
 
   messages(query: MessageQuery): Promise<MessagePage> {
@@ -363,7 +369,7 @@ export class RunningIntegration implements Runtime {
 
   async idle(): Promise<void> {
     const runners = [...this.#pipeline.runners.values()]
-    await this.#pipeline.relays.idle()
+    await Promise.all([this.#pipeline.relays.idle(), this.#pipeline.topics.idle()])
     // One consumer's emits are another one's work: all must be idle at the same moment.
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()
@@ -384,13 +390,14 @@ export class RunningIntegration implements Runtime {
       log.error({ problem: messageOf(error) }, 'the intake could not be closed; the drain goes on')
     }
     this.#mode = 'stopping'
-    const { runners, timers, retention, replays, notifier, relays } = this.#pipeline
+    const { runners, timers, retention, replays, notifier, relays, topics } = this.#pipeline
     const answered = new AbortController()
     const drained = this.ingress.drain().then(() => answered.abort())
     await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
     await this.#worker?.close()
     await this.#watch?.close()
     await relays.close()
+    await topics.close()
     await replays.close()
     await retention.close()
     await timers.close()
