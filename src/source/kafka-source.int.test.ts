@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,17 +5,18 @@ import { Admin, Producer } from '@platformatic/kafka'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type RunningEngine, startEngine } from '../../test/engines/engine.ts'
 import type { TopicPlace, TopicSourceOptions } from '../contract/index.ts'
-import { createSystemKernel, sleep } from '../kernel/index.ts'
 import {
   BROKER_URL,
+  expectedOfKey,
+  KEYS,
+  killInTransfer,
+  numbersOfKey,
   openTopicWorld,
   PaymentCaptured,
   type TopicWorld,
   type TopicWorldOptions,
   until,
 } from './topic-world.fixture.ts'
-
-const { clock } = createSystemKernel()
 
 let engine: RunningEngine
 let admin: Admin
@@ -151,14 +151,20 @@ test('gives plain JSON its place as its id, and the key of its record where data
 })
 
 test('what fits no contract is kept with its place, holds nothing back, and can be admitted', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'topics-invalid-'))
+  const store = { engine: 'sqlite', directory } as const
   await send([
     binary('ok-1', { paymentId: 'a', n: 1 }, { partition: 2 }),
     binary('bad-1', { paymentId: 'a' }, { partition: 2, key: 'rec' }),
     { value: 'no json at all', partition: 2 },
-    binary('bad-2', {}, { partition: 2, headers: { ce_type: 'payments.refunded' } }),
+    binary(
+      'bad-2',
+      { paymentId: 'r', n: 9 },
+      { partition: 2, headers: { ce_type: 'payments.refunded' } },
+    ),
     binary('ok-2', { paymentId: 'a', n: 2 }, { partition: 2 }),
   ])
-  const world = await openWorld()
+  const world = await openWorld({}, { store })
 
   expect((await world.logged(2)).map(({ id }) => id)).toEqual(['ok-1', 'ok-2'])
   await until('three invalid', async () => (await invalidOf(world)).length === 3)
@@ -175,34 +181,32 @@ test('what fits no contract is kept with its place, holds nothing back, and can 
   ])
   const { items: alerts } = await world.runtime.alerts({ limit: 9 })
   expect(alerts.map(({ kind }) => kind)).toEqual(['contract-mismatch'])
+  await world.close()
+
+  const types = { 'payments.captured': PaymentCaptured, 'payments.refunded': PaymentCaptured }
+  const mended = await openWorld({ accepts: types }, { store })
+  const command = { kind: 'invalid.readmit', webhook: 'topic/payments' } as const
+  const by = { operationId: 'op_1', actor: 'me', reason: 'a second type', origin: 'test' }
+  const planned = await mended.runtime.operate({ ...command, planOnly: true }, by)
+  const done = await mended.runtime.operate(command, { ...by, operationId: 'op_2' })
+  const again = await mended.runtime.operate(command, { ...by, operationId: 'op_3' })
+
+  expect(planned.result).toMatchObject({ planned: 3, wouldAdmit: 1, wouldStayInvalid: 2 })
+  expect(done.result).toMatchObject({ admitted: 1, stillInvalid: 2 })
+  expect(again.result).toMatchObject({ planned: 2, admitted: 0 })
+  expect((await mended.logged(3)).map(({ id }) => id)).toEqual(['ok-1', 'ok-2', 'bad-2'])
+  await mended.close()
+  rmSync(directory, { recursive: true, force: true })
 })
 
 test('kill -9 in the middle of a transfer loses nothing and moves nothing twice (M1)', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'topics-kill-'))
-  const args = [
-    new URL('topic-child.fixture.ts', import.meta.url).pathname,
-    JSON.stringify({ kafka: '', topic }),
-    engine.url,
+  const count = await killInTransfer({
+    place: { kafka: '', topic },
+    url: engine.url,
     directory,
-  ]
-  let count = 0
-  let isOver = false
-  const sending = (async () => {
-    while (!isOver) {
-      await send(Array.from({ length: 20 }, () => numbered(count++)))
-      await sleep(clock, 5)
-    }
-  })()
-  for (let round = 0; round < 4; round++) {
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-    const exited = new Promise((resolve) => child.once('exit', resolve))
-    await new Promise((resolve) => child.stdout.once('data', resolve))
-    await sleep(clock, 300 + round * 170)
-    child.kill('SIGKILL')
-    await exited
-  }
-  isOver = true
-  await sending
+    send: (numbers) => send(numbers.map(numbered)),
+  })
 
   const world = await openWorld({}, { store: { engine: 'sqlite', directory } })
   const logged = await world.logged(count)
@@ -210,14 +214,8 @@ test('kill -9 in the middle of a transfer loses nothing and moves nothing twice 
 
   expect((await viewOf(world))?.moved).toBeGreaterThan(0)
   expect((await viewOf(world))?.moved).toBeLessThan(count)
-  expect(logged.map(({ id }) => id).toSorted()).toEqual(
-    Array.from({ length: count }, (_, n) => `evt-${n}`).toSorted(),
-  )
-  for (let key = 0; key < 7; key++) {
-    const numbers = logged
-      .filter((one) => one.key === `pay-${key}`)
-      .map(({ id }) => Number(id.slice(4)))
-    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+  for (let key = 0; key < KEYS; key++) {
+    expect(numbersOfKey(logged, key)).toEqual(expectedOfKey(count, key))
   }
   await world.close()
   rmSync(directory, { recursive: true, force: true })
@@ -311,16 +309,20 @@ test('a topic that is not there is told with what to do, and is moved once it is
   expect(await world.logged(1)).toMatchObject([{ id: 'evt-0' }])
 })
 
-test('of two processes one moves, and the other takes over', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'topics-two-'))
-  const world = await openWorld({}, { store: { engine: 'sqlite', directory } })
+test('a restart goes on where the last commit was, whatever startAt says', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'topics-again-'))
+  const store = { engine: 'sqlite', directory } as const
   await send([numbered(0)])
+  const world = await openWorld({ startAt: 'now' }, { store })
+  await until('running', async () => (await viewOf(world))?.state === 'running')
+  await send([numbered(1)])
   await world.logged(1)
   await world.close()
-  const again = await openWorld({ startAt: 'now' }, { store: { engine: 'sqlite', directory } })
-  await send([numbered(1)])
+  await send([numbered(2)])
 
-  expect((await again.logged(2)).map(({ id }) => id)).toEqual(['evt-0', 'evt-1'])
+  const again = await openWorld({ startAt: 'now' }, { store })
+
+  expect((await again.logged(2)).map(({ id }) => id)).toEqual(['evt-1', 'evt-2'])
   await again.close()
   rmSync(directory, { recursive: true, force: true })
 })

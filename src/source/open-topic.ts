@@ -1,7 +1,12 @@
 import type { TopicSource } from '../contract/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import { resolveSecretText } from '../security/index.ts'
-import { type ForeignTopic, openKafkaTopic } from '../transport/index.ts'
+import {
+  type ForeignTopic,
+  openKafkaTopic,
+  openNatsTopic,
+  openRabbitmqQueue,
+} from '../transport/index.ts'
 
 /**
  * Opens the topic of a source. Its secret is read each time, so that a rotated one is taken up
@@ -20,5 +25,11 @@ export const openTopic = async (
     const url = await resolveSecretText(kernel, topic.kafka)
     return openKafkaTopic({ ...options, url, topic: topic.topic })
   }
-  throw new Error('TODO')
+  if ('nats' in topic) {
+    const url = await resolveSecretText(kernel, topic.nats)
+    const { stream, subjects } = topic
+    return openNatsTopic({ ...options, url, stream, subjects })
+  }
+  const url = await resolveSecretText(kernel, topic.rabbitmq)
+  return openRabbitmqQueue({ ...options, url, queue: topic.queue })
 }

@@ -1,5 +1,5 @@
 import type { TopicSource } from '../contract/index.ts'
-import { JuncturaError, LIMITS } from '../kernel/index.ts'
+import { isJuncturaError, JuncturaError, LIMITS, messageOf } from '../kernel/index.ts'
 import type { TopicLoss } from './topic-cursor.ts'
 
 /** Something about a topic that its owner should know. */
@@ -43,3 +43,10 @@ export const shelfFull = (topic: string): JuncturaError =>
       fix: 'Correct their writer or the contract, then re-admit or drop them: junctura invalid',
     },
   })
+
+/** What is wrong and what to do about it, in one line. */
+export const problemOf = (error: unknown): string => {
+  const message = messageOf(error)
+  const fix = isJuncturaError(error) ? error.details['fix'] : undefined
+  return typeof fix !== 'string' || message.includes(fix) ? message : `${message}; ${fix}`
+}

@@ -1,13 +1,13 @@
 import type { TopicSource } from '../contract/index.ts'
 import type { ContractBook } from '../inbox/index.ts'
-import { isJuncturaError, type Kernel, LIMITS, messageOf, sleep } from '../kernel/index.ts'
+import { isJuncturaError, type Kernel, LIMITS, sleep } from '../kernel/index.ts'
 import type { Append, Committer, Generation, RowWrite, Store } from '../store/index.ts'
 import type { ForeignTopic, ReceivedMessage, TopicReading, TopicState } from '../transport/index.ts'
 import { commitBatches } from './commit-batches.ts'
 import { type MessageReading, readMessage } from './read-message.ts'
 import { isMoved, meetTopic, moveCursor, type TopicCursor, type TopicLoss } from './topic-cursor.ts'
 import { beginPlace, nextPlace, readPlace } from './topic-places.ts'
-import { lossTitle, shelfFull, type TopicAlert } from './topic-alert.ts'
+import { lossTitle, problemOf, shelfFull, type TopicAlert } from './topic-alert.ts'
 import { shelveMessage, topicShelf } from './topic-shelf.ts'
 
 export interface TopicRelayOptions {
@@ -73,8 +73,6 @@ export interface TopicRelay {
 const BACKOFF_MS_MIN = 100
 /** While somebody waits for the end of a topic, it is looked for this often. */
 const IDLE_INSPECT_MS = 50
-/** What worked for so long after a failure works again. */
-const DOUBT_MS = 1_000
 
 /**
  * `starting` → `running` → `away` when the broker, the topic or the store fails; then it is opened
@@ -96,9 +94,15 @@ class Relay implements TopicRelay {
   #reading: TopicReading | undefined
   #state: TopicStatus['state'] = 'starting'
   #isMoving = false
+  /** What was given cannot be moved, such as while the store refuses. */
+  #isStuck = false
+  /** How much of what was given is moved, if it is given again. */
+  #given: { readonly messages: readonly ReceivedMessage[]; moved: number } | undefined
   #moved = 0
   #invalid = 0
   #repeats = 0
+  /** What was gone while it was read; told with the next commit. */
+  #skipped: TopicLoss | undefined
   #lag: number | undefined
   #lastMovedAtMs: number | undefined
   #durability: string | undefined
@@ -168,6 +172,8 @@ class Relay implements TopicRelay {
   /** From opening the topic until something is wrong, or until the end. */
   async #session(): Promise<void> {
     const topic = await this.#options.open()
+    this.#skipped = undefined
+    this.#isStuck = false
     const end = new AbortController()
     let failure: unknown
     const fail = (error: unknown): void => {
@@ -183,11 +189,15 @@ class Relay implements TopicRelay {
         incarnation: cursor.incarnation,
         batchMax: LIMITS.topicBatchMax,
         onPlaceGone: (problem) => fail(new PlaceGone(problem)),
+        onSkipped: (partition, offsets) => {
+          this.#skipped = skipMore(this.#skipped, partition, offsets)
+        },
         onBatch: async (messages) => {
           // After a failure nothing is moved: what follows would leave a hole.
           if (end.signal.aborted) throw failure
           await this.#give(messages).catch((error: unknown) => {
-            fail(error)
+            if (this.#isOver(error)) fail(error)
+            else this.#isStuckBy(error)
             throw error
           })
         },
@@ -204,6 +214,20 @@ class Relay implements TopicRelay {
       await topic.close()
     }
     if (failure !== undefined) throw failure
+  }
+
+  /** What giving the same messages again cannot mend. */
+  #isOver(error: unknown): boolean {
+    return error instanceof MovedElsewhere || this.#options.committer.mode !== 'open'
+  }
+
+  /**
+   * The reader gives them again, from memory: a queue would count each time it has to bring a
+   * message again, and drop it after a number of them.
+   */
+  #isStuckBy(error: unknown): void {
+    this.#isStuck = true
+    this.#isAway(error)
   }
 
   /** Compares the place with what is there, and keeps what came of it before anything is read. */
@@ -241,13 +265,11 @@ class Relay implements TopicRelay {
   /** Looks at the topic now and then: how much waits there, and whether it still answers. */
   async #watch(topic: ForeignTopic, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.kernel
-    // What failed the last time, such as the store, may fail again with the next message.
-    let isTrusted = this.#failures === 0
     while (!signal.aborted && !this.#stop.signal.aborted) {
       const asked = this.#idlers.length
       try {
         const state = await topic.inspect()
-        if (isTrusted) this.#isWell()
+        if (!this.#isStuck) this.#isWell()
         this.#lag = this.#lagOf(state)
         if (this.#lag === 0 && !this.#isMoving) this.#settle(asked)
         this.#durability ??= await this.#describe(topic)
@@ -260,8 +282,7 @@ class Relay implements TopicRelay {
       const pause = new AbortController()
       this.#wake = () => pause.abort()
       const pauseMs = this.#idlers.length > 0 ? IDLE_INSPECT_MS : LIMITS.topicInspectMs
-      await sleep(clock, isTrusted ? pauseMs : DOUBT_MS, pause.signal)
-      isTrusted = true
+      await sleep(clock, pauseMs, pause.signal)
     }
   }
 
@@ -271,10 +292,10 @@ class Relay implements TopicRelay {
     const read = this.#isMoving ? {} : (this.#reading?.places() ?? {})
     const moved = this.#stored?.row.next ?? {}
     let lag = 0n
-    for (const [partition, { next }] of Object.entries(partitions)) {
+    for (const [partition, { next, wanted = next }] of Object.entries(partitions)) {
       const place = BigInt(moved[partition] ?? '0')
       const readTo = BigInt(read[partition] ?? '0')
-      const ahead = BigInt(next) - (readTo > place ? readTo : place)
+      const ahead = BigInt(wanted) - (readTo > place ? readTo : place)
       if (ahead > 0n) lag += ahead
     }
     return Number(lag)
@@ -296,13 +317,20 @@ class Relay implements TopicRelay {
   async #give(messages: readonly ReceivedMessage[]): Promise<void> {
     this.#isMoving = true
     try {
-      for (const batch of commitBatches(messages)) await this.#move(batch)
+      if (this.#given?.messages !== messages) this.#given = { messages, moved: 0 }
+      const given = this.#given
+      for (const batch of commitBatches(messages.slice(given.moved))) {
+        const moved = await this.#move(batch)
+        given.moved += moved
+        if (moved < batch.length) throw shelfFull(this.source.name)
+      }
     } finally {
       this.#isMoving = false
     }
   }
 
-  async #move(messages: readonly ReceivedMessage[]): Promise<void> {
+  /** Moves what fits on the shelf of invalid ones; says how many of the messages are moved. */
+  async #move(messages: readonly ReceivedMessage[]): Promise<number> {
     const { kernel, book, onMoved } = this.#options
     const { source } = this
     const cursor = this.#cursor()
@@ -322,20 +350,25 @@ class Relay implements TopicRelay {
       const told = invalid
         .slice(0, 1)
         .flatMap(({ causeTitle }) => this.#mismatch(causeTitle, nowMs))
+      const skipped = this.#skipped
       const next = moveCursor(
-        cursor,
+        { ...cursor, lost: cursor.lost + (skipped?.offsets ?? 0) },
         some.map(({ message }) => message),
       )
-      const leftOut = await this.#commit({ cursor: next, appends, rows: [...shelved, ...told] })
+      const rows = [...shelved, ...told, ...(skipped ? this.#tellLoss(skipped, next) : [])]
+      const leftOut = await this.#commit({ cursor: next, appends, rows })
+      if (skipped) this.#options.onLost(skipped)
+      this.#skipped = undefined
       const added = appends.filter((_, at) => !leftOut.has(at))
       this.#moved += added.length
       this.#repeats += leftOut.size
       this.#invalid += invalid.length
       this.#lastMovedAtMs = nowMs
+      this.#isStuck = false
       this.#isWell()
       onMoved({ appends: added, invalid: invalid.length, repeats: leftOut.size })
     }
-    if (count < fresh.length) throw shelfFull(source.name)
+    return messages.length - fresh.length + count
   }
 
   #cursor(): TopicCursor {
@@ -415,7 +448,7 @@ class Relay implements TopicRelay {
     this.#state = 'away'
     this.#settle()
     this.#awaySinceMs ??= nowMs
-    const problem = messageOf(error)
+    const problem = problemOf(error)
     if (problem !== this.#lastError) kernel.log.warn({ topic: source.name, problem }, AWAY)
     this.#lastError = problem
     const isMistake =
@@ -431,6 +464,12 @@ class Relay implements TopicRelay {
   #settle(count = this.#idlers.length): void {
     for (const resolve of this.#idlers.splice(0, count)) resolve()
   }
+}
+
+function skipMore(known: TopicLoss | undefined, partition: number, offsets: number): TopicLoss {
+  const partitions = new Set(known?.partitions).add(String(partition))
+  const sum = (known?.offsets ?? 0) + offsets
+  return { kind: 'retention', offsets: sum, partitions: [...partitions] }
 }
 
 const AWAY = 'a topic of others cannot be read; it is tried again'

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import {
   type Contract,
   event,
@@ -108,3 +109,54 @@ export const until = async (
     await sleep(clock, 25)
   }
 }
+
+export interface KillOptions {
+  /** The place without its URL: `{ kafka: '', topic }`. */
+  readonly place: Readonly<Record<string, unknown>>
+  readonly url: string
+  readonly directory: string
+  /** Publishes the messages of these numbers, as another program does. */
+  readonly send: (numbers: readonly number[]) => Promise<void>
+}
+
+/**
+ * Publishes without a pause while a process that moves the topic is killed again and again; says
+ * how many messages there are in the end.
+ */
+export const killInTransfer = async (options: KillOptions): Promise<number> => {
+  const { place, url, directory, send } = options
+  const child = new URL('topic-child.fixture.ts', import.meta.url).pathname
+  let count = 0
+  let isOver = false
+  const sending = (async () => {
+    while (!isOver) {
+      const from = count
+      count += 20
+      await send(Array.from({ length: 20 }, (_, at) => from + at))
+      await sleep(clock, 5)
+    }
+  })()
+  for (let round = 0; round < 4; round++) {
+    const relay = spawn(process.execPath, [child, JSON.stringify(place), url, directory], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const exited = new Promise((resolve) => relay.once('exit', resolve))
+    await new Promise((resolve) => relay.stdout.once('data', resolve))
+    await sleep(clock, round * 170)
+    relay.kill('SIGKILL')
+    await exited
+  }
+  isOver = true
+  await sending
+  return count
+}
+
+export const KEYS = 7
+
+/** Which numbers of a key the log has, in its order: ids end with them. */
+export const numbersOfKey = (logged: readonly MessageSummary[], key: number): readonly number[] =>
+  logged.filter((one) => one.key === `pay-${key}`).map(({ id }) => Number(id.split('-').at(-1)))
+
+/** What everybody expects of a key: each of its numbers once, ascending. */
+export const expectedOfKey = (count: number, key: number): readonly number[] =>
+  Array.from({ length: count }, (_, n) => n).filter((n) => n % KEYS === key)

@@ -44,6 +44,12 @@ export interface TopicState {
 export interface TopicSpan {
   readonly first: string
   readonly next: string
+  /**
+   * The one behind the last message that is wanted, where only some are.
+   *
+   * @default next
+   */
+  readonly wanted?: string
 }
 
 export interface TopicDescription {
@@ -61,6 +67,12 @@ export interface TopicReadOptions extends ReadOptions {
    * another one. Nothing is given afterwards.
    */
   readonly onPlaceGone: (problem: string) => void
+  /**
+   * Called before the messages behind a hole are given: the retention has passed the reader while
+   * it read, and so many offsets were gone before they came. Only of engines that go on by
+   * themselves; where others were not wanted, they are counted too.
+   */
+  readonly onSkipped: (partition: number, offsets: number) => void
 }
 
 export interface TopicReading extends Reading {

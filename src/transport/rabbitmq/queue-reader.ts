@@ -12,6 +12,8 @@ export interface QueueReaderOptions extends Omit<
 > {
   readonly queue: string
   readonly read: ReadOptions
+  /** Refused while another reads the queue, and refuses others. @default false */
+  readonly isExclusive?: boolean
   /** Refuses a queue that cannot be read. */
   readonly admit: () => Promise<void>
 }
@@ -78,7 +80,9 @@ class QueueReader implements Reading {
       if (this.#delivered === delivered) this.#delivered = undefined
     })
     await channel.prefetch(this.#prefetch)
-    await channel.consume(this.#options.queue, (message) => this.#arrived(delivered, message))
+    const { queue, isExclusive: exclusive = false } = this.#options
+    const arrived = (message: AmqpMessage | null): void => this.#arrived(delivered, message)
+    await channel.consume(queue, arrived, { exclusive })
   }
 
   #arrived(delivered: Delivered, message: AmqpMessage | null): void {
