@@ -69,7 +69,14 @@ const examine = async (
     const { checkTransport } = await import('./check-transport.ts')
     checks.push(...(await checkTransport(io.kernel, transport, declared?.integration)))
   }
-  checks.push(...(await checkSurroundings(io, options, [choice.engine, transport.engine])))
+  if (declared?.integration) {
+    const { checkTopics } = await import('./check-topics.ts')
+    checks.push(...(await checkTopics(io.kernel, declared.integration)))
+  }
+  const engines = declared?.integration?.topics.map(({ engine }) => engine) ?? []
+  checks.push(
+    ...(await checkSurroundings(io, options, [choice.engine, transport.engine, ...engines])),
+  )
   const failed = checks.some(({ state }) => state === 'fail')
   out.result('doctor', { ok: !failed, checks }, () => renderChecks(checks, out.paint))
   return failed ? EXIT.findings : EXIT.ok
