@@ -150,6 +150,9 @@ test('kill -9 in the middle of a transfer loses nothing and moves nothing twice 
 })
 
 test('a server that is killed is waited for, and what was not acknowledged comes once', async () => {
+  // One machine alone elects the leader of a quorum queue again only after minutes.
+  queue = `${queue}.classic`
+  await channel.assertQueue(queue, { durable: true })
   const world = await openWorld()
   await sendNumber(0)
   await world.logged(1)
@@ -169,13 +172,13 @@ test('a server that is killed is waited for, and what was not acknowledged comes
   await until('running', async () => (await viewOf(world))?.state === 'running')
 })
 
-test('a queue that another reads for itself is told, and is moved when that ends', async () => {
+test('a queue that another reads is told, and is moved when that ends', async () => {
   const other = await model.createChannel()
-  const { consumerTag } = await other.consume(queue, () => undefined, { exclusive: true })
+  const { consumerTag } = await other.consume(queue, () => undefined, { noAck: false })
 
   const world = await openWorld()
   await until('away', async () => (await viewOf(world))?.state === 'away')
-  expect((await viewOf(world))?.lastError).toMatch(/exclusive/i)
+  expect((await viewOf(world))?.lastError).toContain('another consumer reads the queue')
   await other.cancel(consumerTag)
   await sendNumber(0)
 

@@ -12,8 +12,6 @@ export interface QueueReaderOptions extends Omit<
 > {
   readonly queue: string
   readonly read: ReadOptions
-  /** Refused while another reads the queue, and refuses others. @default false */
-  readonly isExclusive?: boolean
   /** Refuses a queue that cannot be read. */
   readonly admit: () => Promise<void>
 }
@@ -80,9 +78,7 @@ class QueueReader implements Reading {
       if (this.#delivered === delivered) this.#delivered = undefined
     })
     await channel.prefetch(this.#prefetch)
-    const { queue, isExclusive: exclusive = false } = this.#options
-    const arrived = (message: AmqpMessage | null): void => this.#arrived(delivered, message)
-    await channel.consume(queue, arrived, { exclusive })
+    await channel.consume(this.#options.queue, (message) => this.#arrived(delivered, message))
   }
 
   #arrived(delivered: Delivered, message: AmqpMessage | null): void {

@@ -10,7 +10,7 @@ import type {
 } from '../foreign-topic.ts'
 import { admitQueue } from './admit-queue.ts'
 import { loadAmqp } from './amqp-client.ts'
-import { failureOf, refused, REPLY, replyCodeOf } from './amqp-failure.ts'
+import { failureOf, refused, REPLY, replyCodeOf, unavailable } from './amqp-failure.ts'
 import { AmqpLink, type LinkContext } from './amqp-link.ts'
 import { readTarget } from './connect-target.ts'
 import { readQueueArguments } from './queue-arguments.ts'
@@ -23,8 +23,8 @@ export interface RabbitmqQueueOptions extends ForeignTopicOptions {
 }
 
 /**
- * Opens a queue that others write, on one connection. It is read by an exclusive consumer: of
- * several that share a queue, none would have the order of its keys.
+ * Opens a queue that others write, on one connection. Of several that read a queue none has the
+ * order of its keys: while another does, `inspect` says so and nothing is begun.
  *
  * @throws JUNCTURA_PEER_MISSING, JUNCTURA_DECLARATION.
  */
@@ -72,6 +72,10 @@ class RabbitmqQueue implements ForeignTopic {
         throw refused({ resource: `the queue ${queue}`, problem: 'it is not there', fix })
       },
     )
+    if (found.consumerCount > this.#readings.size) {
+      // A quorum queue takes exclusive consumers and shares among them all the same.
+      throw unavailable(`another consumer reads the queue ${queue}: end it, or bind a queue for us`)
+    }
     return { incarnation: '', partitions: {}, waiting: found.messageCount }
   }
 
@@ -89,11 +93,16 @@ class RabbitmqQueue implements ForeignTopic {
       link: this.#link,
       timeoutMs: this.#timeoutMs,
       queue,
-      isExclusive: true,
       read: { from: {}, onBatch, ...(batchMax !== undefined && { batchMax }) },
       admit: () => admitQueue(queue, this.#context.log, this.#useChannel),
     })
-    const topicReading = { places: () => ({}), close: () => reading.close() }
+    const topicReading: TopicReading = {
+      places: () => ({}),
+      close: async () => {
+        await reading.close()
+        this.#readings.delete(topicReading)
+      },
+    }
     this.#readings.add(topicReading)
     return topicReading
   }
