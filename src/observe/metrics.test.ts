@@ -205,6 +205,7 @@ describe('METRICS', () => {
       'severity',
       'stage',
       'state',
+      'topic',
       'version',
       'webhook',
     ])
