@@ -12,25 +12,38 @@ export const rawScalarAt = (
   text: string,
   path: readonly (string | number)[],
 ): string | undefined => {
-  const at = locate(text, path)
+  const at = startOf(text, path)
   if (at === undefined || text[at] === '{' || text[at] === '[') return undefined
   const end = text[at] === '"' ? endOfString(text, at) : endOfPlain(text, at)
   return end < 0 ? undefined : text.slice(at, end)
 }
 
 /**
- * The exact source text of the value at `path`, of any kind: what a writer put there, with every
- * digit. `text` must be one that `parseJson` accepted.
+ * The exact source text of whatever value is at `path`. `text` must be one that `parseJson`
+ * accepted.
  */
 export const rawValueAt = (
   text: string,
   path: readonly (string | number)[],
 ): string | undefined => {
-  const at = locate(text, path)
+  const at = startOf(text, path)
   return at === undefined ? undefined : text.slice(at, endOfValue(text, at))
 }
 
-function locate(text: string, path: readonly (string | number)[]): number | undefined {
+/** The source texts of the items of an array, found in one walk. */
+export const rawItemsOf = (text: string): readonly string[] => {
+  const items: string[] = []
+  let at = skipSpace(text, skipSpace(text, 0) + 1)
+  while (at < text.length && text[at] !== ']') {
+    const end = endOfValue(text, at)
+    items.push(text.slice(at, end))
+    const comma = skipSpace(text, end)
+    at = text[comma] === ',' ? skipSpace(text, comma + 1) : comma
+  }
+  return items
+}
+
+function startOf(text: string, path: readonly (string | number)[]): number | undefined {
   let at = skipSpace(text, 0)
   for (const step of path) {
     const found =

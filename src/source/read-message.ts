@@ -1,6 +1,10 @@
 import {
   type AnyContract,
+  type CloudEvent,
+  cloudEventKey,
+  contractOfEvent,
   DEFAULT_TENANT,
+  eventVersion,
   type TopicJsonFormat,
   type TopicSource,
 } from '../contract/index.ts'
@@ -18,7 +22,7 @@ import { parseTraceparent } from '../observe/index.ts'
 import { parseJson } from '../schema/index.ts'
 import type { Append, ClaimedKey } from '../store/index.ts'
 import type { ReceivedMessage } from '../transport/index.ts'
-import { type CloudEvent, readCloudEvent } from './cloud-event.ts'
+import { readTopicEvent } from './cloud-event.ts'
 
 export interface MessageReading {
   readonly source: TopicSource
@@ -67,38 +71,38 @@ function readEvent(
   reading: MessageReading,
 ): MessageVerdict {
   const { source, nowMs } = reading
-  const read = readCloudEvent(message)
+  const read = readTopicEvent(message)
   if (read.kind === 'invalid') {
     const id = place ?? message.headers[MESSAGE_ID] ?? reading.newId()
-    return { ...read, id, type: read.type ?? '', version: null }
+    return { ...read, id, type: message.attributes['type'] ?? '', version: null }
   }
-  const { event } = read
+  const { event, data, dataAt } = read
   const { id, type, attributes } = event
-  const contract = source.types.get(type)
+  const contract = contractOfEvent(type, source.types)
   if (!contract) {
     const shown = JSON.stringify(type.slice(0, 100))
     const problem = `The topic does not accept the type ${shown}.`
     return { ...foreignFault('contract', '/type', problem), id, type, version: null }
   }
   const version = versionOf(event, contract)
+  const timeMs = Date.parse(event.time ?? '')
   const origin = originOf(attributes, {
     id,
     source: event.source,
-    receivedAtMs: event.timeMs ?? nowMs,
+    receivedAtMs: timeMs >= 0 ? timeMs : nowMs,
     appendedAtMs: nowMs,
   })
   const key = attributes['partitionkey'] ?? (message.key === '' ? undefined : message.key)
-  const { data, dataAt } = event
-  const claim = place === undefined ? repeatClaim(`${event.source}\n${id}`, contract, reading) : {}
+  const claim = place === undefined ? repeatClaim(cloudEventKey(event), contract, reading) : {}
   const foreign = { contract, version, data, dataAt, key, origin, ...claim }
   return verdictOf(foreign, type, reading)
 }
 
-/** `contractversion` says it; else it is the version that the declaration names. */
+/** What the event says; where it says nothing, the version that the declaration names. */
 function versionOf({ attributes }: CloudEvent, contract: AnyContract): number {
-  const written = attributes['contractversion']
-  if (written === undefined) return contract.asked
-  return /^\d{1,9}$/.test(written) ? Number(written) : -1
+  const said = eventVersion(attributes, contract)
+  if (said !== undefined) return said
+  return attributes['contractversion'] === undefined ? contract.asked : -1
 }
 
 /** What RabbitMQ's driver calls the property that identifies a message. */

@@ -1,6 +1,7 @@
 export * from './broker.ts'
 export * from './foreign-topic.ts'
 export * from './brokered.ts'
+export * from './channel-relays.ts'
 export * from './embedded.ts'
 export * from './kafka/index.ts'
 export * from './rabbitmq/index.ts'
