@@ -74,6 +74,4 @@ export const shopOrders = (engine: string, name: string): Integration => {
   return integration('shop-orders', { parts: [orders, accounting], tables })
 }
 
-const whole: Integration = shopOrders('kafka', 'shop-orders')
-
-export default whole
+export const shopOverKafka: Integration = shopOrders('kafka', 'shop-orders')

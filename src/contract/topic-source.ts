@@ -213,10 +213,8 @@ function checkTypes(
     return new Map(checkAccepts(accepts, field).map((one) => [one.name, one]))
   }
   const entries = Object.entries(accepts)
-  checkAccepts(
-    entries.map(([, contract]) => contract as unknown),
-    field,
-  )
+  const contracts: readonly unknown[] = entries.map(([, contract]) => contract)
+  checkAccepts(contracts, field)
   return new Map(entries)
 }
 

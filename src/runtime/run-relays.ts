@@ -33,7 +33,8 @@ export const runRelays = async (
 ): Promise<RunningRelays> => {
   const { kernel, onFatal } = options
   if (integration.outboxes.length + integration.topics.length === 0) {
-    const problem = `${integration.name} has no outbox and no topic. Declare one: outboxSource('…', { … })`
+    const fix = "Declare one: outboxSource('…', { … }) or topicSource('…', { … })"
+    const problem = `${integration.name} has no outbox and no topic. ${fix}`
     throw new JuncturaError('JUNCTURA_USAGE', { details: { problem } })
   }
   const store = await openStore(options.store, kernel)

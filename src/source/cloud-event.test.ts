@@ -30,7 +30,7 @@ describe('binary mode', () => {
   test('takes the attributes from the headers and the data as they are', () => {
     const read = binary({ time: '2026-01-02T03:04:05.678+01:00', partitionkey: 'k' }, '{"n": 1}')
 
-    expect(read).toMatchObject({ kind: 'event', event: { id: 'evt-1', attributes: ATTRIBUTES }, dataAt: '' })
+    expect(read).toMatchObject({ event: { id: 'evt-1', attributes: ATTRIBUTES }, dataAt: '' })
     expect(textOf(read)).toBe('{"n": 1}')
   })
 

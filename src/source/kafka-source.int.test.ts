@@ -242,7 +242,7 @@ test('a broker that is killed is waited for, and the transfer goes on where it w
   await until('running', async () => (await viewOf(world))?.state === 'running')
 })
 
-test('offsets that were deleted before they were moved are counted and told', async () => {
+test('offsets that were deleted before they were moved are counted and told (F79)', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'topics-gone-'))
   const store = { engine: 'sqlite', directory } as const
   const before = await openWorld({}, { store })

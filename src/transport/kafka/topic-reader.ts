@@ -64,8 +64,9 @@ export class TopicReader {
 
   /** The next offset wanted, by partition. */
   places(): Readonly<Record<string, string>> {
-    const places = [...this.#places].map(([index, place]) => [String(index), String(place)])
-    return Object.fromEntries(places) as Record<string, string>
+    const places: Record<string, string> = {}
+    for (const [index, place] of this.#places) places[String(index)] = String(place)
+    return places
   }
 
   get #isClosed(): boolean {
