@@ -4,7 +4,7 @@ import { integration } from './integration.ts'
 import { header } from './key-source.ts'
 import { secret } from './secret.ts'
 import { team } from './system.ts'
-import { topicSource, type TopicSourceOptions } from './topic-source.ts'
+import { topicSource } from './topic-source.ts'
 
 const owner = team('payments')
 const Captured = event('payments.captured', {
@@ -15,7 +15,7 @@ const Captured = event('payments.captured', {
 const url = secret.env('PAYMENTS_KAFKA_URL')
 const topic = { kafka: url, topic: 'payments.events' } as const
 const declare = (over: object) =>
-  topicSource('payments', { owner, topic, accepts: [Captured], ...over } as TopicSourceOptions)
+  topicSource('payments', { owner, topic, accepts: [Captured], ...over })
 
 describe('a topic of others', () => {
   test('is in the Model with its place and types, and without its URL', () => {

@@ -82,7 +82,7 @@ export const foreignAppend = (
 }
 
 /** Whether it can be the id of a message: it stands in headers, URLs and logs. */
-export const isMessageId = (id: string): boolean =>
+const isMessageId = (id: string): boolean =>
   /^[\x21-\x7e]+$/.test(id) && id.length <= LIMITS.messageIdCharsMax
 
 /** What the fact of a message claims; undefined where its contract has none. */

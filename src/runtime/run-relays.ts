@@ -22,8 +22,9 @@ export interface RunningRelays {
 }
 
 /**
- * Moves the outboxes and the topics of an integration into its store, and does nothing else: no listener, no
- * consumer. What it moves is handled by the next process that runs the integration on that store.
+ * Moves the outboxes and the topics of an integration into its store, and does nothing else: no
+ * listener, no consumer. What it moves is handled by the next process that runs the integration on
+ * that store.
  *
  * @throws JUNCTURA_USAGE when the integration has neither; JUNCTURA_STORE_… of the store.
  */

@@ -6,7 +6,7 @@ const [place = '{}', url = '', directory = ''] = process.argv.slice(2)
 const named = JSON.parse(place) as TopicPlace
 const engine = 'kafka' in named ? 'kafka' : 'nats' in named ? 'nats' : 'rabbitmq'
 const { runtime } = await openTopicWorld({
-  topic: { ...named, [engine]: BROKER_URL } as TopicPlace,
+  topic: { ...named, [engine]: BROKER_URL },
   url,
   store: { engine: 'sqlite', directory },
 })
