@@ -1,3 +1,5 @@
+export { createMemoryDisk, createMemoryStore, MEMORY_FEATURES } from '../store/index.ts'
+export type { MemoryDisk, MemoryStoreOptions } from '../store/index.ts'
 export * from './store-conformance.ts'
 export * from './broker-conformance.ts'
 export * from './contract-tests/index.ts'
