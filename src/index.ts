@@ -152,6 +152,8 @@ export { bodyOfBytes } from './ingress/index.ts'
 export type { BodySource, Ingress, IngressRequest, IngressResponse } from './ingress/index.ts'
 export type {
   ArchivePartition,
+  BridgeChoice,
+  BrokerChoice,
   OperationCommand,
   OperationResult,
   Operator,
@@ -162,6 +164,7 @@ export type {
   RuntimeOptions,
   Role,
   StoreChoice,
+  TransportChoice,
 } from './runtime/index.ts'
 export type {
   AlertView,

@@ -88,6 +88,15 @@ const repeat = {
   differences: count,
 }
 
+const brokerStatus = {
+  name: text,
+  engine: text,
+  connected: { type: ['boolean', 'null'] },
+  unpublished: { type: ['integer', 'null'], minimum: 0 },
+  durability: { type: ['string', 'null'] },
+  unitOfOrder: { type: ['string', 'null'], enum: ['key', 'slot', 'partition', null] },
+} as const
+
 const overview = {
   name: text,
   version: text,
@@ -132,13 +141,7 @@ const overview = {
     headPosition: count,
     sizeBytes: { type: ['integer', 'null'], minimum: 0 },
   }),
-  transport: exactly({
-    engine: text,
-    connected: { type: ['boolean', 'null'] },
-    unpublished: { type: ['integer', 'null'], minimum: 0 },
-    durability: { type: ['string', 'null'] },
-    unitOfOrder: { type: ['string', 'null'], enum: ['key', 'slot', 'partition', null] },
-  }),
+  transport: exactly({ ...brokerStatus, bridges: listOf(exactly(brokerStatus)) }),
 }
 
 const outboxStatus = {

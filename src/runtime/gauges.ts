@@ -15,12 +15,12 @@ export interface GaugeOptions {
   readonly alerts: AlertBook
   readonly lagOf: (runner: ConsumerRunner) => number
   readonly openLetters: OpenLetters
-  readonly link: BrokerLink | undefined
+  readonly links: readonly BrokerLink[]
 }
 
 /** Gauges that are read when somebody looks; all of them from memory. */
 export const registerGauges = (options: GaugeOptions): void => {
-  const { metrics, kernel, runners, committer, alerts, lagOf, openLetters, link } = options
+  const { metrics, kernel, runners, committer, alerts, lagOf, openLetters, links } = options
   const perConsumer = function* (
     read: (here: readonly ConsumerRunner[]) => number,
   ): Generator<{ readonly labels: { readonly consumer: string }; readonly value: number }> {
@@ -51,14 +51,12 @@ export const registerGauges = (options: GaugeOptions): void => {
     ),
   )
   metrics.observe(METRICS.commitWaiting, () => [{ labels: {}, value: committer.waiting }])
-  if (link) {
-    metrics.observe(METRICS.transportUnpublished, () => [
-      { labels: {}, value: link.transport.unpublished },
-    ])
-    metrics.observe(METRICS.transportConnected, () => [
-      { labels: {}, value: link.state.connected ? 1 : 0 },
-    ])
-  }
+  metrics.observe(METRICS.transportUnpublished, () =>
+    links.map(({ name, relays }) => ({ labels: { broker: name }, value: relays.unpublished })),
+  )
+  metrics.observe(METRICS.transportConnected, () =>
+    links.map(({ name, state }) => ({ labels: { broker: name }, value: state.connected ? 1 : 0 })),
+  )
   metrics.observe(METRICS.alertsOpen, () => {
     const counts = new Map<string, number>()
     for (const { severity, state } of alerts.all()) {

@@ -9,7 +9,7 @@ import type { BrokerLink } from './broker-link.ts'
 import { consumerStatuses } from './consumer-statuses.ts'
 import type { OpenLetters } from './open-letters.ts'
 import { counterOf, quantileMs } from './read-metrics.ts'
-import type { ConsumerStatus, Overview, WebhookStatus } from './views.ts'
+import type { BrokerStatus, ConsumerStatus, Overview, WebhookStatus } from './views.ts'
 
 export interface OverviewOptions {
   readonly kernel: Kernel
@@ -22,6 +22,7 @@ export interface OverviewOptions {
   readonly alerts: AlertBook
   readonly openLetters: OpenLetters
   readonly link: BrokerLink | undefined
+  readonly links: readonly BrokerLink[]
   readonly lagOf: (runner: ConsumerRunner) => number
   readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] }
   readonly startedAtMs: number
@@ -87,11 +88,15 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
 
 /** What keeps it from being well, one sentence each. */
 function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[]): string[] {
-  const { link, alerts } = options
+  const { link, links, alerts } = options
   return [
-    ...(link && !link.state.connected
-      ? [`the broker ${link.engine} is away; consumers read the store`]
-      : []),
+    ...links
+      .filter(({ state }) => !state.connected)
+      .map((one) =>
+        one === link
+          ? `the broker ${one.name} is away; consumers read the store`
+          : `the bridge ${one.name} is away; what it misses is kept`,
+      ),
     ...consumers
       .filter((one) => one.mode === 'stopped')
       .map((one) => `consumer ${one.name} is stopped`),
@@ -108,20 +113,24 @@ function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[])
   ]
 }
 
-const transportStatus = ({ link, store }: OverviewOptions): Overview['transport'] => {
-  if (!link) {
-    const { durability, unitOfOrder } = store.features
-    return { engine: 'embedded', connected: null, unpublished: null, durability, unitOfOrder }
-  }
-  const features = link.broker?.features
-  return {
-    engine: link.engine,
-    connected: link.state.connected,
-    unpublished: link.transport.unpublished,
-    durability: features?.durability ?? null,
-    unitOfOrder: features?.unitOfOrder ?? null,
-  }
+const transportStatus = (options: OverviewOptions): Overview['transport'] => {
+  const { link, links, store } = options
+  const bridges = links.filter((one) => one !== link).map(brokerStatus)
+  if (link) return { ...brokerStatus(link), bridges }
+  const { durability, unitOfOrder } = store.features
+  const engine = 'embedded'
+  const none = { connected: null, unpublished: null }
+  return { name: engine, engine, ...none, durability, unitOfOrder, bridges }
 }
+
+const brokerStatus = ({ name, engine, state, relays, broker }: BrokerLink): BrokerStatus => ({
+  name,
+  engine,
+  connected: state.connected,
+  unpublished: relays.unpublished,
+  durability: broker?.features.durability ?? null,
+  unitOfOrder: broker?.features.unitOfOrder ?? null,
+})
 
 async function webhookStatus(
   options: OverviewOptions,

@@ -25,13 +25,13 @@ import {
   type Store,
   type Timers,
 } from '../store/index.ts'
-import { createEmbeddedTransport, type LogTransport } from '../transport/index.ts'
+import type { LogTransport } from '../transport/index.ts'
 import { type AlertBook, createAlertBook, type RaisedAlert } from './alert-book.ts'
 import { createAlertDialer } from './alert-dialer.ts'
 import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
 import { type AttemptHistory, createAttemptHistory } from './attempt-history.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
-import { type BrokerLink, createBrokerLink } from './broker-link.ts'
+import type { BrokerLink } from './broker-link.ts'
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
@@ -42,9 +42,9 @@ import { createAppendCounter } from './append-counter.ts'
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import { offerRows } from './offer-rows.ts'
-import { chooseBroker } from './open-transport.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
+import { openLinks } from './open-links.ts'
 import { createReadData } from './read-data.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
@@ -205,6 +205,8 @@ export interface Foundations {
   readonly transport: LogTransport
   /** Where a broker stands between the log and the consumers. */
   readonly link: BrokerLink | undefined
+  /** Every broker: those that are given everything as well, then that of the transport. */
+  readonly links: readonly BrokerLink[]
   readonly book: ConsumerProgressBook
   readonly committer: Committer
   readonly volatile: VolatileBus
@@ -221,12 +223,7 @@ export async function layFoundations(
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
   await store.migrate(integration.tables)
-  const link = await linkBroker(integration, { ...options, metrics })
-  const transport =
-    link?.transport ??
-    createEmbeddedTransport(store, await store.headPosition(), {
-      isShared: store.features.multiProcess,
-    })
+  const { link, links, transport } = await openLinks(integration, { ...options, metrics })
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
@@ -262,6 +259,7 @@ export async function layFoundations(
     masks: createMasks(integration),
     transport,
     link,
+    links,
     book,
     committer,
     volatile,
@@ -269,16 +267,6 @@ export async function layFoundations(
     epoch,
     startedAtMs: kernel.clock.now(),
   }
-}
-
-function linkBroker(
-  integration: Integration,
-  { transport, store, kernel, metrics }: Opened & { readonly metrics: Metrics },
-): Promise<BrokerLink> | undefined {
-  const choice = transport ?? { engine: 'embedded' }
-  const open = chooseBroker(choice, store)
-  if (!open) return undefined
-  return createBrokerLink({ engine: choice.engine, open, store, kernel, metrics, integration })
 }
 
 export interface Alerting {
@@ -484,8 +472,8 @@ function openOverview(
   const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
     atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
   const openLetters = parts.letters
-  const { link } = base
-  registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters, link })
+  const { links } = base
+  registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters, links })
   const model = integration.model.hash.slice(0, 12)
   metrics.gauge(METRICS.build).with({ version: VERSION, model }).set(1)
   return {

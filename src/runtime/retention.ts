@@ -31,7 +31,7 @@ export interface RetentionOptions {
   readonly integration: Integration
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly archive?: ArchivePartition
-  readonly link?: BrokerLink | undefined
+  readonly links: readonly BrokerLink[]
   /** Records that retention could not keep for an exception. */
   readonly onExpired: (count: number) => void
   /** Rows that put alerts right, and resolve those whose cause has not shown for a while. */
@@ -92,9 +92,10 @@ export const createRetention = (options: RetentionOptions): Retention => {
   const mayDrop = async (partition: LogPartition): Promise<boolean> => {
     if (partition.open || partition.lastAtMs + retentionMs >= kernel.clock.now()) return false
     // A broker that is away is given everything when it is back, whatever the age.
-    if (options.link?.transport.hasPublished(partition.lastPosition) === false) return false
-    if (![...runners.values()].every((one) => hasPassed(one, partition.lastPosition))) return false
-    return othersHavePassed(partition.lastPosition)
+    const { lastPosition } = partition
+    if (options.links.some(({ relays }) => !relays.hasPublished(lastPosition))) return false
+    if (![...runners.values()].every((one) => hasPassed(one, lastPosition))) return false
+    return othersHavePassed(lastPosition)
   }
 
   /** Copies what an exception still needs, so that dropping the partition loses nothing. */

@@ -154,8 +154,9 @@ export class RunningIntegration implements Runtime {
   }
 
   differences(): readonly string[] {
-    const { store, link } = this.#pipeline
-    return describeEngines(store.features, link && { engine: link.engine, broker: link.broker })
+    const { store, link, links } = this.#pipeline
+    const bridges = links.filter((one) => one !== link)
+    return describeEngines(store.features, { link, bridges })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
@@ -360,9 +361,9 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, link } = this.#pipeline
+    const { inbox, committer, transport, store, links } = this.#pipeline
     if (committer.mode === 'open') await inbox.close()
-    await link?.close()
+    for (const link of links) await link.close()
     await committer.close()
     await transport.close()
     await store.close()

@@ -56,17 +56,23 @@ export interface Overview {
     readonly headPosition: number
     readonly sizeBytes: number | null
   }
-  readonly transport: {
-    /** `embedded`, or the broker between the log and the consumers. */
-    readonly engine: string
-    /** Null where there is no broker. */
-    readonly connected: boolean | null
-    /** Positions of the log that the slowest relay has before it; null where there is no broker. */
-    readonly unpublished: number | null
-    /** Null until the broker was reached. */
-    readonly durability: string | null
-    readonly unitOfOrder: string | null
+  readonly transport: BrokerStatus & {
+    /** Brokers that are given everything as well. */
+    readonly bridges: readonly BrokerStatus[]
   }
+}
+
+export interface BrokerStatus {
+  readonly name: string
+  /** `embedded`, or that of a broker. */
+  readonly engine: string
+  /** Null where there is no broker. */
+  readonly connected: boolean | null
+  /** Positions of the log that the slowest relay has before it; null where there is no broker. */
+  readonly unpublished: number | null
+  /** Null until the broker was reached. */
+  readonly durability: string | null
+  readonly unitOfOrder: string | null
 }
 
 export interface ConsumerStatus {

@@ -8,6 +8,7 @@ import {
 } from '../consumer/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { Leases, RowWrite, StoreWatch } from '../store/index.ts'
+import { isOfFormerBroker } from './broker-link.ts'
 import { type LeaseView, progressLease } from './lease-names.ts'
 import { offerRows } from './offer-rows.ts'
 import { openPartition, warnOfOrphans } from './open-partition.ts'
@@ -44,6 +45,7 @@ class ConsumersAtWork implements Worker {
   readonly #stop = new AbortController()
   #watch: StoreWatch | undefined
   #hasTimers = false
+  #hasLinks = false
   #bell: unknown
   #listening: Promise<void> | undefined
 
@@ -66,10 +68,9 @@ class ConsumersAtWork implements Worker {
   }
 
   async start(): Promise<void> {
-    const { store, transport, kernel, integration, link, committer, alerts, replays } =
-      this.#pipeline
+    const { store, transport, kernel, integration, replays } = this.#pipeline
     if (!this.#keeper) {
-      await link?.start({ committer, alerts })
+      await this.#startLinks()
       for (const consumer of integration.consumers) await prepareProgress(this.#ports, consumer)
       await this.#open(this.#partitions)
       await this.#beginDuties()
@@ -116,7 +117,7 @@ class ConsumersAtWork implements Worker {
     leases: Leases,
     partitions: readonly ConsumerPartition[],
   ): Promise<ReadonlySet<string>> {
-    const { alerts, transport, store, link, committer } = this.#pipeline
+    const { alerts, transport, store, link } = this.#pipeline
     const notYet = new Set<string>()
     const view = await this.#keeper?.view()
     for (const partition of partitions) {
@@ -132,9 +133,17 @@ class ConsumersAtWork implements Worker {
     // Whoever had them before has written since this process last looked.
     await alerts.load()
     transport.advanced(await store.headPosition())
-    await link?.start({ committer, alerts })
+    if (link) await this.#startLinks()
     await this.#open(ready)
     return notYet
+  }
+
+  /** One process publishes to brokers: the one that has everything, or the duties. */
+  async #startLinks(): Promise<void> {
+    const { links, committer, alerts } = this.#pipeline
+    if (this.#hasLinks) return
+    this.#hasLinks = true
+    for (const link of links) await link.start({ committer, alerts })
   }
 
   get #ids(): ReadonlySet<string> {
@@ -210,11 +219,15 @@ class ConsumersAtWork implements Worker {
       // One that no longer looks for outages could never say that it is over.
       ...(consumer.outage ? [] : alerts.resolve(outageCause(consumer.name))),
     ])
-    return [...rows, ...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause, opened))]
+    return [...rows, ...[...alerts.all()].flatMap(({ cause }) => this.#overNow(cause, opened))]
   }
 
-  /** Resolves the alert of a contract version that the last code did not know and this one does. */
-  #knownNow(cause: string, opened: readonly ConsumerRunner[]): readonly RowWrite[] {
+  /**
+   * Resolves the alert of a contract version that the last code did not know and this one does, and
+   * those of a broker that is not in use any more.
+   */
+  #overNow(cause: string, opened: readonly ConsumerRunner[]): readonly RowWrite[] {
+    if (isOfFormerBroker(cause, this.#pipeline.links)) return this.#pipeline.alerts.resolve(cause)
     const told = readNewerVersionCause(cause)
     if (!told) return []
     const on = opened.find(({ consumer }) => consumer.name === told.consumer)?.consumer.on
@@ -236,6 +249,7 @@ class ConsumersAtWork implements Worker {
   async #beginDuties(): Promise<void> {
     const { retention, relays, deadLetters, duties, notifier } = this.#pipeline
     duties.areHere = true
+    await this.#startLinks()
     retention.start()
     relays.start()
     await this.#pipeline.replays.look()

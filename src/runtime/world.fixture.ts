@@ -110,7 +110,7 @@ export interface World {
 
 export interface StartOptions extends Pick<
   RuntimeOptions,
-  'send' | 'archive' | 'onFatal' | 'ratePerAddress' | 'transport' | 'trustedProxies'
+  'send' | 'archive' | 'bridges' | 'onFatal' | 'ratePerAddress' | 'transport' | 'trustedProxies'
 > {
   readonly fault?: Fault
   readonly log?: Logger

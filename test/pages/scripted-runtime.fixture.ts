@@ -267,11 +267,13 @@ export const overviewOf = (nowMs: number): Overview => ({
     sizeBytes: 61_300_000,
   },
   transport: {
+    name: 'embedded',
     engine: 'embedded',
     connected: null,
     unpublished: null,
     durability: 'fsync',
     unitOfOrder: 'key',
+    bridges: [],
   },
 })
 
