@@ -2,8 +2,9 @@ import type { Consumer } from '../contract/index.ts'
 import { isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit, ProgressRow, UnitOutcome } from '../store/index.ts'
 import type { Delivered, Subscription } from '../transport/index.ts'
-import { isStoreTrouble, STORE_RETRY_MS } from './attempt.ts'
+import { STORE_RETRY_MS } from './attempt.ts'
 import { AttemptWatch } from './attempt-watch.ts'
+import { commitInTheEnd } from './commit-in-the-end.ts'
 import { HeldLanes } from './held-lanes.ts'
 import { type Lane, LaneTable } from './lane-table.ts'
 import { Outage } from './outage.ts'
@@ -21,6 +22,7 @@ import {
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
 import { collectSuspects, runSuspects } from './suspects.ts'
+import { VolatileItems } from './volatile-items.ts'
 import { itemOf, type WorkItem } from './work-item.ts'
 
 const FETCH_RECORDS = 512
@@ -57,6 +59,7 @@ export class ConsumerRunner {
   readonly held: HeldLanes
   readonly watch: AttemptWatch
   readonly outage: Outage
+  readonly volatile: VolatileItems = new VolatileItems(this)
   readonly #options: ConsumerRunnerOptions
   readonly #hasAllSlots: boolean
   readonly #stop = new AbortController()
@@ -74,7 +77,6 @@ export class ConsumerRunner {
   #isBatchDue = false
   #takenTo = 0
   #isDispatching = false
-  #volatile = 0
   #rests = 0
 
   constructor(options: ConsumerRunnerOptions) {
@@ -138,10 +140,7 @@ export class ConsumerRunner {
   /** Starts nothing until the same number of `wake`; resolves when nothing runs, or it is told. */
   async rest(signal: AbortSignal): Promise<void> {
     this.#rests += 1
-    const told = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    })
-    while (this.#running > 0 && !signal.aborted) await Promise.race([this.#change(), told])
+    await this.#untilQuiet(signal)
   }
 
   wake(): void {
@@ -211,7 +210,7 @@ export class ConsumerRunner {
     this.#stop.abort()
     await this.#loop
     await this.held.close(isClean)
-    this.#dropQueuedVolatile()
+    this.volatile.dropQueued()
     this.changed()
     if (isClean) this.progress.close()
     await this.note()
@@ -227,22 +226,6 @@ export class ConsumerRunner {
     // A transaction that had begun when it was cut off decides by itself how it ends.
     while (this.#running > 0) await this.#change()
     this.#options.book.remove(this.progress)
-  }
-
-  /** A message of an at-most-once contract; dropped, and counted, when there is no room. */
-  offerVolatile(delivered: Delivered): void {
-    const item = itemOf(this.consumer, delivered, 'volatile')
-    if (this.#mode !== 'running' || this.#volatile >= LIMITS.fetchWindowMax)
-      return this.dropVolatile(item)
-    this.#volatile += 1
-    this.lanes.push(this.lanes.findOrCreate(item.lane), item)
-    this.dispatch()
-  }
-
-  /** At most once: what could not be handled is gone, and counted. */
-  dropVolatile(item: WorkItem): void {
-    const messageId = item.record.head.envelope.id
-    this.ports.observer.dropped({ consumer: this.consumer.name, messageId })
   }
 
   /** Whether a record of the channel is a message for this consumer. */
@@ -303,20 +286,8 @@ export class ConsumerRunner {
    *
    * @throws what was wrong with this unit alone.
    */
-  async commit(unit: CommitUnit): Promise<UnitOutcome | undefined> {
-    const { committer, kernel } = this.ports
-    for (;;) {
-      try {
-        const outcome = await committer.submit({ ...unit, isInternal: true })
-        if (outcome.status === 'failed') throw outcome.error
-        return outcome
-      } catch (error) {
-        if (committer.mode !== 'open') return undefined
-        if (!isStoreTrouble(error)) throw error
-        if (this.#stop.signal.aborted) return undefined
-        await sleep(kernel.clock, STORE_RETRY_MS, this.#stop.signal)
-      }
-    }
+  commit(unit: CommitUnit): Promise<UnitOutcome | undefined> {
+    return commitInTheEnd(this.ports, unit, this.#stop.signal)
   }
 
   async #fetchLoop(): Promise<void> {
@@ -494,7 +465,7 @@ export class ConsumerRunner {
       // Its bookkeeping could not be written: going on would skip the message.
       this.halt(error)
     } finally {
-      if (first.item.origin === 'volatile') this.#volatile -= 1
+      if (first.item.origin === 'volatile') this.volatile.ended()
     }
   }
 
@@ -509,20 +480,18 @@ export class ConsumerRunner {
   }
 
   async #untilFinished(graceMs: number): Promise<void> {
-    const { clock } = this.ports.kernel
-    let isOver = false
-    const grace = new AbortController()
-    const over = sleep(clock, graceMs, grace.signal).then(() => {
-      isOver = true
-    })
-    while (this.#running > 0 && !isOver) await Promise.race([this.#change(), over])
-    grace.abort()
+    const over = new AbortController()
+    const grace = this.ports.kernel.clock.setTimer(graceMs, () => over.abort())
+    await this.#untilQuiet(over.signal)
+    grace.cancel()
   }
 
-  #dropQueuedVolatile(): void {
-    for (const lane of this.lanes.all()) {
-      for (const item of lane.queue) if (item.origin === 'volatile') this.dropVolatile(item)
-    }
+  /** Until nothing runs, or it is told. */
+  async #untilQuiet(signal: AbortSignal): Promise<void> {
+    const told = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    while (this.#running > 0 && !signal.aborted) await Promise.race([this.#change(), told])
   }
 
   #change(): Promise<void> {

@@ -168,10 +168,9 @@ class ConsumersAtWork implements Worker {
     const { runners, store, timers, volatile, letters, kernel, committer, replays, notifier } =
       this.#pipeline
     const { integration } = this.#pipeline
-    const opened: ConsumerRunner[] = []
-    for (const partition of partitions) {
-      opened.push(await openPartition(this.#pipeline.consumers, partition))
-    }
+    const { consumers } = this.#pipeline
+    // What is free after a death is wanted soon; each waits for a few reads.
+    const opened = await Promise.all(partitions.map((one) => openPartition(consumers, one)))
     const others = [...runners.values()]
     const names = new Set(partitions.map(({ consumer }) => consumer.name))
     for (const runner of opened) {

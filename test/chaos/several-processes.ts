@@ -100,7 +100,10 @@ export const runSeveralKilled = async (
   const random = createRandom(options.seed)
   const partner = createPartner({ random, perSecondMax: () => PER_SECOND })
   const takeOverMs: number[] = []
-  const gateways = [await start(options, 'gateway'), await start(options, 'gateway')]
+  const gateways = [
+    await start(options, 'gateway,console'),
+    await start(options, 'gateway,console'),
+  ]
   const workers = [await start(options, 'worker'), await start(options, 'worker')]
   try {
     for (let round = 0; round < options.rounds; round++) {
@@ -116,7 +119,7 @@ export const runSeveralKilled = async (
       takeOverMs.push(await untilTakenOver(left))
       await untilTheyWork(left)
       await Promise.all(loads.map((load) => load.stop()))
-      gateways[at] = await start(options, 'gateway')
+      gateways[at] = await start(options, 'gateway,console')
       workers.splice(0, workers.length, ...left, await start(options, 'worker'))
     }
     const [gateway] = gateways
@@ -142,7 +145,7 @@ export const runZombie = async (options: SeveralOptions): Promise<ZombieResult> 
     random: createRandom(options.seed),
     perSecondMax: () => PER_SECOND,
   })
-  const gateway = await start(options, 'gateway')
+  const gateway = await start(options, 'gateway,console')
   const workers = [await start(options, 'worker'), await start(options, 'worker')]
   try {
     await untilTheyWork(workers, true)
@@ -177,7 +180,10 @@ export const runRollingRestart = async (options: SeveralOptions): Promise<Severa
     perSecondMax: () => PER_SECOND,
     giveUpShare: 0,
   })
-  const gateways = [await start(options, 'gateway'), await start(options, 'gateway')]
+  const gateways = [
+    await start(options, 'gateway,console'),
+    await start(options, 'gateway,console'),
+  ]
   const workers = [await start(options, 'worker'), await start(options, 'worker')]
   const takeOverMs: number[] = []
   let balancer: Balancer | undefined
@@ -188,7 +194,7 @@ export const runRollingRestart = async (options: SeveralOptions): Promise<Severa
     const load = partner.startLoad(`${balancer.url}/webhooks/acme`, 8)
     for (const old of gateways.slice()) {
       await delay(400)
-      const next = await start(options, 'gateway')
+      const next = await start(options, 'gateway,console')
       gateways.push(next)
       balancer.add(next)
       await old.terminate()
