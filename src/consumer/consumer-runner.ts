@@ -12,6 +12,7 @@ import { isPlain, PlainRun } from './plain-run.ts'
 import type { ConsumerPorts } from './ports.ts'
 import {
   ALL_SLOTS,
+  hasSlot,
   holdsSlots,
   partitionId,
   readSlots,
@@ -157,8 +158,8 @@ export class ConsumerRunner {
   }
 
   /** Writes its row, which says how far it is also when it had nothing to handle. */
-  async note(): Promise<void> {
-    await this.commit({ marks: [{ consumer: this.id }] })
+  note(): Promise<unknown> {
+    return this.commit({ marks: [{ consumer: this.id }] })
   }
 
   /** Runs the suspects, each alone in the process; called for one consumer after the other. */
@@ -231,8 +232,8 @@ export class ConsumerRunner {
   /** Whether a record of the channel is a message for this consumer. */
   isMine(delivered: Delivered): boolean {
     // Asked first: of what is another partition's, nothing is decoded.
-    if (!this.#hasAllSlots && !this.#hasSlot(slotOfDelivered(this.consumer, delivered)))
-      return false
+    const { consumer, slots } = this
+    if (!this.#hasAllSlots && !hasSlot(slots, slotOfDelivered(consumer, delivered))) return false
     const { record } = delivered
     // A receipt without data tells what the border did; nobody handles it.
     return record.head.envelope.type === this.consumer.on.name && record.data.length > 0
@@ -240,11 +241,7 @@ export class ConsumerRunner {
 
   /** Whether a lane is one of this partition. */
   hasLane(lane: string): boolean {
-    return this.#hasAllSlots || this.#hasSlot(slotOfLane(lane))
-  }
-
-  #hasSlot(slot: number): boolean {
-    return this.slots.first <= slot && slot <= this.slots.last
+    return this.#hasAllSlots || hasSlot(this.slots, slotOfLane(lane))
   }
 
   /** Starts as many ready items as the consumer may run at once. */
@@ -488,9 +485,7 @@ export class ConsumerRunner {
 
   /** Until nothing runs, or it is told. */
   async #untilQuiet(signal: AbortSignal): Promise<void> {
-    const told = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    })
+    const told = new Promise((resolve) => signal.addEventListener('abort', resolve))
     while (this.#running > 0 && !signal.aborted) await Promise.race([this.#change(), told])
   }
 
