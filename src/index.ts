@@ -7,6 +7,7 @@ export {
   command,
   consumer,
   event,
+  eventsEndpoint,
   header,
   integration,
   isIntegration,
@@ -17,6 +18,7 @@ export {
   sql,
   system,
   team,
+  topicSource,
   webhook,
 } from './contract/index.ts'
 export type {
@@ -40,6 +42,8 @@ export type {
   Emitted,
   EmittedMessage,
   Envelope,
+  EventsEndpoint,
+  EventsEndpointOptions,
   ErrorClass,
   Guarantee,
   InferSchema,
@@ -54,6 +58,9 @@ export type {
   Part,
   PayloadOf,
   PayloadsOf,
+  Push,
+  PushConsumerOptions,
+  PushOptions,
   ReplayRule,
   SchemaInput,
   SourceLocation,
@@ -65,6 +72,12 @@ export type {
   SystemOptions,
   Team,
   TeamOptions,
+  TopicEngine,
+  TopicFormat,
+  TopicJsonFormat,
+  TopicPlace,
+  TopicSource,
+  TopicSourceOptions,
   TransformContext,
   Transforms,
   TypedJsonSchema,
@@ -75,6 +88,7 @@ export type {
 
 // How a partner proves itself, and where secrets are found.
 export {
+  bearer,
   github,
   hmac,
   signatureScheme,
@@ -83,6 +97,7 @@ export {
   unsigned,
 } from './contract/index.ts'
 export type {
+  BearerScheme,
   EnvSecretOptions,
   EnvSecretReference,
   ExpectedAnswer,
@@ -148,6 +163,7 @@ export type {
 } from './kernel/index.ts'
 export { createJsonLogger, createPrettyLogger } from './observe/index.ts'
 export type { LoggerOptions, LogLevel, PrettyLoggerOptions } from './observe/index.ts'
+export type { HttpCall, HttpDial, HttpReply } from './egress/index.ts'
 export { bodyOfBytes } from './ingress/index.ts'
 export type { BodySource, Ingress, IngressRequest, IngressResponse } from './ingress/index.ts'
 export type {
@@ -188,6 +204,7 @@ export type {
   Page,
   PageQuery,
   ReplayView,
+  TopicView,
   WebhookStatus,
 } from './runtime/index.ts'
 export type { DeadLetterRow } from './store/index.ts'

@@ -10,6 +10,7 @@ import {
 import type { AnyContract, Draft, PayloadOf } from './contract.ts'
 import { checkName } from './declaration-error.ts'
 import type { Envelope } from './envelope.ts'
+import { type Push, type PushOptions, resolvePush } from './push.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { AlertRoute, Team } from './system.ts'
 import { checkRange, required } from './webhook.ts'
@@ -158,6 +159,13 @@ export interface BatchItem<Data> {
   readonly message: ConsumedMessage
 }
 
+/** A consumer whose handler is a program behind a URL, in whatever language. */
+export interface PushConsumerOptions<C extends AnyContract> extends ConsumerPolicy {
+  readonly on: C
+  readonly filter?: (data: PayloadOf<C>) => boolean
+  readonly push: PushOptions
+}
+
 export interface BatchConsumerOptions<C extends AnyContract> extends ConsumerPolicy {
   readonly on: C
   readonly filter?: (data: PayloadOf<C>) => boolean
@@ -190,6 +198,8 @@ export interface Consumer {
   readonly partitions: number
   readonly outage?: ResolvedOutagePolicy
   readonly batch?: { readonly max: number; readonly maxAgeMs: number }
+  /** Set where its messages are sent to a URL: the runtime does it in place of `handle`. */
+  readonly push?: Push
   readonly filter?: (data: unknown) => boolean
   readonly handle: (data: unknown, ctx: ConsumerContext) => Promise<void>
   readonly handleBatch?: (
@@ -211,16 +221,25 @@ export interface Consumer {
 export function consumer<C extends AnyContract>(
   name: string,
   // One signature, so that a wrong option is named in a sentence of its own.
-  options: ConsumerOptions<C> | BatchConsumerOptions<C>,
+  options: ConsumerOptions<C> | BatchConsumerOptions<C> | PushConsumerOptions<C>,
 ): Consumer
 export function consumer(
   name: string,
-  options: ConsumerOptions<AnyContract> | BatchConsumerOptions<AnyContract>,
+  options:
+    | ConsumerOptions<AnyContract>
+    | BatchConsumerOptions<AnyContract>
+    | PushConsumerOptions<AnyContract>,
 ): Consumer {
   const what = `consumer ${JSON.stringify(name)}`
   checkName(name, 'consumer')
   const { owner, summary, idempotency, deadLetter, afterDeadLetter, replay, filter } = options
   const batch = 'batch' in options ? readBatch(options.batch, what) : undefined
+  const timeoutMs = checkRange(
+    durationMs(options.timeout ?? '30s', `${what}.timeout`),
+    `${what}.timeout`,
+    { minimum: 1, maximum: 3_600_000 },
+  )
+  const push = 'push' in options ? resolvePush(options.push, `${what}.push`, timeoutMs) : undefined
   return Object.freeze({
     part: 'consumer',
     name,
@@ -232,14 +251,7 @@ export function consumer(
     ...(idempotency && { idempotency }),
     ...(options.retry && { retry: resolveRetryPolicy(options.retry, `${what}.retry`) }),
     permanent: options.permanent ?? [],
-    timeoutMs: checkRange(
-      durationMs(options.timeout ?? '30s', `${what}.timeout`),
-      `${what}.timeout`,
-      {
-        minimum: 1,
-        maximum: 3_600_000,
-      },
-    ),
+    timeoutMs,
     ...(deadLetter && { deadLetter }),
     ...(afterDeadLetter && { afterDeadLetter }),
     ...(replay && { replay }),
@@ -254,6 +266,7 @@ export function consumer(
     }),
     ...(options.outage && { outage: resolveOutagePolicy(options.outage, `${what}.outage`) }),
     ...(batch && { batch }),
+    ...(push && { push }),
     ...(filter && { filter }),
     handle: 'handle' in options ? options.handle : noSingleHandler,
     ...('handleBatch' in options && {

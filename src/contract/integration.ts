@@ -2,16 +2,27 @@ import type { Call } from './call.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import { checkName, declarationError } from './declaration-error.ts'
+import type { EventsEndpoint } from './events-endpoint.ts'
 import { buildModel, type Model } from './model.ts'
 import type { OutboxSource } from './outbox-source.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { System, Team } from './system.ts'
 import type { SqlMigration } from './tables.ts'
+import type { TopicSource } from './topic-source.ts'
 import type { Webhook } from './webhook.ts'
 
 const MARK: unique symbol = Symbol.for('junctura.integration') as never
 
-export type Part = Webhook | Consumer | AnyContract | System | Team | Call | OutboxSource
+export type Part =
+  | Webhook
+  | Consumer
+  | AnyContract
+  | System
+  | Team
+  | Call
+  | OutboxSource
+  | TopicSource
+  | EventsEndpoint
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
 export interface Integration {
@@ -22,6 +33,7 @@ export interface Integration {
   readonly contracts: ReadonlyMap<string, AnyContract>
   readonly systems: readonly System[]
   readonly outboxes: readonly OutboxSource[]
+  readonly topics: readonly TopicSource[]
   readonly calls: readonly Call[]
   readonly tables: readonly SqlMigration[]
   readonly model: Model
@@ -43,23 +55,39 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   checkName(name, 'integration')
   const at = callerLocation()
   const { parts } = options
-  const webhooks = parts.filter((part) => part.part === 'webhook')
+  const endpoints = parts.filter((part) => part.part === 'events')
+  const declared = parts.filter((part) => part.part === 'webhook')
+  const webhooks = [...declared, ...endpoints.flatMap(({ doors }) => doors)]
   const consumers = parts.filter((part) => part.part === 'consumer')
   const outboxes = parts.filter((part) => part.part === 'outbox')
+  const topics = parts.filter((part) => part.part === 'topic')
   const calls = parts.filter((part) => part.part === 'call')
   const tables = options.tables ?? []
-  refuseTwins('webhook', webhooks)
+  // An endpoint and a webhook of one name would share what they remember.
+  refuseTwins('webhook', [...declared, ...endpoints])
   refuseTwins('consumer', consumers)
   refuseTwins('outbox', outboxes)
+  refuseTwins('topic', topics)
   refuseTwins('call', calls)
   refuseTwins('table', tables)
   refuseTwins(
     'webhook path',
-    webhooks.map((hook) => ({ name: hook.path })),
+    [...declared, ...endpoints].map((hook) => ({ name: hook.path })),
   )
-  const contracts = collectContracts({ parts, webhooks, consumers, outboxes })
-  const systems = collectSystems({ parts, webhooks, calls, outboxes })
-  const content = { name, webhooks, consumers, outboxes, contracts, systems, calls, tables, at }
+  const contracts = collectContracts({ parts, webhooks, consumers, outboxes, topics })
+  const systems = collectSystems({ parts, webhooks, calls, outboxes, topics })
+  const content = {
+    name,
+    webhooks,
+    consumers,
+    outboxes,
+    topics,
+    contracts,
+    systems,
+    calls,
+    tables,
+    at,
+  }
   const built: Integration = { ...content, model: buildModel(content) }
   return Object.freeze(Object.defineProperty(built, MARK, { value: true }))
 }
@@ -87,15 +115,17 @@ function collectContracts({
   webhooks,
   consumers,
   outboxes,
-}: Pick<Integration, 'webhooks' | 'consumers' | 'outboxes'> & {
+  topics,
+}: Pick<Integration, 'webhooks' | 'consumers' | 'outboxes' | 'topics'> & {
   readonly parts: readonly Part[]
 }): ReadonlyMap<string, AnyContract> {
   const found = new Map<string, AnyContract>()
   const all = [
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
-    ...consumers.map((one) => one.on),
+    ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
     ...outboxes.flatMap((one) => one.accepts),
+    ...topics.flatMap((one) => one.accepts),
   ]
   for (const contract of all) {
     const known = found.get(contract.name)
@@ -116,13 +146,15 @@ function collectSystems({
   webhooks,
   calls,
   outboxes,
-}: Pick<Integration, 'webhooks' | 'calls' | 'outboxes'> & {
+  topics,
+}: Pick<Integration, 'webhooks' | 'calls' | 'outboxes' | 'topics'> & {
   readonly parts: readonly Part[]
 }): readonly System[] {
   const all = [
     ...parts.filter((part) => part.part === 'system'),
     ...webhooks.map((hook) => hook.from),
     ...outboxes.flatMap((one) => one.from ?? []),
+    ...topics.flatMap((one) => one.from ?? []),
     ...calls.flatMap((one) => [one.from, one.to]),
   ]
   return [...new Map(all.map((one) => [one.name, one])).values()]

@@ -1,5 +1,6 @@
 import { BORDER_ERROR_CODES } from './border-error-codes.ts'
 import { OUTBOX_ERROR_CODES } from './outbox-error-codes.ts'
+import { TOPIC_ERROR_CODES } from './topic-error-codes.ts'
 
 const MOST_ERROR_CODES = {
   // Declaring and starting: the caller's bug, thrown at once.
@@ -250,6 +251,19 @@ const MOST_ERROR_CODES = {
     message: 'A message of {type} was not emitted: {problem}',
     advice: 'Emit data that fits the latest version of the contract.',
   },
+  // Pushing to receivers.
+  JUNCTURA_PUSH_FAILED: {
+    status: 502,
+    retryable: true,
+    message: 'The receiver {host} did not take the message: {problem}',
+    advice: 'It is sent again as the consumer’s retry policy says; look at the receiver.',
+  },
+  JUNCTURA_PUSH_REFUSED: {
+    status: 502,
+    retryable: false,
+    message: 'The receiver {host} refuses the message: {problem}',
+    advice: 'Mend the receiver or the message, then retry the dead letter.',
+  },
   // Transforms.
   JUNCTURA_TRANSFORM_TIMEOUT: {
     status: 500,
@@ -362,10 +376,12 @@ const MOST_ERROR_CODES = {
  */
 export const ERROR_CODES: typeof MOST_ERROR_CODES &
   typeof BORDER_ERROR_CODES &
-  typeof OUTBOX_ERROR_CODES = {
+  typeof OUTBOX_ERROR_CODES &
+  typeof TOPIC_ERROR_CODES = {
   ...MOST_ERROR_CODES,
   ...BORDER_ERROR_CODES,
   ...OUTBOX_ERROR_CODES,
+  ...TOPIC_ERROR_CODES,
 }
 
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -45,7 +45,8 @@ import { offerRows } from './offer-rows.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { openLinks } from './open-links.ts'
-import { createReadData } from './read-data.ts'
+import { openPushConsumers, type PushConsumers } from './push-consumers.ts'
+import { recordFailOver } from './record-fail-over.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
@@ -57,6 +58,7 @@ import { tellBorderEvent } from './tell-border-event.ts'
 import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
 import type { MessageStatus } from './views.ts'
+import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
 /**
@@ -64,7 +66,8 @@ import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
  *
  * 1. `ingress` takes a request: size, route, rate, signature, time, parse, version, schema.
  * 2. `inbox` stores it and what the transform made of it, with its key, in one commit; then 2xx.
- *    `relays` bring what services emitted in their own transactions to the same log.
+ *    `relays` bring what services emitted in their own transactions to the same log, and `topics`
+ *    what other systems write into brokers.
  * 3. `committer` joins what came together into one transaction of the `store`.
  * 4. `transport` gives what was appended to the consumers, in order.
  * 5. `runners` run the handlers, one lane for each key; failure → retry → dead letter → alert.
@@ -77,6 +80,9 @@ export interface Pipeline extends Foundations, Alerting {
   readonly ingress: Ingress
   /** Move what services wrote in their own databases into the log. */
   readonly relays: Relays
+  /** Move what other systems write into topics into the log. */
+  readonly topics: Topics
+  readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
   /** What of the consumers runs here, by the id of the partition; it comes and goes. */
@@ -96,10 +102,9 @@ export interface Pipeline extends Foundations, Alerting {
 
 export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
-export const buildPipeline = async (
-  integration: Integration,
-  options: Opened,
-): Promise<Pipeline> => {
+export const buildPipeline = async (declared: Integration, options: Opened): Promise<Pipeline> => {
+  const pushes = await openPushConsumers(declared, options)
+  const integration = { ...declared, consumers: pushes.consumers }
   // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
@@ -107,6 +112,7 @@ export const buildPipeline = async (
   const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
+  await recordFailOver({ ...base, ...alerting })
   const inbox = createInbox({
     ...base,
     modelHash: integration.model.hash,
@@ -122,6 +128,7 @@ export const buildPipeline = async (
   const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
+    readData: pushes.readData,
     letters,
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
@@ -154,7 +161,8 @@ export const buildPipeline = async (
   const replays = createReplays({ ...base, runners, deadLetters, requests, duties })
   people.replays = replays
   const views = createMessageViews({ ...base, runners })
-  const invalid = createInvalidRequests({ ...base, inbox })
+  const topics = createTopics({ ...base, ...alerting })
+  const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
   const relays = createRelays({ ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options })
@@ -164,7 +172,10 @@ export const buildPipeline = async (
     ...alerting,
     inbox,
     ...border,
+    developmentSecrets: [...border.developmentSecrets, ...pushes.developmentSecrets],
+    pushes,
     relays,
+    topics,
     runners,
     consumers,
     letters,
@@ -318,6 +329,7 @@ function consumerPorts(
   { alerts }: Alerting,
   parts: {
     readonly inbox: Inbox
+    readonly readData: ConsumerPorts['readData']
     readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
@@ -332,7 +344,7 @@ function consumerPorts(
   }
   return {
     ...base,
-    readData: createReadData(integration),
+    readData: parts.readData,
     prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
     messageIdAt: (position) => inbox.messageIdAt(position),
     raiseAlert: ({ kind, cause, title, consumer, atMs }) =>

@@ -41,16 +41,17 @@ export const createWorker = (options: WorkerOptions): Worker => new ConsumersAtW
 
 class ConsumersAtWork implements Worker {
   readonly #pipeline: Pipeline
+  readonly #onFatal: (error: unknown) => void
   readonly #keeper: PartitionKeeper | undefined
   readonly #stop = new AbortController()
   #watch: StoreWatch | undefined
   #hasTimers = false
-  #hasLinks = false
   #bell: unknown
   #listening: Promise<void> | undefined
 
   constructor({ pipeline, onFatal }: WorkerOptions) {
     this.#pipeline = pipeline
+    this.#onFatal = onFatal
     const { kernel, link } = pipeline
     const { leases } = pipeline.store
     if (!leases) return
@@ -68,15 +69,19 @@ class ConsumersAtWork implements Worker {
   }
 
   async start(): Promise<void> {
-    const { store, transport, kernel, integration, replays } = this.#pipeline
+    const { store, transport, kernel, integration, link, committer, alerts, replays } =
+      this.#pipeline
     if (!this.#keeper) {
-      await this.#startLinks()
+      await link?.start({ committer, alerts })
       for (const consumer of integration.consumers) await prepareProgress(this.#ports, consumer)
       await this.#open(this.#partitions)
       await this.#beginDuties()
       await replays.resumeAll()
     } else {
-      this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
+      this.#watch = await store.watch?.(({ head, lost }) => {
+        if (lost) this.#onFatal(lost)
+        else transport.advanced(head)
+      })
       await this.#keeper.start()
       this.#listening = this.#listen()
     }
@@ -88,12 +93,13 @@ class ConsumersAtWork implements Worker {
   }
 
   async close(graceMs: number): Promise<void> {
-    const { runners, timers, retention, replays, relays } = this.#pipeline
+    const { runners, timers, retention, replays, relays, topics } = this.#pipeline
     this.#stop.abort()
     await this.#listening
     await this.#keeper?.leave()
     await this.#watch?.close()
     await relays.close()
+    await topics.close()
     await replays.close()
     await retention.close()
     await timers.close()
@@ -117,7 +123,7 @@ class ConsumersAtWork implements Worker {
     leases: Leases,
     partitions: readonly ConsumerPartition[],
   ): Promise<ReadonlySet<string>> {
-    const { alerts, transport, store, link } = this.#pipeline
+    const { alerts, transport, store, link, committer } = this.#pipeline
     const notYet = new Set<string>()
     const view = await this.#keeper?.view()
     const known = await Promise.all(partitions.map((partition) => this.#hasProgress(partition)))
@@ -135,17 +141,9 @@ class ConsumersAtWork implements Worker {
     // Whoever had them before has written since this process last looked.
     await alerts.load()
     transport.advanced(await store.headPosition())
-    if (link) await this.#startLinks()
+    if (!this.#hasTimers) await link?.start({ committer, alerts })
     await this.#open(ready)
     return notYet
-  }
-
-  /** One process publishes to brokers: the one that has everything, or the duties. */
-  async #startLinks(): Promise<void> {
-    const { links, committer, alerts } = this.#pipeline
-    if (this.#hasLinks) return
-    this.#hasLinks = true
-    for (const link of links) await link.start({ committer, alerts })
   }
 
   get #ids(): ReadonlySet<string> {
@@ -226,15 +224,11 @@ class ConsumersAtWork implements Worker {
       // One that no longer looks for outages could never say that it is over.
       ...(consumer.outage ? [] : alerts.resolve(outageCause(consumer.name))),
     ])
-    return [...rows, ...[...alerts.all()].flatMap(({ cause }) => this.#overNow(cause, opened))]
+    return [...rows, ...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause, opened))]
   }
 
-  /**
-   * Resolves the alert of a contract version that the last code did not know and this one does, and
-   * those of a broker that is not in use any more.
-   */
-  #overNow(cause: string, opened: readonly ConsumerRunner[]): readonly RowWrite[] {
-    if (isOfFormerBroker(cause, this.#pipeline.links)) return this.#pipeline.alerts.resolve(cause)
+  /** Resolves the alert of a contract version that the last code did not know and this one does. */
+  #knownNow(cause: string, opened: readonly ConsumerRunner[]): readonly RowWrite[] {
     const told = readNewerVersionCause(cause)
     if (!told) return []
     const on = opened.find(({ consumer }) => consumer.name === told.consumer)?.consumer.on
@@ -254,11 +248,16 @@ class ConsumersAtWork implements Worker {
   }
 
   async #beginDuties(): Promise<void> {
-    const { retention, relays, deadLetters, duties, notifier } = this.#pipeline
+    const { retention, relays, topics, deadLetters, duties, notifier } = this.#pipeline
+    const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
-    await this.#startLinks()
+    const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
+    const rows = over.flatMap(({ cause }) => alerts.resolve(cause))
+    await offerRows({ committer, kernel }, rows)
+    for (const bridge of links) if (bridge !== link) await bridge.start({ committer, alerts })
     retention.start()
     relays.start()
+    topics.start()
     await this.#pipeline.replays.look()
     await deadLetters.settleAll()
     notifier.poke()
