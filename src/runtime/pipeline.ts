@@ -5,7 +5,7 @@ import {
   createProgressBook,
   type ReplayedEvent,
 } from '../consumer/index.ts'
-import type { AlertRoute, Consumer, Integration } from '../contract/index.ts'
+import type { AlertRoute, Integration } from '../contract/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import { createIngress, type Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -133,18 +133,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
   })
-  const { book } = base
-  const consumers = {
-    ports,
-    book,
-    onStopped: (consumer: Consumer, error: unknown): void => {
-      const title = `${consumer.name} stopped: ${messageOf(error)}`
-      const cause = `stopped/${consumer.name}`
-      const atMs = base.kernel.clock.now()
-      const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
-      void offerRows(base, rows).catch(() => undefined)
-    },
-  }
+  const consumers = openConsumers(base, ports)
   const webhooks = integration.webhooks.map(({ name }) => name)
   await letters.load(base.store, { consumers: [], webhooks })
   const requests = createRequests({
@@ -202,6 +191,18 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
 }
 
 const NOBODY = Promise.resolve(0)
+
+const openConsumers = (base: Foundations, ports: ConsumerPorts): OpenPartitionOptions => ({
+  ports,
+  book: base.book,
+  onStopped: (consumer, error) => {
+    const title = `${consumer.name} stopped: ${messageOf(error)}`
+    const cause = `stopped/${consumer.name}`
+    const atMs = base.kernel.clock.now()
+    const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
+    void offerRows(base, rows).catch(() => undefined)
+  },
+})
 
 export interface Foundations {
   readonly integration: Integration
