@@ -67,6 +67,15 @@ const consumerStatus = {
   done: count,
   latencyMsP50: durationMs,
   latencyMsP99: durationMs,
+  partitions: listOf(
+    exactly({
+      slots: text,
+      mode: text,
+      watermark: count,
+      holder: { type: ['string', 'null'] },
+      managementUrl: { type: ['string', 'null'] },
+    }),
+  ),
 }
 
 const repeat = {

@@ -210,6 +210,13 @@ export const METRICS = {
     unit: 'seconds',
     labels: ['consumer'],
   },
+  partitionsHere: {
+    name: 'junctura_consumer_partitions',
+    type: 'gauge',
+    help: 'Partitions of the consumer that this process runs.',
+    unit: '',
+    labels: ['consumer'],
+  },
   parkedLanes: {
     name: 'junctura_consumer_parked_lanes',
     type: 'gauge',

@@ -35,7 +35,7 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
   /** Of the broker, once it was opened. */
   readonly broker: Broker | undefined
   /**
-   * Opens the broker. When it cannot be reached the start goes on without it.
+   * Opens the broker, once. When it cannot be reached the start goes on without it.
    *
    * @throws JUNCTURA_TRANSPORT_REFUSED, JUNCTURA_PEER_MISSING: what no waiting will mend.
    */
@@ -220,6 +220,7 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       return broker
     },
     async start(given) {
+      if (parts) return
       parts = given
       for (const { channel } of channels) write(given.alerts.resolve(cause.stopped(channel)))
       if (!(await open())) opening = openInTheEnd()

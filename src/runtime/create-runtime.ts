@@ -4,6 +4,7 @@ import {
   type Integration,
   type StartFinding,
 } from '../contract/index.ts'
+import type { HttpDial } from '../egress/index.ts'
 import { createSystemKernel, JuncturaError, type Kernel, type Logger } from '../kernel/index.ts'
 import { createSystemLog, type Tracer } from '../observe/index.ts'
 import type { RateLimit } from '../policy/index.ts'
@@ -57,6 +58,8 @@ export interface RuntimeOptions {
   readonly bridges?: readonly BridgeChoice[]
   /** Sends alert notifications. @default the routes as declared */
   readonly send?: SendNotification
+  /** Sends the messages of consumers with `push`. @default over real sockets */
+  readonly dial?: HttpDial
   /**
    * What a start does about an alert route whose secret is missing or unusable: `warn` is for a
    * developer's machine, where no pager is. Not looked at where `send` is given.

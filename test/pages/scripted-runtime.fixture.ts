@@ -284,6 +284,9 @@ export const consumerOf = (name: string, change: Partial<ConsumerStatus> = {}): 
   version: 2,
   mode: 'running',
   watermark: 96_420,
+  partitions: [
+    { slots: '0-63', mode: 'running', watermark: 96_420, holder: null, managementUrl: null },
+  ],
   lag: 0,
   oldestPendingAgeMs: null,
   inFlight: 0,
