@@ -22,7 +22,7 @@ export interface ReplicaPair {
   readonly proxy: CuttingProxy
   /** Of the server that takes writes now, past the proxy. */
   readonly primaryUrl: string
-  /** The replica hears nothing more, as one that is far behind: what follows is on one disk only. */
+  /** The replica hears nothing more, as one far behind: what follows is on one disk only. */
   detach(): Promise<void>
   /** Points the proxy at one of the two, and breaks the connections that it carries. */
   lead(to: 'primary' | 'replica'): Promise<void>
