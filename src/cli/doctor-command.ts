@@ -78,7 +78,12 @@ const examine = async (
   const transports = [transport, ...readBridges(options)]
   const { checkTransports } = await import('./check-transport.ts')
   checks.push(...(await checkTransports(io.kernel, transports, integration)))
-  const engines = [choice.engine, ...transports.map(({ engine }) => engine)]
+  if (integration) {
+    const { checkTopics } = await import('./check-topics.ts')
+    checks.push(...(await checkTopics(io.kernel, integration)))
+  }
+  const read = integration?.topics ?? []
+  const engines = [choice.engine, ...[...transports, ...read].map(({ engine }) => engine)]
   checks.push(...(await checkSurroundings(io, options, engines)))
   const failed = checks.some(({ state }) => state === 'fail')
   out.result('doctor', { ok: !failed, checks }, () => renderChecks(checks, out.paint))

@@ -282,6 +282,25 @@ export const LIMITS = {
   outboxAwayAlertMs: 10_000,
   /** Idle, a relay asks this often: 20 statements a second, and 25 ms until found on average. */
   outboxIdleMs: 50,
+  /** Messages and bytes that a topic's relay moves in one commit; as much more is on its way. */
+  topicBatchMax: 500,
+  topicBatchBytesMax: 8_388_608,
+  /** How often a topic is asked for its ends: what its lag is, and whether its broker answers. */
+  topicInspectMs: 5_000,
+  /** A broker of a topic that is away for longer is told. */
+  topicAwayAlertMs: 30_000,
+  /** Longest pause before a topic is opened again. */
+  topicPauseMsMax: 30_000,
+  /** Invalid messages of one topic that nobody has dealt with; past it the relay waits. */
+  topicInvalidOpenMax: 10_000,
+  /** Of an invalid message, body and headers are kept up to this size; the topic has the rest. */
+  topicInvalidBytesMax: 1_048_576,
+  /** A source of CloudEvents is a URI; a longer one is none that anybody reads. */
+  eventSourceCharsMax: 1_024,
+  /** How long the ids of a queue's messages are known; what crashes bring back comes in seconds. */
+  queueDedupeMs: 86_400_000,
+  /** After another process has moved a topic, this one looks again. */
+  topicStandByMs: 10_000,
   /** Messages published to a broker at once; they come again together where it fails. */
   relayBatchMax: 512,
   /** Longest pause before publishing is tried again. */

@@ -35,6 +35,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  TopicView,
 } from './views.ts'
 import { createWorker, pausedKey, type Worker } from './worker.ts'
 
@@ -64,7 +65,6 @@ export class RunningIntegration implements Runtime {
   readonly startedAtMs: number
   readonly roles: readonly Role[]
   readonly developmentSecrets: Runtime['developmentSecrets']
-  readonly #parts: RunningParts
   readonly #pipeline: Pipeline
   readonly #operations: ReturnType<typeof createOperations>
   #mode: 'starting' | 'running' | 'draining' | 'stopping' | 'drained' | 'closed' = 'starting'
@@ -75,7 +75,6 @@ export class RunningIntegration implements Runtime {
 
   constructor(parts: RunningParts) {
     const { pipeline } = parts
-    this.#parts = parts
     this.roles = parts.roles
     this.#pipeline = pipeline
     this.integration = pipeline.integration
@@ -135,6 +134,10 @@ export class RunningIntegration implements Runtime {
 
   outboxes(): Promise<readonly OutboxView[]> {
     return this.#pipeline.relays.views()
+  }
+
+  topics(): Promise<readonly TopicView[]> {
+    return Promise.resolve(this.#pipeline.topics.views())
   }
 
   messages(query: MessageQuery): Promise<MessagePage> {
@@ -324,7 +327,7 @@ export class RunningIntegration implements Runtime {
 
   async idle(): Promise<void> {
     const runners = [...this.#pipeline.runners.values()]
-    await this.#pipeline.relays.idle()
+    await Promise.all([this.#pipeline.relays.idle(), this.#pipeline.topics.idle()])
     // One consumer's emits are another one's work: all must be idle at the same moment.
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()

@@ -41,8 +41,8 @@ export const createWorker = (options: WorkerOptions): Worker => new ConsumersAtW
 
 class ConsumersAtWork implements Worker {
   readonly #pipeline: Pipeline
-  readonly #keeper: PartitionKeeper | undefined
   readonly #onFatal: (error: unknown) => void
+  readonly #keeper: PartitionKeeper | undefined
   readonly #stop = new AbortController()
   #watch: StoreWatch | undefined
   #hasTimers = false
@@ -93,12 +93,13 @@ class ConsumersAtWork implements Worker {
   }
 
   async close(graceMs: number): Promise<void> {
-    const { runners, timers, retention, replays, relays } = this.#pipeline
+    const { runners, timers, retention, replays, relays, topics } = this.#pipeline
     this.#stop.abort()
     await this.#listening
     await this.#keeper?.leave()
     await this.#watch?.close()
     await relays.close()
+    await topics.close()
     await replays.close()
     await retention.close()
     await timers.close()
@@ -240,7 +241,7 @@ class ConsumersAtWork implements Worker {
   }
 
   async #beginDuties(): Promise<void> {
-    const { retention, relays, deadLetters, duties, notifier } = this.#pipeline
+    const { retention, relays, topics, deadLetters, duties, notifier } = this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
     const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
@@ -249,6 +250,7 @@ class ConsumersAtWork implements Worker {
     for (const bridge of links) if (bridge !== link) await bridge.start({ committer, alerts })
     retention.start()
     relays.start()
+    topics.start()
     await this.#pipeline.replays.look()
     await deadLetters.settleAll()
     notifier.poke()
