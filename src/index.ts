@@ -161,6 +161,8 @@ export { bodyOfBytes } from './ingress/index.ts'
 export type { BodySource, Ingress, IngressRequest, IngressResponse } from './ingress/index.ts'
 export type {
   ArchivePartition,
+  BridgeChoice,
+  BrokerChoice,
   OperationCommand,
   OperationResult,
   Operator,
@@ -171,6 +173,7 @@ export type {
   RuntimeOptions,
   Role,
   StoreChoice,
+  TransportChoice,
 } from './runtime/index.ts'
 export type {
   AlertView,

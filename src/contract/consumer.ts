@@ -121,8 +121,18 @@ export interface ConsumerPolicy {
   readonly replay: ReplayRule
   /** `key` keeps the order of each key; `none` handles messages as they come. @default 'key' */
   readonly ordering?: 'key' | 'none'
-  /** Keys handled at once. @default 16 @maximum 1024 */
+  /** Keys handled at once, of each partition. @default 16 @maximum 1024 */
   readonly concurrency?: number
+  /**
+   * Into how many parts its keys are divided, so that as many workers can share it; a key is always
+   * in the same one, so its order is kept. On a store for one process it has no effect. It may
+   * change from one start to the next: JUNCTURA_PARTITIONS_CHANGED says when not.
+   *
+   * @default 1
+   * @minimum 1
+   * @maximum 64
+   */
+  readonly partitions?: number
   /**
    * What happens when everything fails, because something that the handler needs is down: after
    * `after` different messages in a row, one message is tried at a time, `probe` after the last
@@ -185,6 +195,7 @@ export interface Consumer {
   readonly replay?: ReplayRule
   readonly ordering: 'key' | 'none'
   readonly concurrency: number
+  readonly partitions: number
   readonly outage?: ResolvedOutagePolicy
   readonly batch?: { readonly max: number; readonly maxAgeMs: number }
   /** Set where its messages are sent to a URL: the runtime does it in place of `handle`. */
@@ -248,6 +259,10 @@ export function consumer(
     concurrency: checkRange(options.concurrency ?? 16, `${what}.concurrency`, {
       minimum: 1,
       maximum: LIMITS.concurrencyMax,
+    }),
+    partitions: checkRange(options.partitions ?? 1, `${what}.partitions`, {
+      minimum: 1,
+      maximum: LIMITS.partitionsMax,
     }),
     ...(options.outage && { outage: resolveOutagePolicy(options.outage, `${what}.outage`) }),
     ...(batch && { batch }),

@@ -174,6 +174,7 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
     replay: consumer.replay,
     ordering: consumer.ordering,
     concurrency: consumer.concurrency,
+    ...(consumer.partitions > 1 && { partitions: consumer.partitions }),
     outage: consumer.outage,
     batch: consumer.batch,
     push: consumer.push && {

@@ -283,6 +283,13 @@ const MOST_ERROR_CODES = {
     message: 'This process does not run the consumers, so it cannot do {command}. {where}.',
     advice: 'Use `--management-url` of the process that runs them, or start one as worker.',
   },
+  JUNCTURA_PARTITIONS_CHANGED: {
+    status: 500,
+    retryable: false,
+    message:
+      'The consumer {consumer} has {partitions} partitions now, and those it had are more than {records} messages apart: {positions}.',
+    advice: 'Do what the detail `fix` says.',
+  },
   JUNCTURA_TOO_MANY_READERS: {
     status: 503,
     retryable: true,
