@@ -6,6 +6,7 @@ import {
   eventsEndpoint,
   integration,
   jsonSchema,
+  type Mismatch,
   secret,
   system,
 } from '../contract/index.ts'
@@ -73,7 +74,10 @@ export const seen: Consumer = placedConsumer('seen', {}, async (order, ctx) => {
   await effect('seen', order, ctx)
 })
 
-export const openBorder = async (consumers: readonly Consumer[] = [seen]): Promise<Border> => {
+export const openBorder = async (
+  consumers: readonly Consumer[] = [seen],
+  mismatch: Mismatch = 'conflict',
+): Promise<Border> => {
   const world = createWorld()
   const endpoint = eventsEndpoint('events', {
     from: system('shop', { kind: 'internal', owner: owners }),
@@ -82,6 +86,7 @@ export const openBorder = async (consumers: readonly Consumer[] = [seen]): Promi
       secret: secret.env('EVENTS_TOKENS', { development: `${TOKEN}\n${OLD_TOKEN}` }),
     }),
     eventsMax: 5,
+    idempotency: { mismatch },
   })
   const runtime = await world.start(consumers, {
     build: (parts) => integration('demo', { parts: [endpoint, ...parts], tables: [EFFECTS] }),

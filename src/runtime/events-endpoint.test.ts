@@ -64,10 +64,11 @@ describe('an event over HTTP', () => {
 
   it('with the id of another is a conflict, also where only the type differs', async () => {
     const { binary, runtime } = await openBorder()
-    await binary({ key: 'a', n: 1 })
+    const data = { key: 'a', n: 1, item: 'a' }
+    await binary(data)
 
     const other = await binary({ key: 'a', n: 2 })
-    const otherType = await binary({ item: 'a' }, { type: 'stock.moved.v2' })
+    const otherType = await binary(data, { type: 'stock.moved.v2' })
     const otherSource = await binary({ key: 'a', n: 2 }, { source: '/other' })
 
     expect(codeOf(other)).toBe('409 JUNCTURA_KEY_CONFLICT')
@@ -287,6 +288,17 @@ describe('a batch of events', () => {
       ],
     })
     expect(await world.effects()).toEqual(['a:1', 'a:2'])
+  })
+
+  it('keeps the order of a key where the first of two takes longer', async () => {
+    const { world, send } = await openBorder([seen], 'accept-as-new')
+    await send([one(1)], BATCH)
+
+    // Its id is taken, so it is looked at twice.
+    await send([one(1, { data: { key: 'a', n: 9 } }), one(2)], BATCH)
+    await world.pass(1_000)
+
+    expect(await world.effects()).toEqual(['a:1', 'a:9', 'a:2'])
   })
 
   it('keeps the order of a key where an older version hides it', async () => {
