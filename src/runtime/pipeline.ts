@@ -165,15 +165,13 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
   const relays = createRelays({ ...base, ...alerting })
-  const border = await openIngress(base, { inbox, views, options })
+  const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
     ...base,
     ...alerting,
     inbox,
     ...border,
-    developmentSecrets: [...border.developmentSecrets, ...pushes.developmentSecrets],
-    pushes,
     relays,
     topics,
     runners,
@@ -432,16 +430,23 @@ function openRetention(
 
 async function openIngress(
   base: Foundations,
-  parts: { readonly inbox: Inbox; readonly views: MessageViews; readonly options: Opened },
+  parts: {
+    readonly inbox: Inbox
+    readonly views: MessageViews
+    readonly options: Opened
+    readonly pushes: PushConsumers
+  },
 ): Promise<{
   readonly ingress: Ingress
+  readonly pushes: PushConsumers
   readonly developmentSecrets: readonly DevelopmentValue[]
 }> {
   const { kernel, integration, committer, metrics, tracer, events } = base
   const { webhooks } = integration
   const { ratePerAddress, trustedProxies } = parts.options
   const keys = new Map<string, readonly SigningKey[]>()
-  const developmentSecrets: DevelopmentValue[] = []
+  const { pushes } = parts
+  const developmentSecrets: DevelopmentValue[] = [...pushes.developmentSecrets]
   for (const hook of webhooks) {
     const resolved = await resolveSecrets(kernel, hook.verify)
     keys.set(hook.name, resolved.keys)
@@ -460,7 +465,7 @@ async function openIngress(
     outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
     onRefused: createRefusalTeller({ events, kernel }),
   })
-  return { ingress, developmentSecrets }
+  return { ingress, developmentSecrets, pushes }
 }
 
 const HELD_STATUSES: ReadonlySet<MessageStatus> = new Set(['dead', 'parked', 'dropped', 'expired'])
