@@ -218,10 +218,23 @@ export const LIMITS = {
   /** Records looked through, and ranges kept, when the partitions of a consumer are joined. */
   repartitionRecordsMax: 100_000,
   repartitionRangesMax: 2_000,
+  /**
+   * Left free above the highest position known when a store has gone back in time: what is known
+   * may be a little behind, and no position that somebody has seen is given to another record.
+   */
+  positionGap: 1_000_000,
   /** How long a commit waits for the commits of all other processes before it is refused. */
   orderLockWaitMs: 10_000,
   /** A process that hangs while every other one waits for its commit loses its connection. */
   orderedIdleMs: 3_000,
+  /** A network that swallows packets breaks nothing: past this, a connection is taken for broken. */
+  sqlConnectMs: 10_000,
+  /** The same for the store's own statements in a commit: longer than the wait for its order. */
+  sqlAnswerMs: 15_000,
+  /** The same for what is read, which may be much. */
+  sqlReadMs: 45_000,
+  /** How long a commit whose answer was lost is asked for before the process gives itself up. */
+  commitAskMs: 30_000,
   /**
    * How often a process looks for what others have appended: when it cannot be told, just after
    * something came, and when it is told and only makes sure.

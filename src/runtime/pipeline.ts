@@ -46,6 +46,7 @@ import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { openLinks } from './open-links.ts'
 import { openPushConsumers, type PushConsumers } from './push-consumers.ts'
+import { recordFailOver } from './record-fail-over.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
@@ -111,6 +112,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
+  await recordFailOver({ ...base, ...alerting })
   const inbox = createInbox({
     ...base,
     modelHash: integration.model.hash,

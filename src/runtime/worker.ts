@@ -41,6 +41,7 @@ export const createWorker = (options: WorkerOptions): Worker => new ConsumersAtW
 
 class ConsumersAtWork implements Worker {
   readonly #pipeline: Pipeline
+  readonly #onFatal: (error: unknown) => void
   readonly #keeper: PartitionKeeper | undefined
   readonly #stop = new AbortController()
   #watch: StoreWatch | undefined
@@ -50,6 +51,7 @@ class ConsumersAtWork implements Worker {
 
   constructor({ pipeline, onFatal }: WorkerOptions) {
     this.#pipeline = pipeline
+    this.#onFatal = onFatal
     const { kernel, link } = pipeline
     const { leases } = pipeline.store
     if (!leases) return
@@ -76,7 +78,10 @@ class ConsumersAtWork implements Worker {
       await this.#beginDuties()
       await replays.resumeAll()
     } else {
-      this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
+      this.#watch = await store.watch?.(({ head, lost }) => {
+        if (lost) this.#onFatal(lost)
+        else transport.advanced(head)
+      })
       await this.#keeper.start()
       this.#listening = this.#listen()
     }

@@ -1,5 +1,6 @@
 import { LIMITS } from '../../kernel/index.ts'
 import { isUndefinedTable } from './postgres-errors.ts'
+import type { ServerLine } from './server-line.ts'
 import { integerAt, type Session, type SqlRow } from './session.ts'
 
 /** Which tables the log and the idempotency keys are in. */
@@ -40,7 +41,11 @@ export interface KnownLayout {
   look(session: Session): Promise<LogView>
   /** The statement that `seen` reads, to be sent along with others. */
   readonly lookSql: string
-  /** What the row of `lookSql` says; undefined when the layout has changed and must be read. */
+  /**
+   * What the row of `lookSql` says; undefined when the layout has changed and must be read.
+   *
+   * @throws JUNCTURA_STORE_UNKNOWN when the server has another history than the one that is known.
+   */
   seen(row: SqlRow | undefined): LogView | undefined
   /** Takes what a commit of this process has made, once it is durable. */
   settle(view: LogView): void
@@ -48,7 +53,7 @@ export interface KnownLayout {
   forget(): void
 }
 
-export const createKnownLayout = (schema: string): KnownLayout => {
+export const createKnownLayout = (schema: string, line: () => ServerLine): KnownLayout => {
   let view: LogView = { layout: UNKNOWN, head: 0 }
 
   const settle = (next: LogView): void => {
@@ -60,6 +65,7 @@ export const createKnownLayout = (schema: string): KnownLayout => {
   }
   const seen = (row: SqlRow | undefined): LogView | undefined => {
     const { layout } = view
+    line().check(row?.[2])
     if (integerAt(row, 0) !== layout.version) return undefined
     return { layout, head: integerAt(row, 1) }
   }
@@ -73,7 +79,7 @@ export const createKnownLayout = (schema: string): KnownLayout => {
       open === undefined
         ? '0::bigint'
         : `coalesce((select max(position) from ${schema}.log_${open.id}), ${open.firstPosition - 1})`
-    return `select version, ${head} from ${schema}.layout`
+    return `select version, ${head}, ${line().sql} from ${schema}.layout`
   }
 
   return {
