@@ -155,7 +155,8 @@ export const buildPipeline = async (
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
-  const relays = createRelays({ ...base, ...alerting })
+  const { openOutbox } = options
+  const relays = createRelays({ ...base, ...alerting, ...(openOutbox && { openOutbox }) })
   const border = await openIngress(base, { inbox, views, options })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {

@@ -1,5 +1,8 @@
 import type { AlertRow, AppliedCommit, DeadLetterRow } from '../../store/index.ts'
 
+/** Causes that end by themselves once the databases of outboxes are well. */
+const OUTBOX_KINDS: ReadonlySet<string> = new Set(['outbox-away', 'outbox-waits'])
+
 /**
  * Alerts as the durable rows say: at most one that is not resolved for each cause, one for every
  * dead letter that is open, and none about dead letters without one.
@@ -27,6 +30,12 @@ export class AlertWatch {
   /** Notifications that are still to be sent. */
   get owing(): number {
     return this.#owing.size
+  }
+
+  /** Alerts about outboxes that have not ended yet. */
+  get outboxAlerts(): readonly string[] {
+    const alerts = [...this.#open.values()].flatMap((open) => [...open.values()])
+    return alerts.filter(({ kind }) => OUTBOX_KINDS.has(kind)).map(({ cause }) => cause)
   }
 
   /** At rest no alert is left whose cause is gone. */

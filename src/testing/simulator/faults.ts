@@ -76,6 +76,22 @@ export interface Faults {
   readonly brokerOutages: number
   /** The broker forgets everything; expected number. */
   readonly brokerWipes: number
+  /** Chance that a statement of a relay fails in the database of its outbox. */
+  readonly outboxFails: number
+  /** Chance that such a statement is done and its answer never comes. */
+  readonly outboxLies: number
+  /** Chance that such a statement takes up to two seconds each way. */
+  readonly outboxSlow: number
+  /** The database of an outbox is away for up to a minute; expected number. */
+  readonly outboxOutages: number
+  /** Chance that a service rolls its transaction back after it has written. */
+  readonly outboxRollbacks: number
+  /** Chance that a service keeps its transaction open for up to four minutes. */
+  readonly outboxHangs: number
+  /** Somebody keeps a transaction open beside an outbox for minutes; expected number. */
+  readonly outboxNeighbours: number
+  /** Chance that a row of an outbox breaks its contract. */
+  readonly outboxInvalid: number
   /** Things that people do: retry, drop, replay, pause, acknowledge; expected number. */
   readonly operations: number
 }
@@ -90,6 +106,7 @@ export type ProfileName =
   | 'overload'
   | 'everything'
   | 'broker'
+  | 'outbox'
 
 export const NO_FAULTS: Faults = {
   commitFails: 0,
@@ -129,6 +146,14 @@ export const NO_FAULTS: Faults = {
   brokerLoses: 0,
   brokerOutages: 0,
   brokerWipes: 0,
+  outboxFails: 0,
+  outboxLies: 0,
+  outboxSlow: 0,
+  outboxOutages: 0,
+  outboxRollbacks: 0,
+  outboxHangs: 0,
+  outboxNeighbours: 0,
+  outboxInvalid: 0,
   operations: 0,
 }
 
@@ -220,6 +245,14 @@ const CEILINGS: Readonly<Record<ProfileName, Partial<Faults>>> = {
     restarts: 2,
     clockJumps: 3,
     clockDrifts: 2,
+    outboxFails: 0.1,
+    outboxLies: 0.1,
+    outboxSlow: 0.1,
+    outboxOutages: 2,
+    outboxRollbacks: 0.2,
+    outboxHangs: 0.1,
+    outboxNeighbours: 1,
+    outboxInvalid: 0.1,
     operations: 10,
   },
   broker: {
@@ -241,6 +274,28 @@ const CEILINGS: Readonly<Record<ProfileName, Partial<Faults>>> = {
     clockJumps: 2,
     operations: 4,
   },
+  outbox: {
+    outboxFails: 0.2,
+    outboxLies: 0.2,
+    outboxSlow: 0.2,
+    outboxOutages: 3,
+    outboxRollbacks: 0.4,
+    outboxHangs: 0.2,
+    outboxNeighbours: 2,
+    outboxInvalid: 0.1,
+    commitFails: 0.1,
+    commitLies: 0.004,
+    crashBeforeCommit: 0.006,
+    crashAfterCommit: 0.006,
+    powerLoss: 1,
+    readFails: 0.02,
+    handlerTakes: 0.3,
+    crashes: 4,
+    pauses: 2,
+    restarts: 2,
+    clockJumps: 2,
+    operations: 2,
+  },
 }
 
 export const PROFILES: readonly ProfileName[] = [
@@ -251,6 +306,7 @@ export const PROFILES: readonly ProfileName[] = [
   'overload',
   'everything',
   'broker',
+  'outbox',
 ]
 
 /**

@@ -89,9 +89,12 @@ export class MessageBooks {
     }
   }
 
-  /** A commit is durable, with these effects in it. */
-  applied({ records, rows }: AppliedCommit, effects: readonly EffectRow[]): void {
-    for (const record of records) this.#log(record)
+  /** A commit is durable, with these effects in it; gives the messages that it brought. */
+  applied(
+    { records, rows }: AppliedCommit,
+    effects: readonly EffectRow[],
+  ): readonly LoggedMessage[] {
+    const messages = records.map((record) => this.#log(record))
     const touched = new Map<ConsumerBook, Set<number>>()
     const touch = (book: ConsumerBook, position: number): void => {
       let positions = touched.get(book)
@@ -108,6 +111,7 @@ export class MessageBooks {
     for (const [book, positions] of touched) {
       for (const position of positions) this.#check(book, position)
     }
+    return messages
   }
 
   /** A handler ended well and had no transaction. */
@@ -177,7 +181,7 @@ export class MessageBooks {
     }
   }
 
-  #log(stored: StoredRecord): void {
+  #log(stored: StoredRecord): LoggedMessage {
     const { position } = stored
     const { head, data } = decodeRecord(stored.bytes, position)
     const { id, type, partitionkey, idempotencykey } = head.envelope
@@ -201,10 +205,11 @@ export class MessageBooks {
       if (first) this.#fail(`two messages came of one request: ${first.id} and ${id}`)
       else this.#byBorder.set(border, message)
     }
-    if (isReceipt) return
+    if (isReceipt) return message
     for (const { consumer, pending } of this.#books.values()) {
       if (consumer.on.name === type) pending.add(position)
     }
+    return message
   }
 
   #noteId({ id, causationid }: Envelope, position: number): void {

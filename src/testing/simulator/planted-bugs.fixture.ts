@@ -1,5 +1,6 @@
 import { decodeRecord, encodeRecord } from '../../contract/index.ts'
 import type { RowWrite, Store, Unit, UnitOutcome } from '../../store/index.ts'
+import type { OutboxReader } from '../../outbox/index.ts'
 import type { Broker, BrokerMessage } from '../../transport/index.ts'
 import type { Tamper } from './simulated-node.ts'
 
@@ -238,6 +239,59 @@ const gapUnseen = (broker: Broker): Broker => ({
   },
 })
 
+/** A relay that reads `id > last`: a row that is committed late, below it, is never read. */
+const readsBeyondLast = (reader: OutboxReader): OutboxReader => ({
+  ...reader,
+  async read({ head }, limit) {
+    const page = await reader.read({ head, gaps: [] }, limit)
+    return { ...page, endedBelow: Number.POSITIVE_INFINITY }
+  },
+})
+
+/** A relay that waits for a number no longer than until it has looked once more. */
+const fenceTooLow = (reader: OutboxReader): OutboxReader => ({ ...reader, fence: async () => 0 })
+
+const isCursor = ({ collection }: RowWrite): boolean => collection === 'outboxCursors'
+
+/** The relay's place is durable, and the messages follow: an acknowledgement before the commit. */
+const cursorBeforeCommit = (store: Store): Store =>
+  withMethods(store, {
+    async commit(units, finish) {
+      const isRelay = (unit: Unit): boolean =>
+        (unit.appends?.length ?? 0) > 0 && (unit.rows?.some(isCursor) ?? false)
+      if (!units.some(isRelay)) return store.commit(units, finish)
+      const cursors = units.flatMap(({ rows = [], guards }) =>
+        rows.some(isCursor) ? [{ rows: rows.filter(isCursor), ...(guards && { guards }) }] : [],
+      )
+      await store.commit(cursors)
+      const rest = units.map((unit) =>
+        isRelay(unit)
+          ? { ...unit, guards: [], rows: (unit.rows ?? []).filter((row) => !isCursor(row)) }
+          : unit,
+      )
+      return store.commit(rest, finish)
+    },
+  })
+
+/** The messages are durable, and the relay's place follows in a commit of its own. */
+const cursorAfterCommit = (store: Store): Store =>
+  withMethods(store, {
+    async commit(units, finish) {
+      const isApart = units.some(
+        ({ appends = [], rows = [] }) => appends.length > 0 && rows.some(isCursor),
+      )
+      if (!isApart) return store.commit(units, finish)
+      const cursors = units.flatMap(({ rows = [] }) => rows.filter(isCursor))
+      const bare = units.map((unit) => ({
+        ...unit,
+        rows: (unit.rows ?? []).filter((row) => !isCursor(row)),
+      }))
+      const outcomes = await store.commit(bare, finish)
+      await store.commit([{ rows: cursors }])
+      return outcomes
+    },
+  })
+
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an answer before the commit',
@@ -315,5 +369,25 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: 'a gap in what the broker brings that nobody sees',
     seen: /is lost for|not everything was done/,
     tamper: { broker: gapUnseen },
+  },
+  {
+    name: 'a relay that reads id > last',
+    seen: /was committed and never moved/,
+    tamper: { outbox: readsBeyondLast },
+  },
+  {
+    name: 'a gap that is closed while its transaction is open',
+    seen: /was committed and never moved/,
+    tamper: { outbox: fenceTooLow },
+  },
+  {
+    name: 'a relay’s cursor saved before the messages',
+    seen: /was committed and never moved/,
+    tamper: { store: cursorBeforeCommit },
+  },
+  {
+    name: 'a relay’s cursor saved after the messages',
+    seen: /was moved twice from outbox/,
+    tamper: { store: cursorAfterCommit },
   },
 ]

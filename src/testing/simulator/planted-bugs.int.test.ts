@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { shop, shopBody } from '../../../test/simulation/shop.fixture.ts'
+import { shopOf } from '../../../test/simulation/run-seed.ts'
+import { shopBody, shopEmitted } from '../../../test/simulation/shop.fixture.ts'
 import { PROFILES } from './faults.ts'
 import { PLANTED_BUGS, type PlantedBug } from './planted-bugs.fixture.ts'
 import { runSeed } from './simulate.ts'
@@ -19,7 +20,14 @@ const search = async (bug: PlantedBug): Promise<SeedReport | undefined> => {
   for (let seed = 0; cpuMs() - startMs < CPU_MS_MAX; seed++) {
     const faults = PROFILES[seed % PROFILES.length] ?? 'everything'
     const { tamper } = bug
-    const report = await runSeed(shop, { seed, faults, messages: 200, body: shopBody, tamper })
+    const report = await runSeed(shopOf(faults), {
+      seed,
+      faults,
+      messages: 200,
+      body: shopBody,
+      emitted: shopEmitted,
+      tamper,
+    })
     if (report.failures.some((sentence) => bug.seen.test(sentence))) return report
   }
   return undefined

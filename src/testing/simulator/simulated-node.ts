@@ -8,6 +8,7 @@ import {
 } from '../../kernel/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
 import { createMemoryStore, type MemoryDisk, type Store } from '../../store/index.ts'
+import type { OutboxReader } from '../../outbox/index.ts'
 import type { Broker } from '../../transport/index.ts'
 import type { FaultDice } from './fault-dice.ts'
 import { instrumentConsumer } from './instrument-consumer.ts'
@@ -18,6 +19,7 @@ import type { Scheduler } from './scheduler.ts'
 import { SimulatedFault } from './simulated-fault.ts'
 import type { SimulatedBroker } from './simulated-broker.ts'
 import type { SimulatedFile } from './simulated-file.ts'
+import type { SimulatedOutboxes } from './simulated-outboxes.ts'
 import type { SituationBook } from './situations.ts'
 
 /** What a test of the simulator itself may put in the runtime's way. Not for users. */
@@ -25,6 +27,7 @@ export interface Tamper {
   readonly integration?: (integration: Integration) => Integration
   readonly store?: (store: Store) => Store
   readonly broker?: (broker: Broker) => Broker
+  readonly outbox?: (reader: OutboxReader) => OutboxReader
 }
 
 export interface NodeOptions {
@@ -39,6 +42,7 @@ export interface NodeOptions {
   readonly situations: SituationBook
   /** Where this world has one. */
   readonly broker: SimulatedBroker | undefined
+  readonly outboxes: SimulatedOutboxes
   readonly env: Readonly<Record<string, string>>
   readonly partitionBytesMax: number
   readonly isKiller: (consumer: string, position: number) => boolean
@@ -97,7 +101,7 @@ export class SimulatedNode {
   }
 
   async #boot(): Promise<void> {
-    const { streams, disk, integration, env, file, tamper, partitionBytesMax, broker } =
+    const { streams, disk, integration, env, file, tamper, partitionBytesMax, broker, outboxes } =
       this.#options
     const { clock } = this
     const random = streams('node')
@@ -132,6 +136,10 @@ export class SimulatedNode {
           kernel,
           store: tamper.store?.(store) ?? store,
           send: () => this.#notify(),
+          openOutbox: async (source) => {
+            const reader = await outboxes.connect(source, clock)
+            return tamper.outbox?.(reader) ?? reader
+          },
           ...(broker && {
             transport: {
               engine: 'custom',

@@ -39,6 +39,10 @@ export const SITUATIONS = {
   'broker-wiped': 'the broker forgot everything that it had confirmed',
   'broker-lost-a-message': 'the broker did not bring a message that it had confirmed',
   'published-and-reported-failed': 'the broker took messages and reported them as failed',
+  'outbox-late-commit': 'a row was committed below a number that had been moved (F83)',
+  'outbox-gap-rolled-back': 'a number that a relay waited for was rolled back (F83)',
+  'outbox-neighbour-open': 'a relay waited for no writer while a neighbour kept a transaction open',
+  'outbox-answer-lost': 'a statement of a relay was done and its answer was lost',
   'once-reused': 'a retried handler reused what ctx.once had kept (M10)',
 } as const
 

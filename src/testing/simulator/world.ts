@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { type Integration, sql, type Webhook } from '../../contract/index.ts'
 import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
@@ -11,6 +10,8 @@ import {
 } from '../../store/index.ts'
 import { AlertWatch } from './alert-watch.ts'
 import { AttemptWatch } from './attempt-watch.ts'
+import { EffectLedger } from './effect-ledger.ts'
+import { EventTrace } from './event-trace.ts'
 import { FaultDice } from './fault-dice.ts'
 import { drawFaults, type Faults, NO_FAULTS, type ProfileName } from './faults.ts'
 import { LEDGER_TABLE } from './instrument-consumer.ts'
@@ -21,11 +22,12 @@ import { environmentOf, keysFor } from './partner-secrets.ts'
 import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
 import { createRandomStreams, type RandomStreams } from './random-streams.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
-import { SimulatedBroker } from './simulated-broker.ts'
+import { SimulatedBroker, type SimulatedBrokerOptions } from './simulated-broker.ts'
 import { SimulatedFile } from './simulated-file.ts'
 import type { Tamper } from './simulated-node.ts'
 import { SimulatedOperator } from './simulated-operator.ts'
 import { deliver, type Delivery, type SimulatedMessage } from './simulated-sender.ts'
+import { type MakeEmitted, SimulatedOutboxes } from './simulated-outboxes.ts'
 import { SituationBook, type SituationName } from './situations.ts'
 import { SituationWatch } from './situation-watch.ts'
 import { Supervisor } from './supervisor.ts'
@@ -35,6 +37,7 @@ export interface SeedOptions {
   readonly faults: ProfileName | Partial<Faults>
   readonly messages: number
   readonly body?: MakeBody
+  readonly emitted?: MakeEmitted
   readonly check?: CheckWorld
   /** Faults, by the names that a report gives, that do not happen this time. */
   readonly isSuppressed?: (fault: string) => boolean
@@ -72,12 +75,14 @@ export interface SeedReport {
   readonly lastEvents: readonly string[]
 }
 
-const EVENTS_KEPT = 60
 const FAILURES_MAX = 20
 /** More turns than this without an end is a loop that makes no progress. */
 const EVENTS_MAX = 2_000_000
 /** Nothing may be left to do for this long before the world counts as at rest. */
 const QUIET_MS = 6_000
+/** Of all messages, where services write to outboxes too. */
+const OUTBOX_SHARE = 0.3
+const NO_WEBHOOKS_MS = 60_000
 const DRAIN_MS = 900_000
 const PEOPLE_MS_MAX = 20_000
 const PARTITION_BYTES_MIN = 4_096
@@ -90,14 +95,15 @@ export class World {
   readonly #streams: RandomStreams
   readonly #scheduler: Scheduler
   readonly #situations = new SituationBook()
-  readonly #hash = createHash('sha256')
-  readonly #events: string[] = []
+  readonly #events: EventTrace
   readonly #failures = new Set<string>()
   readonly #deliveries: Delivery[] = []
   readonly #dice: FaultDice
   readonly #file: SimulatedFile
   readonly #disk: MemoryDisk
   readonly #broker: SimulatedBroker | undefined
+  readonly #outboxes: SimulatedOutboxes
+  readonly #ledger: EffectLedger
   readonly #books: MessageBooks
   readonly #alerts: AlertWatch
   readonly #limits: LimitWatch
@@ -108,12 +114,10 @@ export class World {
   readonly #ranOnce = new Set<string>()
   #senders = 0
   #people = 0
-  #isEffectNoted = false
-  #lastEffect = 0
-  #effects = 0
 
   constructor(integration: Integration, options: SeedOptions) {
     this.#options = options
+    this.#events = new EventTrace(options.onEvent)
     this.#integration = {
       ...integration,
       tables: [...integration.tables, sql({ name: 'simulated-effects', sqlite: LEDGER_TABLE })],
@@ -134,7 +138,9 @@ export class World {
     const trace = (what: string): void => this.#trace(what)
     this.#file = new SimulatedFile(this.#dice, this.#situations)
     this.#disk = createMemoryDisk({ file: this.#file })
+    this.#ledger = new EffectLedger(this.#disk)
     this.#broker = this.#createBroker(trace)
+    this.#outboxes = new SimulatedOutboxes({ ...this.#parts(trace), fail, integration })
     this.#books = new MessageBooks(this.#integration, fail)
     this.#alerts = new AlertWatch(fail)
     this.#limits = new LimitWatch(fail)
@@ -157,11 +163,10 @@ export class World {
     })
     inspectDisk(this.#disk).onApplied((commit) => {
       this.#trace(`commit ${commit.records.length} ${commit.rows.length}`)
-      const noted = this.#isEffectNoted ? this.#newEffects() : undefined
-      this.#isEffectNoted = false
+      const noted = this.#ledger.fresh()
       const apply = (effects: readonly EffectRow[]): void => {
-        this.#effects += effects.length
-        this.#books.applied(commit, effects)
+        const messages = this.#books.applied(commit, effects)
+        this.#outboxes.applied(messages, commit)
         this.#alerts.applied(commit)
         this.#watch.applied(commit)
         this.#forgetResolved(commit)
@@ -181,17 +186,23 @@ export class World {
   }
 
   async #live(): Promise<void> {
+    const { messages: all } = this.#options
+    const { webhooks, outboxes } = this.#integration
+    const share = webhooks.length === 0 ? 1 : Math.min(OUTBOX_SHARE, outboxes.length)
+    const emitted = Math.round(all * share)
     const messages = planTraffic(this.#integration, {
-      messages: this.#options.messages,
+      messages: all - emitted,
       random: this.#streams('traffic'),
       situations: this.#situations,
       isBurst: this.#dice.faults.requestTwice > 0.4,
       bodyOf: (webhook, random, index) => this.#bodyOf(webhook, random, index),
     })
-    const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), 0)
+    const firstMs = webhooks.length === 0 ? NO_WEBHOOKS_MS : 0
+    const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), firstMs)
     this.#supervisor.start()
     this.#supervisor.plan(lastAtMs + 10_000)
     this.#broker?.plan(lastAtMs + 10_000)
+    this.#outboxes.plan(emitted, { lastAtMs, withinMs: lastAtMs + 10_000 })
     this.#planPeople(messages)
     for (const [index, message] of messages.entries()) void this.#send(message, index)
     const troubleMs = lastAtMs + 60_000
@@ -199,6 +210,7 @@ export class World {
     this.#dice.stop()
     this.#supervisor.heal()
     this.#broker?.heal()
+    this.#outboxes.heal()
     this.#trace('the faults stop')
     const drainMs = this.#scheduler.nowMs + this.#drainMsMax()
     await this.#until(() => this.#people === 0 && this.#supervisor.runtime !== undefined, drainMs)
@@ -260,12 +272,17 @@ export class World {
     if (this.#senders > 0) found.push(`${this.#senders} messages are still being sent`)
     if (this.#people > 0) found.push('people wait for an answer')
     if (!this.#supervisor.runtime) found.push('no process runs')
+    const { underWay, waiting } = this.#outboxes
+    if (underWay > 0) found.push(`${underWay} transactions of services are open`)
+    if (waiting > 0) found.push(`${waiting} rows of outboxes are not moved`)
     for (const runId of this.#watch.runningReplays) {
       if (!this.#books.isReplayParked(runId)) found.push(`${runId} is still running`)
     }
     const unpublished = this.#unpublished().length
     if (unpublished > 0) found.push(`${unpublished} messages wait for the broker`)
-    if (this.#alerts.owing > 0) found.push(`${this.#alerts.owing} alerts owe a notification`)
+    const { owing, outboxAlerts } = this.#alerts
+    if (owing > 0) found.push(`${owing} alerts owe a notification`)
+    if (outboxAlerts.length > 0) found.push(`${outboxAlerts.join(' and ')} is still alerted`)
     return found.length > 0 ? found : this.#books.unrest()
   }
 
@@ -290,6 +307,7 @@ export class World {
   async #checkAtRest(): Promise<void> {
     this.#books.checkAll()
     this.#alerts.checkAll()
+    this.#outboxes.checkAll()
     for (const position of this.#unpublished())
       this.#fail(`other systems cannot get the message at ${position} from the broker`)
     for (const position of this.#broker?.ambiguous ?? [])
@@ -312,13 +330,18 @@ export class World {
 
   #createBroker(trace: (what: string) => void): SimulatedBroker | undefined {
     if (this.#dice.faults.broker === 0) return undefined
-    return new SimulatedBroker({
+    return new SimulatedBroker(this.#parts(trace))
+  }
+
+  /** What everything in a world is made of. */
+  #parts(trace: (what: string) => void): SimulatedBrokerOptions {
+    return {
       scheduler: this.#scheduler,
       dice: this.#dice,
       streams: this.#streams,
       situations: this.#situations,
       trace,
-    })
+    }
   }
 
   /** What the broker has not, of what nobody has dropped. */
@@ -353,6 +376,7 @@ export class World {
         dice: this.#dice,
         observer: this.#observer(),
         broker: this.#broker,
+        outboxes: this.#outboxes,
         situations: this.#situations,
         env: environmentOf(this.#integration),
         partitionBytesMax: randomInteger(
@@ -394,7 +418,7 @@ export class World {
         void this.#ranOnce.add(`${consumer.name}\n${messageId}\n${name}`),
       onceReused: (call, name) => this.#onceReused(call, name),
       effectNoted: () => {
-        this.#isEffectNoted = true
+        this.#ledger.noted()
       },
       txCalled: (call) => void calledTx.add(call),
       txRefused: (call, code) => {
@@ -410,22 +434,6 @@ export class World {
     if (this.#ranOnce.has(`${consumer.name}\n${messageId}\n${name}`))
       this.#situations.hit('once-reused')
     else this.#fail(`${consumer.name} reused what ctx.once kept for another than ${messageId}`)
-  }
-
-  #newEffects(): Promise<readonly EffectRow[]> {
-    const sqlText = 'select * from simulated_effects where seq > $1 order by seq'
-    return this.#disk.query(sqlText, this.#lastEffect).then((rows) =>
-      rows.map((row) => {
-        this.#lastEffect = Number(row['seq'])
-        return {
-          consumer: String(row['consumer']),
-          messageId: String(row['message_id']),
-          lane: String(row['lane']),
-          position: Number(row['position']),
-          run: String(row['run']),
-        }
-      }),
-    )
   }
 
   /** What died, or was brought back by a person, begins its attempts anew. */
@@ -470,26 +478,22 @@ export class World {
   }
 
   #trace(what: string): void {
-    const line = `${this.#scheduler.nowMs.toFixed(3)} ${what}`
-    this.#hash.update(`${line}\n`)
-    this.#options.onEvent?.(line)
-    this.#events.push(line)
-    if (this.#events.length > 2 * EVENTS_KEPT) this.#events.splice(0, EVENTS_KEPT)
+    this.#events.add(this.#scheduler.nowMs, what)
   }
 
   #report(): SeedReport {
     return {
       seed: this.#options.seed,
       failures: [...this.#failures],
-      traceHash: this.#hash.digest('hex'),
+      traceHash: this.#events.digest(),
       faults: this.#dice.happened,
       situations: Object.fromEntries(this.#situations.counts),
       accepted: this.#deliveries.filter((one) => one.acceptedId !== undefined).length,
-      effects: this.#effects,
+      effects: this.#ledger.effects,
       deadLetters: inspectDisk(this.#disk).count('deadLetters'),
       virtualMs: this.#scheduler.nowMs,
       events: this.#scheduler.events,
-      lastEvents: this.#events.slice(-EVENTS_KEPT),
+      lastEvents: this.#events.latest,
     }
   }
 }
