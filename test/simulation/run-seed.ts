@@ -14,7 +14,7 @@ export const isProfile = (name: string | undefined): name is ProfileName =>
 export const profileOf = (seed: number): ProfileName =>
   PROFILES[seed % PROFILES.length] ?? 'everything'
 
-const WITH_OUTBOXES: readonly ProfileName[] = ['outbox', 'everything']
+const WITH_OUTBOXES: readonly ProfileName[] = ['outbox', 'cluster', 'everything']
 
 /** The integration that a profile is about. */
 export const shopOf = (profile: ProfileName): typeof shop =>

@@ -14,16 +14,16 @@ export class LimitWatch {
     this.#fail = fail
   }
 
-  look(runtime: Runtime | undefined): void {
-    if (!runtime || ++this.#events % EVERY !== 0) return
-    for (const { name, held, most } of heldBy(runtime)) {
+  look(runtimes: () => readonly Runtime[]): void {
+    if (++this.#events % EVERY !== 0) return
+    for (const { name, held, most } of runtimes().flatMap(heldBy)) {
       if (held > most) this.#fail(`${held} ${name} are held, allowed are ${most}`)
     }
   }
 
   /** Whether it holds nothing now; what commits of its own accord may pass by at any moment. */
-  isEmpty(runtime: Runtime | undefined): boolean {
-    return runtime === undefined || heldBy(runtime).every(({ held }) => held === 0)
+  isEmpty(runtime: Runtime): boolean {
+    return heldBy(runtime).every(({ held }) => held === 0)
   }
 
   checkAtRest(runtime: Runtime): void {

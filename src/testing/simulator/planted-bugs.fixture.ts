@@ -292,6 +292,69 @@ const cursorAfterCommit = (store: Store): Store =>
     },
   })
 
+/** Commits go over a connection that does not know of the lease, so none is ever refused. */
+const missingFence = (store: Store, open: () => Store): Store => {
+  if (!store.leases) return store
+  const unfenced = open()
+  return withMethods(store, { commit: (units, finish) => unfenced.commit(units, finish) })
+}
+
+/** Who takes the lease believes the old holder for as long as it says so: it never expires. */
+const leaseNeverExpires = (store: Store): Store => {
+  const { leases } = store
+  if (!leases) return store
+  return withMethods(store, {
+    leases: {
+      ...leases,
+      take: async (request) => {
+        const lease = await leases.take(request)
+        // The epoch of the first: whoever comes later waits for its word.
+        return lease && lease.epoch > 1 ? undefined : lease
+      },
+    },
+  })
+}
+
+/** What looks stuck is put back as it was when somebody looked, though it is finished by then. */
+const sweeperResurrects = (store: Store): Store => {
+  const waiting = new Map<string, RowWrite>()
+  const sweep = (finished: readonly RowWrite[]): void => {
+    if (finished.length > 0) void store.commit([{ rows: finished }]).catch(() => undefined)
+  }
+  const noted = (units: readonly Unit[]): readonly RowWrite[] =>
+    units.flatMap(({ rows = [] }) =>
+      rows.flatMap((write) => {
+        if (write.collection !== 'lanes') return []
+        const before = waiting.get(write.key)
+        if (write.row?.state === 'retry') waiting.set(write.key, write)
+        else waiting.delete(write.key)
+        return before && !write.row ? [before] : []
+      }),
+    )
+  const withReturned = (units: readonly Unit[], finished: RowWrite[]): readonly Unit[] =>
+    units.map((unit) => {
+      const { tx } = unit
+      if (!tx) return unit
+      return {
+        ...unit,
+        tx: async (db) => {
+          const parts = await tx(db)
+          finished.push(...noted([parts]))
+          return parts
+        },
+      }
+    })
+  return withMethods(store, {
+    async commit(units, finish) {
+      const finished: RowWrite[] = []
+      const outcomes = await store.commit(withReturned(units, finished), finish)
+      finished.push(...noted(units))
+      sweep(finished)
+      return outcomes
+    },
+  })
+}
+
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an answer before the commit',
@@ -389,5 +452,20 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: 'a relay’s cursor saved after the messages',
     seen: /was moved twice from outbox/,
     tamper: { store: cursorAfterCommit },
+  },
+  {
+    name: 'a missing fence: what a zombie commits is taken',
+    seen: /after another process had taken its lease/,
+    tamper: { store: missingFence },
+  },
+  {
+    name: 'a lease that nobody takes over',
+    seen: /nobody has taken|not everything was done/,
+    tamper: { store: leaseNeverExpires },
+  },
+  {
+    name: 'a sweeper that resurrects finished work',
+    seen: /is done and pending for .* at once|had two effects for/,
+    tamper: { store: sweeperResurrects },
   },
 ]

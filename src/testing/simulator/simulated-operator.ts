@@ -146,8 +146,10 @@ export class SimulatedOperator {
       try {
         result = current && (await this.#inTime(current.operate(command, by)))
       } catch (error) {
-        // Refused: what was true when somebody looked may not be so any more.
-        if (isJuncturaError(error) && error.status < 500) return undefined
+        // Refused: what was true when somebody looked may not be so any more. Where several
+        // processes run, another one may be the right one.
+        const isElsewhere = isJuncturaError(error, 'JUNCTURA_ROLE_ELSEWHERE')
+        if (isJuncturaError(error) && error.status < 500 && !isElsewhere) return undefined
       }
       trace(`operation ${command.kind} ${result?.state ?? 'no answer'}`)
       if (result) break

@@ -2,9 +2,9 @@ import { crc32 } from 'node:zlib'
 import { type Integration, sql, type Webhook } from '../../contract/index.ts'
 import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
 import { retryHorizonMs } from '../../policy/index.ts'
+import type { Runtime } from '../../runtime/index.ts'
 import {
   type AppliedCommit,
-  createMemoryDisk,
   inspectDisk,
   type MemoryDisk,
 } from '../../store/index.ts'
@@ -14,23 +14,22 @@ import { EffectLedger } from './effect-ledger.ts'
 import { EventTrace } from './event-trace.ts'
 import { FaultDice } from './fault-dice.ts'
 import { drawFaults, type Faults, NO_FAULTS, type ProfileName } from './faults.ts'
+import { observeHandlers } from './handler-observer.ts'
 import { LEDGER_TABLE } from './instrument-consumer.ts'
 import { LimitWatch } from './limit-watch.ts'
 import { type EffectRow, MessageBooks } from './message-books.ts'
-import type { HandlerCall, WorldObserver } from './observer.ts'
 import { environmentOf, keysFor } from './partner-secrets.ts'
 import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
+import type { Processes } from './processes.ts'
+import { type Ground, layGround } from './raise-processes.ts'
 import { createRandomStreams, type RandomStreams } from './random-streams.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
 import { SimulatedBroker, type SimulatedBrokerOptions } from './simulated-broker.ts'
-import { SimulatedFile } from './simulated-file.ts'
 import type { Tamper } from './simulated-node.ts'
 import { SimulatedOperator } from './simulated-operator.ts'
 import { deliver, type Delivery, type SimulatedMessage } from './simulated-sender.ts'
 import { type MakeEmitted, SimulatedOutboxes } from './simulated-outboxes.ts'
 import { SituationBook, type SituationName } from './situations.ts'
-import { SituationWatch } from './situation-watch.ts'
-import { Supervisor } from './supervisor.ts'
 
 export interface SeedOptions {
   readonly seed: number
@@ -99,7 +98,6 @@ export class World {
   readonly #failures = new Set<string>()
   readonly #deliveries: Delivery[] = []
   readonly #dice: FaultDice
-  readonly #file: SimulatedFile
   readonly #disk: MemoryDisk
   readonly #broker: SimulatedBroker | undefined
   readonly #outboxes: SimulatedOutboxes
@@ -108,10 +106,9 @@ export class World {
   readonly #alerts: AlertWatch
   readonly #limits: LimitWatch
   readonly #attempts: AttemptWatch
-  readonly #watch: SituationWatch
-  readonly #supervisor: Supervisor
+  readonly #processes: Processes
+  readonly #ground: Ground
   readonly #operator: SimulatedOperator
-  readonly #ranOnce = new Set<string>()
   #senders = 0
   #people = 0
 
@@ -136,39 +133,47 @@ export class World {
     })
     const fail = (sentence: string): void => this.#fail(sentence)
     const trace = (what: string): void => this.#trace(what)
-    this.#file = new SimulatedFile(this.#dice, this.#situations)
-    this.#disk = createMemoryDisk({ file: this.#file })
+    this.#ground = layGround({
+      ...this.#parts(trace),
+      fail,
+      partitionBytesMax: randomInteger(
+        this.#streams('partitions'),
+        PARTITION_BYTES_MIN,
+        PARTITION_BYTES_MAX,
+      ),
+    })
+    this.#disk = this.#ground.disk
     this.#ledger = new EffectLedger(this.#disk)
     this.#broker = this.#createBroker(trace)
     this.#outboxes = new SimulatedOutboxes({ ...this.#parts(trace), fail, integration })
     this.#books = new MessageBooks(this.#integration, fail)
     this.#alerts = new AlertWatch(fail)
     this.#limits = new LimitWatch(fail)
-    this.#watch = new SituationWatch(this.#situations, inspectDisk(this.#disk))
     this.#attempts = new AttemptWatch({
       books: this.#books,
       nowMs: () => this.#scheduler.nowMs,
       fail,
-      isCurrent: (node) => this.#supervisor.isCurrent(node),
-      undisturbedSinceMs: () => this.#supervisor.disturbedAtMs,
+      isCurrent: (node) => this.#processes.isCurrent(node),
+      undisturbedSinceMs: () => this.#processes.disturbedAtMs,
     })
-    this.#supervisor = this.#superviseNodes(trace)
+    this.#processes = this.#raiseProcesses(fail, trace)
     this.#operator = new SimulatedOperator({
       scheduler: this.#scheduler,
       random: this.#streams('operator'),
       situations: this.#situations,
-      runtime: () => this.#supervisor.runtime,
+      runtime: () => this.#processes.forPeople(),
       fail,
       trace,
     })
     inspectDisk(this.#disk).onApplied((commit) => {
       this.#trace(`commit ${commit.records.length} ${commit.rows.length}`)
+      this.#ground.applied(commit)
       const noted = this.#ledger.fresh()
       const apply = (effects: readonly EffectRow[]): void => {
         const messages = this.#books.applied(commit, effects)
         this.#outboxes.applied(messages, commit)
         this.#alerts.applied(commit)
-        this.#watch.applied(commit)
+        this.#ground.watch.applied(commit)
         this.#forgetResolved(commit)
       }
       if (noted) void noted.then(apply)
@@ -199,8 +204,8 @@ export class World {
     })
     const firstMs = webhooks.length === 0 ? NO_WEBHOOKS_MS : 0
     const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), firstMs)
-    this.#supervisor.start()
-    this.#supervisor.plan(lastAtMs + 10_000)
+    this.#processes.start()
+    this.#processes.plan(lastAtMs + 10_000)
     this.#broker?.plan(lastAtMs + 10_000)
     this.#outboxes.plan(emitted, { lastAtMs, withinMs: lastAtMs + 10_000 })
     this.#planPeople(messages)
@@ -208,17 +213,17 @@ export class World {
     const troubleMs = lastAtMs + 60_000
     await this.#until(() => this.#senders === 0 && this.#scheduler.nowMs > lastAtMs, troubleMs)
     this.#dice.stop()
-    this.#supervisor.heal()
+    this.#processes.heal()
     this.#broker?.heal()
     this.#outboxes.heal()
     this.#trace('the faults stop')
     const drainMs = this.#scheduler.nowMs + this.#drainMsMax()
-    await this.#until(() => this.#people === 0 && this.#supervisor.runtime !== undefined, drainMs)
+    await this.#until(() => this.#people === 0 && this.#processes.runtimes.length > 0, drainMs)
     void this.#do(() => this.#operator.goHome())
     await this.#rest(drainMs)
     const emptyMs = this.#scheduler.nowMs + QUIET_MS
-    await this.#until(() => this.#limits.isEmpty(this.#supervisor.runtime), emptyMs)
-    if (this.#supervisor.runtime) this.#limits.checkAtRest(this.#supervisor.runtime)
+    await this.#until(() => this.#runtimes.every((one) => this.#limits.isEmpty(one)), emptyMs)
+    for (const runtime of this.#runtimes) this.#limits.checkAtRest(runtime)
     await this.#closing()
     await this.#checkAtRest()
   }
@@ -245,8 +250,9 @@ export class World {
         this.#fail('nothing is going to happen any more, and something is still to be done')
         return false
       }
-      this.#watch.look()
-      this.#limits.look(this.#supervisor.runtime)
+      this.#ground.watch.look()
+      this.#limits.look(() => this.#runtimes)
+      this.#processes.look()
     }
     return true
   }
@@ -271,11 +277,11 @@ export class World {
     const found: string[] = []
     if (this.#senders > 0) found.push(`${this.#senders} messages are still being sent`)
     if (this.#people > 0) found.push('people wait for an answer')
-    if (!this.#supervisor.runtime) found.push('no process runs')
+    if (this.#runtimes.length === 0) found.push('no process runs')
     const { underWay, waiting } = this.#outboxes
     if (underWay > 0) found.push(`${underWay} transactions of services are open`)
     if (waiting > 0) found.push(`${waiting} rows of outboxes are not moved`)
-    for (const runId of this.#watch.runningReplays) {
+    for (const runId of this.#ground.watch.runningReplays) {
       if (!this.#books.isReplayParked(runId)) found.push(`${runId} is still running`)
     }
     const unpublished = this.#unpublished().length
@@ -296,7 +302,7 @@ export class World {
 
   async #closing(): Promise<void> {
     let isClosed = false
-    void this.#supervisor.end().finally(() => {
+    void this.#processes.end().finally(() => {
       isClosed = true
     })
     const withinMs = this.#scheduler.nowMs + 120_000
@@ -344,6 +350,10 @@ export class World {
     }
   }
 
+  get #runtimes(): readonly Runtime[] {
+    return this.#processes.runtimes
+  }
+
   /** What the broker has not, of what nobody has dropped. */
   #unpublished(): readonly number[] {
     if (!this.#broker) return []
@@ -353,37 +363,28 @@ export class World {
     return this.#broker.missing(positions)
   }
 
-  #superviseNodes(trace: (what: string) => void): Supervisor {
-    const random = this.#streams('supervisor')
+  #raiseProcesses(fail: (sentence: string) => void, trace: (what: string) => void): Processes {
     const { seed, tamper } = this.#options
     const killers = this.#dice.faults.killers
-    return new Supervisor({
-      scheduler: this.#scheduler,
-      dice: this.#dice,
-      disk: this.#disk,
-      file: this.#file,
-      situations: this.#situations,
-      watch: this.#watch,
+    return this.#ground.raise({
       attempts: () => this.#attempts,
-      random: () => random.next(),
-      trace,
       node: {
         integration: this.#integration,
         scheduler: this.#scheduler,
-        disk: this.#disk,
-        file: this.#file,
         streams: this.#streams,
         dice: this.#dice,
-        observer: this.#observer(),
+        observer: observeHandlers({
+          attempts: this.#attempts,
+          books: this.#books,
+          ledger: this.#ledger,
+          situations: this.#situations,
+          isCurrent: (node) => this.#processes.isCurrent(node),
+          fail,
+          trace,
+        }),
         broker: this.#broker,
         outboxes: this.#outboxes,
-        situations: this.#situations,
         env: environmentOf(this.#integration),
-        partitionBytesMax: randomInteger(
-          this.#streams('partitions'),
-          PARTITION_BYTES_MIN,
-          PARTITION_BYTES_MAX,
-        ),
         isKiller: (consumer, position) => {
           const border = this.#books.messages.get(position)?.border
           if (killers === 0 || border === undefined) return false
@@ -392,48 +393,6 @@ export class World {
         tamper: tamper ?? {},
       },
     })
-  }
-
-  #observer(): WorldObserver {
-    const nameOf = ({ consumer, position, node }: HandlerCall): string =>
-      `${consumer.name} ${position} on ${node}`
-    const calledTx = new WeakSet<HandlerCall>()
-    return {
-      handlerBegan: (call) => {
-        this.#trace(`handle ${nameOf(call)} attempt ${call.attempt}`)
-        this.#attempts.began(call)
-      },
-      handlerEnded: (call, outcome, isLive) => {
-        this.#trace(`${outcome} ${nameOf(call)}`)
-        this.#attempts.ended(call, outcome, isLive)
-        if (outcome === 'done' && !calledTx.has(call)) this.#books.handledWithoutTx(call)
-      },
-      handlerKilled: (call) => this.#attempts.killed(call),
-      handlerTimedOut: (call) => {
-        this.#trace(`over ${nameOf(call)}`)
-        this.#situations.hit('handler-timed-out')
-        this.#attempts.timedOut(call, this.#supervisor.isCurrent(call.node))
-      },
-      onceRan: ({ consumer, messageId }, name) =>
-        void this.#ranOnce.add(`${consumer.name}\n${messageId}\n${name}`),
-      onceReused: (call, name) => this.#onceReused(call, name),
-      effectNoted: () => {
-        this.#ledger.noted()
-      },
-      txCalled: (call) => void calledTx.add(call),
-      txRefused: (call, code) => {
-        this.#trace(`refused ${nameOf(call)} ${code}`)
-        if (code === 'JUNCTURA_ATTEMPT_OVER') this.#situations.hit('late-effect-refused')
-        if (code === 'JUNCTURA_STORE_FENCED') this.#situations.hit('zombie-effect-refused')
-      },
-    }
-  }
-
-  /** A kept result is of the same call, or two consumers share what each should do. */
-  #onceReused({ consumer, messageId }: HandlerCall, name: string): void {
-    if (this.#ranOnce.has(`${consumer.name}\n${messageId}\n${name}`))
-      this.#situations.hit('once-reused')
-    else this.#fail(`${consumer.name} reused what ctx.once kept for another than ${messageId}`)
   }
 
   /** What died, or was brought back by a person, begins its attempts anew. */
@@ -451,7 +410,7 @@ export class World {
       random,
       dice: this.#dice,
       situations: this.#situations,
-      runtime: () => this.#supervisor.reachable(random.next()),
+      runtime: () => this.#processes.reachable(random.next()),
       keysOf: keysFor,
       otherBody: ({ webhook }) => this.#bodyOf(webhook, random, index + 1_000_000),
       fail: (sentence) => this.#fail(sentence),

@@ -1,0 +1,108 @@
+import { type AppliedCommit, createMemoryDisk, inspectDisk, type MemoryDisk } from '../../store/index.ts'
+import type { AttemptWatch } from './attempt-watch.ts'
+import { Cluster, type ClusterOptions } from './cluster.ts'
+import type { Processes } from './processes.ts'
+import type { RandomStreams } from './random-streams.ts'
+import { SharedServer } from './shared-server.ts'
+import { SimulatedFile } from './simulated-file.ts'
+import type { SituationBook } from './situations.ts'
+import { SituationWatch } from './situation-watch.ts'
+import { openSoleStore } from './sole-store.ts'
+import { Supervisor } from './supervisor.ts'
+
+/** Where everything durable of a world is, whatever processes run on it. */
+export interface Ground {
+  readonly disk: MemoryDisk
+  readonly watch: SituationWatch
+  /** The processes, once what they are made of is there. */
+  raise(parts: ProcessParts): Processes
+  /** Told of each commit as it is applied. */
+  applied(commit: AppliedCommit): void
+}
+
+export interface GroundOptions extends Pick<ClusterOptions, 'scheduler' | 'dice' | 'fail' | 'trace'> {
+  readonly streams: RandomStreams
+  readonly situations: SituationBook
+  readonly partitionBytesMax: number
+}
+
+export interface ProcessParts {
+  readonly attempts: () => AttemptWatch
+  readonly node: Omit<ClusterOptions['node'], 'openStore' | 'isCurrent'>
+}
+
+/** A disk for one process at a time, or a store that several share. */
+export const layGround = (options: GroundOptions): Ground =>
+  options.streams('cluster').next() < options.dice.faults.cluster
+    ? sharedGround(options)
+    : soleGround(options)
+
+function soleGround(options: GroundOptions): Ground {
+  const { dice, situations } = options
+  const file = new SimulatedFile(dice, situations)
+  const disk = createMemoryDisk({ file })
+  const watch = new SituationWatch(situations, inspectDisk(disk))
+  const random = options.streams('supervisor')
+  return {
+    disk,
+    watch,
+    raise: ({ node, attempts }) => {
+      const supervisor: Supervisor = new Supervisor({
+        ...options,
+        disk,
+        file,
+        watch,
+        attempts,
+        random: () => random.next(),
+        node: {
+          ...node,
+          openStore: (host) => openSoleStore({ ...options, disk, file }, host),
+          isCurrent: (number) => supervisor.isCurrent(number),
+        },
+      })
+      return supervisor
+    },
+    applied: () => undefined,
+  }
+}
+
+/** What only whoever has a lease may write. */
+const LEASED: ReadonlySet<string> = new Set(['progress', 'lanes', 'successors', 'suspects'])
+
+function sharedGround(options: GroundOptions): Ground {
+  const { fail, situations } = options
+  const disk = createMemoryDisk()
+  const watch = new SituationWatch(situations, inspectDisk(disk))
+  const random = options.streams('supervisor')
+  let cluster: Cluster | undefined
+  const server = new SharedServer({
+    ...options,
+    disk,
+    onTaken: ({ before, isGivenBack }) => cluster?.taken(before, isGivenBack),
+  })
+  return {
+    disk,
+    watch,
+    raise: ({ node, attempts }) => {
+      cluster = new Cluster({
+        ...options,
+        server,
+        watch,
+        attempts,
+        random: () => random.next(),
+        node: {
+          ...node,
+          openStore: (host) => server.connect(host),
+          isCurrent: (number) => server.leases.isLast(number),
+        },
+      })
+      return cluster
+    },
+    applied: ({ rows }) => {
+      const { author } = server
+      const written = rows.find(({ collection }) => LEASED.has(collection))?.collection
+      if (written === undefined || author === undefined || server.leases.isLast(author)) return
+      fail(`node ${author} wrote ${written} after another process had taken its lease`)
+    },
+  }
+}
