@@ -318,38 +318,21 @@ const leaseNeverExpires = (store: Store): Store => {
 /** What looks stuck is put back as it was when somebody looked, though it is finished by then. */
 const sweeperResurrects = (store: Store): Store => {
   const waiting = new Map<string, RowWrite>()
-  const sweep = (finished: readonly RowWrite[]): void => {
-    if (finished.length > 0) void store.commit([{ rows: finished }]).catch(() => undefined)
-  }
-  const noted = (units: readonly Unit[]): readonly RowWrite[] =>
-    units.flatMap(({ rows = [] }) =>
-      rows.flatMap((write) => {
-        if (write.collection !== 'lanes') return []
-        const before = waiting.get(write.key)
-        if (write.row?.state === 'retry') waiting.set(write.key, write)
-        else waiting.delete(write.key)
-        return before && !write.row ? [before] : []
-      }),
-    )
-  const withReturned = (units: readonly Unit[], finished: RowWrite[]): readonly Unit[] =>
-    units.map((unit) => {
-      const { tx } = unit
-      if (!tx) return unit
-      return {
-        ...unit,
-        tx: async (db) => {
-          const parts = await tx(db)
-          finished.push(...noted([parts]))
-          return parts
-        },
-      }
-    })
-  return withMethods(store, {
+  let finished: RowWrite[] = []
+  const watched = withRows((write) => {
+    if (write.collection !== 'lanes') return write
+    const before = waiting.get(write.key)
+    if (before && write.row?.state !== 'retry') finished.push(before)
+    waiting.delete(write.key)
+    if (write.row?.state === 'retry') waiting.set(write.key, write)
+    return write
+  })(store)
+  return withMethods(watched, {
     async commit(units, finish) {
-      const finished: RowWrite[] = []
-      const outcomes = await store.commit(withReturned(units, finished), finish)
-      finished.push(...noted(units))
-      sweep(finished)
+      const outcomes = await watched.commit(units, finish)
+      const swept = finished
+      finished = []
+      if (swept.length > 0) watched.commit([{ rows: swept }]).catch(() => undefined)
       return outcomes
     },
   })
