@@ -13,9 +13,12 @@ export class AlertWatch {
   readonly #letters = new Map<string, Set<string>>()
   readonly #owing = new Set<string>()
   readonly #fail: (sentence: string) => void
+  readonly #perCauseMax: number
 
-  constructor(fail: (sentence: string) => void) {
+  /** Each process of a shared store raises what it sees itself, so that many may be open. */
+  constructor(fail: (sentence: string) => void, perCauseMax: number) {
     this.#fail = fail
+    this.#perCauseMax = perCauseMax
   }
 
   applied({ rows }: AppliedCommit): void {
@@ -75,7 +78,7 @@ export class AlertWatch {
   #check(cause: string): void {
     const alerts = this.#open.get(cause)?.size ?? 0
     const letters = this.#letters.get(cause)?.size ?? 0
-    if (alerts > 1) this.#fail(`${alerts} alerts are open for the cause ${cause}`)
+    if (alerts > this.#perCauseMax) this.#fail(`${alerts} alerts are open for the cause ${cause}`)
     if (letters > 0 && alerts === 0)
       this.#fail(`a dead letter of the cause ${cause} is open and nobody was told`)
   }

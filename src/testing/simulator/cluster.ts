@@ -31,7 +31,7 @@ interface Place {
 }
 
 const PLACES_MIN = 2
-const PLACES_MAX = 3
+export const PLACES_MAX = 3
 const STAGGER_MS_MAX = 500
 const DOWN_MS_MAX = 5_000
 const PAUSE_MS_MAX = 40_000

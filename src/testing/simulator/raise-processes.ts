@@ -1,6 +1,11 @@
-import { type AppliedCommit, createMemoryDisk, inspectDisk, type MemoryDisk } from '../../store/index.ts'
+import {
+  type AppliedCommit,
+  createMemoryDisk,
+  inspectDisk,
+  type MemoryDisk,
+} from '../../store/index.ts'
 import type { AttemptWatch } from './attempt-watch.ts'
-import { Cluster, type ClusterOptions } from './cluster.ts'
+import { Cluster, type ClusterOptions, PLACES_MAX } from './cluster.ts'
 import type { Processes } from './processes.ts'
 import type { RandomStreams } from './random-streams.ts'
 import { SharedServer } from './shared-server.ts'
@@ -14,13 +19,18 @@ import { Supervisor } from './supervisor.ts'
 export interface Ground {
   readonly disk: MemoryDisk
   readonly watch: SituationWatch
+  /** At once, at most. */
+  readonly processesMax: number
   /** The processes, once what they are made of is there. */
   raise(parts: ProcessParts): Processes
   /** Told of each commit as it is applied. */
   applied(commit: AppliedCommit): void
 }
 
-export interface GroundOptions extends Pick<ClusterOptions, 'scheduler' | 'dice' | 'fail' | 'trace'> {
+export interface GroundOptions extends Pick<
+  ClusterOptions,
+  'scheduler' | 'dice' | 'fail' | 'trace'
+> {
   readonly streams: RandomStreams
   readonly situations: SituationBook
   readonly partitionBytesMax: number
@@ -46,6 +56,7 @@ function soleGround(options: GroundOptions): Ground {
   return {
     disk,
     watch,
+    processesMax: 1,
     raise: ({ node, attempts }) => {
       const supervisor: Supervisor = new Supervisor({
         ...options,
@@ -83,6 +94,7 @@ function sharedGround(options: GroundOptions): Ground {
   return {
     disk,
     watch,
+    processesMax: PLACES_MAX,
     raise: ({ node, attempts }) => {
       cluster = new Cluster({
         ...options,

@@ -191,9 +191,7 @@ class Connection {
     }
   }
 
-  async #holder(
-    name: string,
-  ): Promise<{ owner: string; epoch: number; url?: string } | undefined> {
+  async #holder(name: string): Promise<{ owner: string; epoch: number; url?: string } | undefined> {
     const found = await this.#ask(async () => this.#server.leases.holder(name))
     if (!found) return undefined
     const { node, epoch, url } = found
@@ -240,7 +238,8 @@ class Connection {
   }
 
   #mustBeOpen(): void {
-    if (this.#isClosed) throw new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })
+    if (this.#isClosed)
+      throw new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })
   }
 }
 

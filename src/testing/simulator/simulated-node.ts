@@ -1,10 +1,5 @@
 import type { Consumer, Integration } from '../../contract/index.ts'
-import {
-  createIds,
-  isJuncturaError,
-  type Kernel,
-  silentLogger,
-} from '../../kernel/index.ts'
+import { createIds, isJuncturaError, type Kernel, silentLogger } from '../../kernel/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
 import type { Store } from '../../store/index.ts'
 import type { OutboxReader } from '../../outbox/index.ts'

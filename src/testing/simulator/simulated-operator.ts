@@ -85,7 +85,8 @@ export class SimulatedOperator {
     const consumer = this.#pick(isGuarded ? guarded : willing)?.name
     if (consumer === undefined) return
     const filter = { from, consumer }
-    const ratePerSecond = 2 + random.next() * 18
+    // Now and then so slowly that the log goes on being dropped meanwhile.
+    const ratePerSecond = random.next() < 0.25 ? 1 : 2 + random.next() * 18
     const planned = await this.#operate({ kind: 'replay.plan', filter, ratePerSecond })
     if (!planned) return
     const { id, token }: { id?: unknown; token?: unknown } = { ...Object(planned.result) }

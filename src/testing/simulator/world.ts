@@ -3,11 +3,7 @@ import { type Integration, sql, type Webhook } from '../../contract/index.ts'
 import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
 import { retryHorizonMs } from '../../policy/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
-import {
-  type AppliedCommit,
-  inspectDisk,
-  type MemoryDisk,
-} from '../../store/index.ts'
+import { type AppliedCommit, inspectDisk, type MemoryDisk } from '../../store/index.ts'
 import { AlertWatch } from './alert-watch.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { EffectLedger } from './effect-ledger.ts'
@@ -147,7 +143,7 @@ export class World {
     this.#broker = this.#createBroker(trace)
     this.#outboxes = new SimulatedOutboxes({ ...this.#parts(trace), fail, integration })
     this.#books = new MessageBooks(this.#integration, fail)
-    this.#alerts = new AlertWatch(fail)
+    this.#alerts = new AlertWatch(fail, this.#ground.processesMax)
     this.#limits = new LimitWatch(fail)
     this.#attempts = new AttemptWatch({
       books: this.#books,
