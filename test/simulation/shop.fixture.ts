@@ -100,9 +100,10 @@ const mail = consumer('mail', {
   },
 })
 
-/** May be replayed on purpose. */
+/** May be replayed on purpose; on a shared store several processes may have a part of it. */
 const audit = consumer('audit', {
   ...policy,
+  partitions: 4,
   on: OrderStepped,
   afterDeadLetter: 'park',
   replay: 'guarded',

@@ -2,9 +2,10 @@ import type { Runtime } from '../../runtime/index.ts'
 import { isJuncturaError } from '../../kernel/index.ts'
 import type { AttemptWatch } from './attempt-watch.ts'
 import type { FaultDice } from './fault-dice.ts'
+import type { LanePlace } from './lease-book.ts'
 import type { Processes } from './processes.ts'
 import type { Scheduler } from './scheduler.ts'
-import type { SharedServer } from './shared-server.ts'
+import type { SharedServer, TakenLease } from './shared-server.ts'
 import { type NodeOptions, SimulatedNode } from './simulated-node.ts'
 import type { SituationBook } from './situations.ts'
 import type { SituationWatch } from './situation-watch.ts'
@@ -83,8 +84,8 @@ export class Cluster implements Processes {
     return this.#disturbedAtMs
   }
 
-  isCurrent(number: number): boolean {
-    return this.#options.server.leases.isLast(number)
+  isCurrent(number: number, place: LanePlace): boolean {
+    return this.#options.server.leases.isLast(number, place)
   }
 
   start(): void {
@@ -247,12 +248,12 @@ export class Cluster implements Processes {
     })
   }
 
-  /** A process has taken what another one had. */
-  taken(before: number | undefined, isGivenBack: boolean): void {
+  /** A process has taken a lease that another one had. */
+  taken({ name, before, isGivenBack }: TakenLease): void {
+    if (before === undefined || !name.startsWith('consumer')) return
     const { attempts, situations } = this.#options
     this.#disturb()
     attempts().died()
-    if (before === undefined) return
     if (isGivenBack) return situations.hit('handed-over-in-order')
     const isAlive = this.#running.some(({ number }) => number === before)
     if (isAlive && attempts().runningOn(before) > 0) situations.hit('taken-over-while-handling')

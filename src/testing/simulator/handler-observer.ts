@@ -9,7 +9,7 @@ export interface HandlerObserverOptions {
   readonly books: MessageBooks
   readonly ledger: EffectLedger
   readonly situations: SituationBook
-  readonly isCurrent: (node: number) => boolean
+  readonly isCurrent: (call: HandlerCall) => boolean
   readonly fail: (sentence: string) => void
   readonly trace: (what: string) => void
 }
@@ -35,7 +35,7 @@ export const observeHandlers = (options: HandlerObserverOptions): WorldObserver 
     handlerTimedOut: (call) => {
       trace(`over ${nameOf(call)}`)
       situations.hit('handler-timed-out')
-      attempts.timedOut(call, isCurrent(call.node))
+      attempts.timedOut(call, isCurrent(call))
     },
     onceRan: ({ consumer, messageId }, name) =>
       void ranOnce.add(`${consumer.name}\n${messageId}\n${name}`),

@@ -1,3 +1,5 @@
+import { readSlots, slotOfLane } from '../../consumer/index.ts'
+
 /** A lease as the shared store of a world has it. */
 export interface LeaseRecord {
   readonly epoch: number
@@ -8,6 +10,16 @@ export interface LeaseRecord {
   /** Whether that process gave it back itself. */
   readonly isGivenBack: boolean
 }
+
+/** Where a message is handled. */
+export interface LanePlace {
+  readonly consumer: string
+  /** Without it, any. */
+  readonly lane?: string | undefined
+}
+
+/** Names of processes, and what one does once, are nobody's to take over. */
+const isOfWork = (name: string): boolean => !/^(worker|progress)\//.test(name)
 
 /** Leases by the time of the store, whatever the clocks of the processes say. */
 export class LeaseBook {
@@ -57,15 +69,30 @@ export class LeaseBook {
     return this.#leases.get(name)
   }
 
-  /** Whether that process was the last to take some lease. */
-  isLast(node: number): boolean {
-    return [...this.#leases.values()].some((lease) => lease.node === node)
+  /** Whether that process was the last to take the lease of the consumer, for that lane of it. */
+  isLast(node: number, { consumer, lane }: LanePlace): boolean {
+    for (const [name, lease] of this.#leases) {
+      const [, leased, slots] = name.split('/')
+      if (lease.node !== node || leased !== consumer) continue
+      if (slots === undefined || lane === undefined) return true
+      const { first, last } = readSlots(slots)
+      const slot = slotOfLane(lane)
+      if (first <= slot && slot <= last) return true
+    }
+    return false
   }
 
-  /** Leases that nobody has now, and since when. */
+  /** All that are held now. */
+  *held(): Iterable<readonly [string, LeaseRecord]> {
+    for (const [name, lease] of this.#leases) {
+      if (lease.expiresAtMs > this.#nowMs()) yield [name, lease]
+    }
+  }
+
+  /** Leases of work that nobody has now, and since when. */
   *free(): Iterable<{ readonly name: string; readonly sinceMs: number }> {
     for (const [name, { expiresAtMs }] of this.#leases) {
-      if (expiresAtMs <= this.#nowMs()) yield { name, sinceMs: expiresAtMs }
+      if (isOfWork(name) && expiresAtMs <= this.#nowMs()) yield { name, sinceMs: expiresAtMs }
     }
   }
 

@@ -1,3 +1,4 @@
+import type { Integration } from '../../contract/index.ts'
 import { LIMITS } from '../../kernel/index.ts'
 import { METRICS } from '../../observe/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
@@ -33,6 +34,9 @@ export class LimitWatch {
   }
 }
 
+const partitionsOf = ({ consumers }: Integration): number =>
+  consumers.reduce((sum, { partitions }) => sum + partitions, 0)
+
 const heldBy = ({
   ingress,
   metrics,
@@ -43,7 +47,10 @@ const heldBy = ({
     if (family?.kind !== 'number') return 0
     return family.points.reduce((sum, { value }) => sum + value, 0)
   }
-  const handlersMax = integration.consumers.reduce((sum, one) => sum + one.concurrency, 0)
+  const handlersMax = integration.consumers.reduce(
+    (sum, { concurrency, partitions }) => sum + concurrency * partitions,
+    0,
+  )
   return [
     { name: 'requests', held: ingress.inFlight, most: LIMITS.requestsInFlightMax + 1 },
     { name: 'bytes', held: ingress.bytesInFlight, most: LIMITS.bodiesInFlightBytesMax },
@@ -52,7 +59,7 @@ const heldBy = ({
     {
       name: 'units of commit',
       held: sumOf(METRICS.commitWaiting),
-      most: LIMITS.acceptQueueMax + LIMITS.fetchWindowMax * integration.consumers.length,
+      most: LIMITS.acceptQueueMax + LIMITS.fetchWindowMax * partitionsOf(integration),
     },
   ]
 }

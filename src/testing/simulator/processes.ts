@@ -1,4 +1,5 @@
 import type { Runtime } from '../../runtime/index.ts'
+import type { LanePlace } from './lease-book.ts'
 
 /** The processes of a world, however many there are. */
 export interface Processes {
@@ -10,8 +11,8 @@ export interface Processes {
   reachable(chance: number): Runtime | undefined
   /** Time and processes have been left alone since. */
   readonly disturbedAtMs: number
-  /** Whether what this process does counts: another one may have its place. */
-  isCurrent(node: number): boolean
+  /** Whether what this process does there counts: another one may have its place. */
+  isCurrent(node: number, place: LanePlace): boolean
   start(): void
   /** Draws when what happens to the processes in this run. */
   plan(withinMs: number): void

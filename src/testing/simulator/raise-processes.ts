@@ -3,9 +3,11 @@ import {
   createMemoryDisk,
   inspectDisk,
   type MemoryDisk,
+  type RowWrite,
 } from '../../store/index.ts'
 import type { AttemptWatch } from './attempt-watch.ts'
 import { Cluster, type ClusterOptions, PLACES_MAX } from './cluster.ts'
+import type { LanePlace } from './lease-book.ts'
 import type { Processes } from './processes.ts'
 import type { RandomStreams } from './random-streams.ts'
 import { SharedServer } from './shared-server.ts'
@@ -77,8 +79,13 @@ function soleGround(options: GroundOptions): Ground {
   }
 }
 
-/** What only whoever has a lease may write. */
-const LEASED: ReadonlySet<string> = new Set(['progress', 'lanes', 'successors', 'suspects'])
+/** Where only whoever has the lease may write; undefined for everything else. */
+function placeOf(write: RowWrite): LanePlace | undefined {
+  if (write.collection === 'progress') return write.row && { consumer: write.row.consumer }
+  if (write.collection !== 'lanes' && write.collection !== 'successors') return undefined
+  const [consumer = '', lane = ''] = write.key.split('\n')
+  return { consumer, lane }
+}
 
 function sharedGround(options: GroundOptions): Ground {
   const { fail, situations } = options
@@ -89,7 +96,7 @@ function sharedGround(options: GroundOptions): Ground {
   const server = new SharedServer({
     ...options,
     disk,
-    onTaken: ({ before, isGivenBack }) => cluster?.taken(before, isGivenBack),
+    onTaken: (taken) => cluster?.taken(taken),
   })
   return {
     disk,
@@ -105,16 +112,19 @@ function sharedGround(options: GroundOptions): Ground {
         node: {
           ...node,
           openStore: (host) => server.connect(host),
-          isCurrent: (number) => server.leases.isLast(number),
+          isCurrent: (number, place) => server.leases.isLast(number, place),
         },
       })
       return cluster
     },
     applied: ({ rows }) => {
       const { author } = server
-      const written = rows.find(({ collection }) => LEASED.has(collection))?.collection
-      if (written === undefined || author === undefined || server.leases.isLast(author)) return
-      fail(`node ${author} wrote ${written} after another process had taken its lease`)
+      if (author === undefined) return
+      for (const write of rows) {
+        const place = placeOf(write)
+        if (!place || server.leases.isLast(author, place)) continue
+        fail(`node ${author} wrote ${write.collection} after another process had taken its lease`)
+      }
     },
   }
 }

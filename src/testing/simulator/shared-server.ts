@@ -16,13 +16,15 @@ export interface SharedServerOptions {
   readonly disk: MemoryDisk
   readonly partitionBytesMax: number
   readonly trace: (what: string) => void
-  /** A process has taken a lease from another one, or from nobody. */
-  readonly onTaken: (taken: {
-    readonly name: string
-    readonly node: number
-    readonly before: number | undefined
-    readonly isGivenBack: boolean
-  }) => void
+  readonly onTaken: (taken: TakenLease) => void
+}
+
+/** A process has taken a lease from another one, or from nobody. */
+export interface TakenLease {
+  readonly name: string
+  readonly node: number
+  readonly before: number | undefined
+  readonly isGivenBack: boolean
 }
 
 const AWAY_MS_MAX = 15_000

@@ -1,6 +1,7 @@
 import { JuncturaError, LIMITS, type Timer } from '../../kernel/index.ts'
 import {
   type Lease,
+  type LeaseHolder,
   type LeaseRequest,
   MEMORY_FEATURES,
   type Store,
@@ -76,7 +77,11 @@ class Connection {
       dropPartition: (id) => alone(() => store.dropPartition(id)),
       expireClaims: (nowMs) => alone(() => store.expireClaims(nowMs)),
       migrate: (tables) => alone(() => store.migrate(tables)),
-      leases: { take: (request) => this.#take(request), holder: (name) => this.#holder(name) },
+      leases: {
+        take: (request) => this.#take(request),
+        holder: async (name) => (await this.#holders()).get(name),
+        list: () => this.#holders(),
+      },
       watch: (onNews) => this.#watch(onNews),
       close: async () => {
         if (this.#isClosed) return
@@ -191,11 +196,16 @@ class Connection {
     }
   }
 
-  async #holder(name: string): Promise<{ owner: string; epoch: number; url?: string } | undefined> {
-    const found = await this.#ask(async () => this.#server.leases.holder(name))
-    if (!found) return undefined
-    const { node, epoch, url } = found
-    return { owner: `node ${node}`, epoch, ...(url !== undefined && { url }) }
+  #holders(): Promise<ReadonlyMap<string, LeaseHolder>> {
+    return this.#ask(async () => {
+      const all = [...this.#server.leases.held()]
+      return new Map(
+        all.map(([name, { node, epoch, url }]) => [
+          name,
+          { owner: `node ${node}`, epoch, ...(url !== undefined && { url }) },
+        ]),
+      )
+    })
   }
 
   /** Told by the store, most of the time, and looking now and then. */

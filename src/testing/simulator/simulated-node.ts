@@ -6,6 +6,7 @@ import type { OutboxReader } from '../../outbox/index.ts'
 import type { Broker } from '../../transport/index.ts'
 import type { FaultDice } from './fault-dice.ts'
 import { instrumentConsumer } from './instrument-consumer.ts'
+import type { LanePlace } from './lease-book.ts'
 import { createNodeClock, type NodeClock } from './node-clock.ts'
 import type { WorldObserver } from './observer.ts'
 import type { RandomStreams } from './random-streams.ts'
@@ -38,7 +39,7 @@ export interface NodeOptions {
   readonly env: Readonly<Record<string, string>>
   readonly isKiller: (consumer: string, position: number) => boolean
   /** Whether what this process does counts: another one may have its place. */
-  readonly isCurrent: (node: number) => boolean
+  readonly isCurrent: (node: number, place: LanePlace) => boolean
   /** Called when the node is gone, for whatever reason; `error` when it could not start. */
   readonly onGone: (node: SimulatedNode, error: unknown) => void
   /** The process stands still that long. */
@@ -163,7 +164,9 @@ export class SimulatedNode {
       dice,
       observer,
       isKiller,
-      isAlive: () => this.mode !== 'dead' && this.#options.isCurrent(this.number),
+      isAlive: ({ key: lane }) =>
+        this.mode !== 'dead' &&
+        this.#options.isCurrent(this.number, { consumer: declared.name, lane }),
       die: () => this.#die(),
       block: (ms) => {
         onBlocked(this, ms)

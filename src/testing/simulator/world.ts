@@ -16,6 +16,7 @@ import { LimitWatch } from './limit-watch.ts'
 import { type EffectRow, MessageBooks } from './message-books.ts'
 import { environmentOf, keysFor } from './partner-secrets.ts'
 import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
+import type { HandlerCall } from './observer.ts'
 import type { Processes } from './processes.ts'
 import { type Ground, layGround } from './raise-processes.ts'
 import { createRandomStreams, type RandomStreams } from './random-streams.ts'
@@ -149,7 +150,8 @@ export class World {
       books: this.#books,
       nowMs: () => this.#scheduler.nowMs,
       fail,
-      isCurrent: (node) => this.#processes.isCurrent(node),
+      isCurrent: (call) => this.#isCurrent(call),
+      isShared: this.#ground.processesMax > 1,
       undisturbedSinceMs: () => this.#processes.disturbedAtMs,
     })
     this.#processes = this.#raiseProcesses(fail, trace)
@@ -346,6 +348,10 @@ export class World {
     }
   }
 
+  #isCurrent({ node, consumer, key }: HandlerCall): boolean {
+    return this.#processes.isCurrent(node, { consumer: consumer.name, lane: key })
+  }
+
   get #runtimes(): readonly Runtime[] {
     return this.#processes.runtimes
   }
@@ -374,7 +380,7 @@ export class World {
           books: this.#books,
           ledger: this.#ledger,
           situations: this.#situations,
-          isCurrent: (node) => this.#processes.isCurrent(node),
+          isCurrent: (call) => this.#isCurrent(call),
           fail,
           trace,
         }),
