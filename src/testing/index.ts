@@ -16,4 +16,5 @@ export type {
 export * from './simulator/situations.ts'
 export type { Delivery, SimulatedMessage } from './simulator/simulated-sender.ts'
 export type { MakeBody } from './simulator/plan-traffic.ts'
+export type { MakeEmitted } from './simulator/simulated-outboxes.ts'
 export type { CheckWorld, SimulatedWorld } from './simulator/world.ts'
