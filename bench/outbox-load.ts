@@ -27,6 +27,7 @@ import {
   team,
 } from 'junctura'
 import pg from 'pg'
+import { openServerCpu } from './server-cpu.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -169,8 +170,21 @@ function watchMemory(): { peak(): number } {
   }
 }
 
+/** CPU for one row, in microseconds: of this process, and of PostgreSQL's where it is here. */
+async function watchCpu(): Promise<() => { readonly cpuUs: number; readonly serverCpuUs: number }> {
+  const server = await openServerCpu(url)
+  const serverMs = server() ?? 0
+  const before = process.cpuUsage()
+  return () => {
+    const { user, system } = process.cpuUsage(before)
+    const serverUs = ((server() ?? serverMs) - serverMs) * 1_000
+    return { cpuUs: (user + system) / rows, serverCpuUs: serverUs / rows }
+  }
+}
+
 function drain(): Promise<object> {
   return inDirectory(async (directory) => {
+    const cpu = await watchCpu()
     const memory = watchMemory()
     const startedMs = performance.now()
     const runtime = await openRuntime(directory)
@@ -178,8 +192,9 @@ function drain(): Promise<object> {
     while (movedIn(moved.collect()) < rows) await delay(10)
     const perSecond = (rows / (performance.now() - startedMs)) * 1_000
     const rssMiB = memory.peak()
+    const used = cpu()
     await runtime.close()
-    return { perSecond, rssMiB }
+    return { perSecond, rssMiB, ...used }
   })
 }
 
@@ -197,6 +212,7 @@ function copy(): Promise<object> {
     db.exec('create table place (seq integer); insert into place values (0)')
     const insert = db.prepare('insert into log values (?, ?, ?)')
     const mark = db.prepare('update place set seq = ?')
+    const cpu = await watchCpu()
     const memory = watchMemory()
     const startedMs = performance.now()
     let last = 0
@@ -216,8 +232,9 @@ function copy(): Promise<object> {
     }
     const perSecond = (rows / (performance.now() - startedMs)) * 1_000
     const rssMiB = memory.peak()
+    const used = cpu()
     db.close()
-    return { perSecond, rssMiB }
+    return { perSecond, rssMiB, ...used }
   })
 }
 

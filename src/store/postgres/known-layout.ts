@@ -44,6 +44,8 @@ export interface KnownLayout {
   seen(row: SqlRow | undefined): LogView | undefined
   /** Takes what a commit of this process has made, once it is durable. */
   settle(view: LogView): void
+  /** Last position that this process appended, or zero: it needs no news of what is before it. */
+  ownHead: number
   /** The next look reads everything: a table that was known is gone. */
   forget(): void
 }
@@ -83,6 +85,7 @@ export const createKnownLayout = (schema: string): KnownLayout => {
     get lookSql() {
       return lookSql()
     },
+    ownHead: 0,
     seen,
     settle,
     forget,

@@ -32,6 +32,7 @@ import {
 } from './layout.ts'
 import { createLeaseTable, type LeaseTable } from './lease-table.ts'
 import { createLogTables, type LogTables } from './log-tables.ts'
+import { createOrderGuard } from './order-guard.ts'
 import { isUndefinedTable, storeErrorOf } from './postgres-errors.ts'
 import { createSession, integerAt, loadPg, type PgModule, type Session } from './session.ts'
 import { createStateTables, type StateTables } from './state-tables.ts'
@@ -101,7 +102,9 @@ export const createPostgresStore = async (options: PostgresStoreOptions): Promis
   // A reader that breaks while idle is replaced by the pool.
   pool.on('error', () => undefined)
   const leases = createLeaseTable({ schema, clock, pool, owner, leaseMs })
-  const shared = { pg, url, schema, known, leases, fate: createStoreFate(), turn: createTurn() }
+  const guard = createOrderGuard({ schema, clock, pool })
+  const fates = { fate: createStoreFate(), turn: createTurn(), guard }
+  const shared = { pg, url, schema, known, leases, ...fates }
   const parts: StoreParts = {
     ...shared,
     clock,

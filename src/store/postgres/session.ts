@@ -1,6 +1,7 @@
 import type * as Pg from 'pg'
 import type { QueryArrayConfig } from 'pg'
 import { assert, loadPeer } from '../../kernel/index.ts'
+import { CopyIn } from './copy-in.ts'
 
 /** The part of the package `pg` that the driver uses. */
 export type PgModule = Pick<typeof Pg, 'Client' | 'Pool'>
@@ -14,6 +15,8 @@ export interface Session {
   rows(sql: string, ...values: readonly SqlInput[]): Promise<readonly SqlRow[]>
   /** Number of rows that were written. */
   run(sql: string, ...values: readonly SqlInput[]): Promise<number>
+  /** `copy … from stdin`, and what the text goes on with; on one connection, not on a pool. */
+  copyIn(sql: string, data: Uint8Array): Promise<void>
 }
 
 export type SqlInput =
@@ -59,6 +62,11 @@ export const createSession = (queryable: Queryable): Session => {
     },
     rows: async (sql, ...values) => (await query(sql, values)).rows,
     run: async (sql, ...values) => (await query(sql, values)).rowCount ?? 0,
+    async copyIn(sql, data) {
+      const copy = new CopyIn(sql, data)
+      queryable.query(copy)
+      await copy.done
+    },
   }
 }
 
@@ -101,6 +109,13 @@ const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
   700: Number,
   701: Number,
 }
+
+/** As part of a statement, whatever the server thinks of backslashes. */
+export const quote = (text: string): string =>
+  `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+
+export const quoteBytes = (bytes: Uint8Array): string =>
+  `decode('${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')}', 'hex')`
 
 export const integerAt = (row: SqlRow | undefined, column: number): number => {
   const value = row?.[column]

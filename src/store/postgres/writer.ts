@@ -2,6 +2,7 @@ import type { Client } from 'pg'
 import { assert, JuncturaError, LIMITS } from '../../kernel/index.ts'
 import type { KnownLayout, LogView } from './known-layout.ts'
 import type { HeldLeases } from './lease-table.ts'
+import { type OrderGuard, orderKeyOf } from './order-guard.ts'
 import { isConflict, isUndefinedTable, storeErrorOf, unknownCommit } from './postgres-errors.ts'
 import { createSession, integerAt, type PgModule, type Session } from './session.ts'
 
@@ -100,9 +101,9 @@ export class Writer {
 
   /** Takes the lock that orders commits, and looks at what they have left. */
   async #order(session: Session, before: string): Promise<Ordered> {
-    const { schema, known, leases, fate } = this.#options
-    const results = await session.batch(
-      `${before}${orderOf(schema)};${known.lookSql};${leases.checkSql}`,
+    const { schema, known, leases, fate, guard } = this.#options
+    const results = await guard.during(
+      session.batch(`${before}${orderOf(schema)};${known.lookSql};${leases.checkSql}`),
     )
     const [held] = results.at(-1) ?? []
     if (!leases.holdsAll(held)) {
@@ -180,6 +181,7 @@ export interface WriterOptions {
   readonly leases: HeldLeases
   readonly fate: StoreFate
   readonly turn: Turn
+  readonly guard: OrderGuard
 }
 
 export interface WriterTransaction {
@@ -254,13 +256,13 @@ const beginOf = (idleMs: number): string => `
 /**
  * The lock that orders commits ends with the transaction, after what it wrote has become visible.
  * It is no lock on a row: those leave a version behind each time. Whoever has it holds up every
- * process, so one that hangs here loses its connection sooner than elsewhere.
+ * process, so one that hangs here loses its connection sooner than elsewhere (see `OrderGuard`).
  */
 export const orderOf = (schema: string): string => `
   set local idle_in_transaction_session_timeout = ${LIMITS.orderedIdleMs};
   set local statement_timeout = 0;
   set local lock_timeout = ${LIMITS.orderLockWaitMs};
-  select pg_advisory_xact_lock(hashtextextended('junctura ${schema} order', 0))`
+  select pg_advisory_xact_lock(${orderKeyOf(schema)})`
 
 export const closedError = (): JuncturaError =>
   new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })
