@@ -10,6 +10,7 @@ describe('--transport', () => {
     ['postgres', { engine: 'postgres' }],
     ['nats://one:4222,two:4222', { engine: 'nats', url: 'nats://one:4222,two:4222' }],
     ['kafka://one:9092', { engine: 'kafka', url: 'kafka://one:9092' }],
+    ['kafkas://one:9093', { engine: 'kafka', url: 'kafkas://one:9093' }],
     ['amqps://user@one/vhost', { engine: 'rabbitmq', url: 'amqps://user@one/vhost' }],
   ])('takes %s', (text, choice) => {
     expect(readTransportChoice(text, SQLITE)).toEqual(choice)
@@ -22,6 +23,7 @@ describe('--transport', () => {
   it.each([
     ['postgres://db/other', 'not the store'],
     ['redis://one', 'no transport'],
+    ['kafka+ssl://one', 'no transport'],
     ['nats', 'no transport'],
     ['', 'no transport'],
   ])('refuses %s and says why', (text, problem) => {

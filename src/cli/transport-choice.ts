@@ -9,7 +9,7 @@ const ENGINES: Readonly<Record<string, 'nats' | 'kafka' | 'rabbitmq'>> = {
   nats: 'nats',
   tls: 'nats',
   kafka: 'kafka',
-  'kafka+ssl': 'kafka',
+  kafkas: 'kafka',
   amqp: 'rabbitmq',
   amqps: 'rabbitmq',
 }
@@ -21,7 +21,7 @@ const ENGINES: Readonly<Record<string, 'nats' | 'kafka' | 'rabbitmq'>> = {
  */
 export const readTransportChoice = (text: string, store: StoreChoice): TransportChoice => {
   if (text === 'embedded' || text === 'postgres') return { engine: text }
-  const scheme = /^([a-z+]+):\/\//.exec(text)?.[1] ?? ''
+  const scheme = /^([a-z]+):\/\//.exec(text)?.[1] ?? ''
   const engine = ENGINES[scheme]
   if (engine) return { engine, url: text }
   if (scheme === 'postgres' || scheme === 'postgresql') {

@@ -108,7 +108,7 @@ class Attempt implements Watched, AttemptActions, TransactionHost {
   }
 
   cutShort(why: AttemptCut): void {
-    if (this.#state === 'over') return
+    if (this.#state === 'over') return this.#storeError === undefined ? undefined : this.#giveBack()
     if (this.#state === 'committing') {
       // A transaction that has begun decides by itself how the attempt ends.
       this.#cut ??= why
@@ -125,6 +125,14 @@ class Attempt implements Watched, AttemptActions, TransactionHost {
     if (!isStop) return this.#end({ kind: 'failed', error, timedOut: true })
     const closed = new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The runtime' } })
     this.#end({ kind: 'store', error: closed })
+  }
+
+  /** The store did not take it and its handler goes on: the message is no longer its own. */
+  #giveBack(): void {
+    const error = this.#overError(this.#overReason)
+    this.#abortError = error
+    this.#abort?.abort(error)
+    this.#end({ kind: 'store', error: this.#storeError })
   }
 
   get signal(): AbortSignal {

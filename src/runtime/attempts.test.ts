@@ -262,6 +262,34 @@ describe('ctx.once', () => {
     expect(await world.effects()).toEqual(['a:1'])
   })
 
+  it('gives the message back when the store did not take it and the handler never ends (F16)', async () => {
+    const world = createWorld()
+    let refusals = 0
+    const fault = (point: string): Promise<void> =>
+      point === 'before-commit' && refusals-- > 0
+        ? Promise.reject(new Error('no'))
+        : Promise.resolve()
+    let runs = 0
+    let reason: unknown
+    const one = placedConsumer('one', { timeout: '5s', ...once }, async (order, ctx) => {
+      runs += 1
+      if (runs === 1) {
+        refusals = 1
+        ctx.signal.addEventListener('abort', () => (reason = ctx.signal.reason))
+        await effect('one', order, ctx).catch(() => undefined)
+        await never()
+      }
+      await effect('one', order, ctx)
+    })
+    await world.start([one], { fault })
+    await world.publish({ key: 'a', n: 1 }, { key: 'a', n: 2 })
+    await world.pass(20_000)
+
+    expect(await world.effects()).toEqual(['a:1', 'a:2'])
+    expect(reason).toMatchObject({ code: 'JUNCTURA_ATTEMPT_OVER' })
+    expect(await codes(world)).toEqual([])
+  })
+
   it('keeps its result though the store refuses for a while, and repeats nothing', async () => {
     const world = createWorld()
     let refusals = 0

@@ -62,6 +62,8 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
   const recovered = metrics.counter(METRICS.transportRecovered)
   const stop = new AbortController()
   let state: BrokerState = { connected: false }
+  /** What was told last; nothing yet while the broker was never reached nor missed. */
+  let told: boolean | undefined
   let broker: Broker | undefined
   let parts: { readonly committer: Committer; readonly alerts: AlertBook } | undefined
   let downTimer: Timer | undefined
@@ -112,7 +114,8 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
   }
 
   const onState = (now: BrokerState): void => {
-    if (stop.signal.aborted || (now.connected === state.connected && broker)) return
+    if (stop.signal.aborted || now.connected === told) return
+    told = now.connected
     state = now
     transport.connected(now.connected)
     if (now.connected) {

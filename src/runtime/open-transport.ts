@@ -8,6 +8,9 @@ import {
   createKafkaBroker,
   createNatsBroker,
   createRabbitmqBroker,
+  type KafkaBrokerOptions,
+  type NatsBrokerOptions,
+  type RabbitmqBrokerOptions,
 } from '../transport/index.ts'
 
 /** How messages travel from the log to the consumers: one line, as the store is. */
@@ -17,19 +20,14 @@ export type TransportChoice =
   /** The log of a PostgreSQL store; the same as `embedded` there. */
   | { readonly engine: 'postgres' }
   /** A broker between the log and the consumers; the store stays the record. */
-  | {
-      readonly engine: 'nats' | 'kafka' | 'rabbitmq'
-      /** `nats://`, `kafka://` or `amqp://`, several hosts separated by commas. */
-      readonly url: string
-      /**
-       * Begins the names of streams, topics and exchanges.
-       *
-       * @default 'junctura'
-       */
-      readonly prefix?: string
-    }
+  | ({ readonly engine: 'nats' } & Omit<NatsBrokerOptions, Given>)
+  | ({ readonly engine: 'kafka' } & Omit<KafkaBrokerOptions, Given>)
+  | ({ readonly engine: 'rabbitmq' } & Omit<RabbitmqBrokerOptions, Given>)
   /** A driver of your own, held by the conformance suite in `junctura/testing`. */
   | { readonly engine: 'custom'; readonly open: OpenBroker }
+
+/** What the runtime gives every driver. */
+type Given = 'clock' | 'random' | 'log' | 'onState'
 
 export type OpenBroker = (parts: {
   readonly kernel: Kernel
@@ -90,16 +88,16 @@ export const brokerChannelsOf = (integration: Integration): readonly BrokerChann
 }
 
 const brokerOpener =
-  ({ engine, url, prefix }: Extract<TransportChoice, { readonly url: string }>): OpenBroker =>
+  (choice: Extract<TransportChoice, { readonly url: string }>): OpenBroker =>
   ({ kernel, onState }) => {
     const { clock, random, log } = kernel
-    const options = { url, clock, random, log, onState, ...(prefix !== undefined && { prefix }) }
-    switch (engine) {
+    const given = { clock, random, log, onState }
+    switch (choice.engine) {
       case 'nats':
-        return createNatsBroker(options)
+        return createNatsBroker({ ...choice, ...given })
       case 'kafka':
-        return createKafkaBroker(options)
+        return createKafkaBroker({ ...choice, ...given })
       case 'rabbitmq':
-        return createRabbitmqBroker(options)
+        return createRabbitmqBroker({ ...choice, ...given })
     }
   }

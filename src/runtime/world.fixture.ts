@@ -110,7 +110,7 @@ export interface World {
 
 export interface StartOptions extends Pick<
   RuntimeOptions,
-  'send' | 'archive' | 'onFatal' | 'ratePerAddress' | 'trustedProxies'
+  'send' | 'archive' | 'onFatal' | 'ratePerAddress' | 'transport' | 'trustedProxies'
 > {
   readonly fault?: Fault
   readonly log?: Logger

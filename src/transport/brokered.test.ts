@@ -9,6 +9,7 @@ import {
   type MemoryBroker,
   type VirtualClock,
 } from '../testing/index.ts'
+import type { Broker } from './broker.ts'
 import { type BrokeredTransport, createBrokeredTransport, type RelayPlace } from './brokered.ts'
 
 const recordOf = (channel: string, n: number, key: string): LogRecord => ({
@@ -41,7 +42,12 @@ interface World {
   restart(): Promise<World>
 }
 
-const open = async (before?: World): Promise<World> => {
+interface Before extends Partial<World> {
+  /** Used instead of the broker itself. */
+  readonly over?: (broker: MemoryBroker) => Broker
+}
+
+const open = async (before?: Before): Promise<World> => {
   const clock = before?.clock ?? createVirtualClock()
   const store = before?.store ?? createMemoryStore({ clock })
   const later: (() => void)[] = before?.later ?? []
@@ -53,7 +59,7 @@ const open = async (before?: World): Promise<World> => {
     channels: ['a', 'b'].map((channel) => ({ channel, retentionMs: 86_400_000 })),
     storeId: 'store_1',
     headPosition: await store.headPosition(),
-    places: before?.transport.places ?? new Map<string, RelayPlace>(),
+    places: before?.transport?.places ?? new Map<string, RelayPlace>(),
     republishAfter: async () => 0,
     on: {
       moved: () => undefined,
@@ -65,7 +71,7 @@ const open = async (before?: World): Promise<World> => {
       stopped: (channel) => told.push(`stopped ${channel}`),
     },
   })
-  await transport.start(broker)
+  await transport.start(before?.over?.(broker) ?? broker).catch(() => undefined)
   const world: World = {
     clock,
     store,
@@ -215,4 +221,36 @@ describe('a broker between the log and the consumers', () => {
     expect(await readAll(world, 'a', 2)).toEqual(positions)
     await world.transport.close()
   })
+
+  it('publishes each record once when a start has failed half-way and is made again', async () => {
+    let fails = 1
+    const over = (broker: MemoryBroker): Broker => ({
+      ...broker,
+      async inspect(channel) {
+        if (channel === 'b' && fails-- > 0) throw new Error('cut off')
+        return broker.inspect(channel)
+      },
+    })
+    const world = await open({ over })
+    await world.transport.start(world.broker)
+    await world.publish('a', ['k1', 'k2'])
+    await settle(world)
+    expect(world.broker.messages('a')).toHaveLength(2)
+    await world.transport.close()
+  })
+
+  it.each([true, false])(
+    'gives what other processes appended and the broker never brought (reached: %s)',
+    async (isConnected) => {
+      const world = await open()
+      world.transport.connected(isConnected)
+      const bytes = encodeRecord(recordOf('a', 1, 'k1'))
+      const slot = slotOf('default', 'k1')
+      await world.store.commit([{ appends: [{ channel: 'a', slot, atMs: 1, bytes }] }])
+      world.broker.isDown = true
+      world.transport.advanced(1)
+      expect(await readAll(world, 'a', 1)).toEqual([1])
+      await world.transport.close()
+    },
+  )
 })

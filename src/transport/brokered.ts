@@ -98,6 +98,7 @@ class StoreBackedTransport implements BrokeredTransport {
   #filling: Promise<void>[] = []
   #surveyTimer: Timer | undefined
   #isSurveying = false
+  #othersTimer: Timer | undefined
 
   constructor(options: BrokeredTransportOptions) {
     this.#options = options
@@ -135,6 +136,8 @@ class StoreBackedTransport implements BrokeredTransport {
     await broker.ensure(this.#options.channels)
     for (const [channel, lane] of this.#lanes) {
       lane.reading ??= await broker.follow(channel, (messages) => this.#arrived(channel, messages))
+      // A start that failed half-way left the relays of its first channels running.
+      if (lane.relay) continue
       const publishedTo = await this.#placeOf(broker, channel, lane)
       if (this.#isClosed) return
       lane.relay = startBrokerRelay({
@@ -155,10 +158,13 @@ class StoreBackedTransport implements BrokeredTransport {
       })
     }
     this.#isConnected = true
+    this.#awaitOthers(this.head)
   }
 
   advanced(head: number): void {
     this.#log.advanced(head)
+    if (this.#isConnected) this.#awaitOthers(this.head)
+    else this.#readTo(this.head)
   }
 
   appended(records: readonly Appended[]): void {
@@ -209,6 +215,7 @@ class StoreBackedTransport implements BrokeredTransport {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#surveyTimer?.cancel()
+    this.#othersTimer?.cancel()
     for (const { intake, relay, reading } of this.#lanes.values()) {
       intake.close()
       await relay?.close()
@@ -239,6 +246,26 @@ class StoreBackedTransport implements BrokeredTransport {
       else this.#options.on.foreign(channel)
     }
     this.#lanes.get(channel)?.intake.arrive(placed)
+  }
+
+  /**
+   * Other processes append as well, and to which channels they do not say. What their records are
+   * by now and has not arrived after this time is read from the store.
+   */
+  #awaitOthers(head: number): void {
+    const isBehind = [...this.#lanes.values()].some(({ intake }) => intake.givenTo < head)
+    if (!isBehind || this.#isClosed) return
+    this.#othersTimer ??= this.#options.kernel.clock.setTimer(LIMITS.brokerPatienceMs, () => {
+      this.#othersTimer = undefined
+      this.#readTo(head)
+      if (this.head > head) this.#awaitOthers(this.head)
+    })
+  }
+
+  /** Whatever the channels have up to there and the broker has not brought. */
+  #readTo(head: number): void {
+    for (const { intake } of this.#lanes.values()) intake.expect(head)
+    this.#fillAll()
   }
 
   #fillAll(): void {
