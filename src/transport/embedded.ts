@@ -161,6 +161,10 @@ export const createEmbeddedTransport = (
 
         const tail = tailOf(append.channel)
         head = Math.max(head, position)
+        if (tail.readers.size === 0) {
+          keepNone(tail, position)
+          continue
+        }
         const record = append.record ?? decodeRecord(append.bytes, position)
         tail.records.push({ position, slot: append.slot, atMs: append.atMs, record })
         tail.bytes += bytesOf(record)
@@ -239,6 +243,13 @@ function cut(tail: Tail, count: number): void {
   for (const { record } of gone) tail.bytes -= bytesOf(record)
   tail.after = gone.at(-1)?.position ?? tail.after
   if (tail.records.length === 0) tail.bytes = 0
+}
+
+/** A process without consumers of a channel holds nothing of it; who comes later reads the store. */
+function keepNone(tail: Tail, position: number): void {
+  tail.after = position
+  tail.records = []
+  tail.bytes = 0
 }
 
 function wake(tail: Tail): void {
