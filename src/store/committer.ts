@@ -116,7 +116,7 @@ export interface ProgressBook {
 }
 
 export interface CommitterOptions {
-  readonly store: Store
+  readonly store: Pick<Store, 'commit' | 'features'>
   readonly clock: Clock
   readonly log: Logger
   readonly progress?: ProgressBook
