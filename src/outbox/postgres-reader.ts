@@ -1,7 +1,7 @@
 import type * as Pg from 'pg'
 import type { QueryArrayConfig } from 'pg'
 import { assert, type Clock, JuncturaError, loadPeer } from '../kernel/index.ts'
-import { CopyOut, type CopyTuple } from './copy-out.ts'
+import { CopyOut, type CopyTuple } from '../store/index.ts'
 import { type OutboxCursor, watermarkOf } from './cursor.ts'
 import {
   BACKLOG_COUNTED_MAX,

@@ -1,6 +1,7 @@
 import { LIMITS } from '../../kernel/index.ts'
 import type { BackwardsQuery, LogPage, LogPartition, LogQuery, StoredRecord } from '../store.ts'
 import { RECORD_COLUMNS, encodeCopy } from './copy-in.ts'
+import type { CopyTuple } from './copy-out.ts'
 import type { Layout, LogView, Partition } from './known-layout.ts'
 import {
   bytesAt,
@@ -110,24 +111,22 @@ class PartitionedLog implements LogTables {
     for (const partition of layout.partitions) {
       if ((partition.lastPosition ?? head) <= query.afterPosition) continue
       if (records.length >= query.limit || (records.length > 0 && bytesLeft <= 0)) break
-      const rows = await session.rows(
-        `select position, channel, slot, at_ms, bytes
-           from (select *, sum(octet_length(bytes)) over (order by position) as bytes_to_here
+      // What commits meanwhile belongs to a later page, in whichever table it is. A page has at
+      // least one record, also when no byte is wanted.
+      const found = await session.copyOut(
+        `select ${RECORD_COLUMNS}
+           from (select *, sum(octet_length(bytes)) over
+                     (order by position rows unbounded preceding) as bytes_to_here
                    from (select * from ${this.#tableOf(partition)}
-                          where channel = $1 and position > $2 and position <= $3
-                          order by position limit $4) as found) as summed
-          where bytes_to_here - octet_length(bytes) < $5
+                          where channel = ${quote(query.channel)}
+                            and position > ${query.afterPosition} and position <= ${head}
+                          order by position limit ${Math.max(0, query.limit - records.length)}
+                        ) as found) as summed
+          where bytes_to_here - octet_length(bytes) < ${Math.max(1, bytesLeft)}
           order by position`,
-        query.channel,
-        query.afterPosition,
-        // What commits meanwhile belongs to a later page, in whichever table it is.
-        head,
-        Math.max(0, query.limit - records.length),
-        // A page has at least one record, also when no byte is wanted.
-        Math.max(1, bytesLeft),
+        recordIn,
       )
-      for (const row of rows) {
-        const record = recordOf(row)
+      for (const record of found) {
         records.push(record)
         bytesLeft -= record.bytes.length
       }
@@ -285,6 +284,15 @@ const insertText = (table: string, appends: readonly PlacedAppend[]): string => 
       `(${position}, ${quote(channel)}, ${slot}, ${atMs}, ${quoteBytes(bytes)})`,
   )
   return `insert into ${table} (${RECORD_COLUMNS}) values ${rows.join(', ')}`
+}
+
+const recordIn = (tuple: CopyTuple): StoredRecord => {
+  const position = tuple.integer()
+  const channel = tuple.text()
+  const slot = tuple.integer()
+  const atMs = tuple.integer()
+  const bytes = tuple.bytes()
+  return recordOf([position, channel, slot, atMs, bytes])
 }
 
 const recordOf = (row: SqlRow): StoredRecord => ({

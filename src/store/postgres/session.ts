@@ -2,6 +2,7 @@ import type * as Pg from 'pg'
 import type { QueryArrayConfig } from 'pg'
 import { assert, loadPeer } from '../../kernel/index.ts'
 import { CopyIn } from './copy-in.ts'
+import { CopyOut, type CopyTuple } from './copy-out.ts'
 
 /** The part of the package `pg` that the driver uses. */
 export type PgModule = Pick<typeof Pg, 'Client' | 'Pool'>
@@ -15,6 +16,8 @@ export interface Session {
   rows(sql: string, ...values: readonly SqlInput[]): Promise<readonly SqlRow[]>
   /** Number of rows that were written. */
   run(sql: string, ...values: readonly SqlInput[]): Promise<number>
+  /** The rows of a query without values, in the binary form of COPY. */
+  copyOut<Row>(query: string, read: (tuple: CopyTuple) => Row): Promise<readonly Row[]>
   /** `copy … from stdin`, and what the text goes on with; on one connection, not on a pool. */
   copyIn(sql: string, data: Uint8Array): Promise<void>
 }
@@ -62,6 +65,12 @@ export const createSession = (queryable: Queryable): Session => {
     },
     rows: async (sql, ...values) => (await query(sql, values)).rows,
     run: async (sql, ...values) => (await query(sql, values)).rowCount ?? 0,
+    async copyOut(query, read) {
+      const copy = new CopyOut(`copy (${query}) to stdout (format binary)`, read)
+      // A pool answers when it is over, also where it has no connection to ask on.
+      await queryable.query(copy)
+      return await copy.rows
+    },
     async copyIn(sql, data) {
       const copy = new CopyIn(sql, data)
       queryable.query(copy)

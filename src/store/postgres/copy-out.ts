@@ -9,7 +9,7 @@ import type { Connection, Submittable } from 'pg'
  */
 export class CopyOut<Row> implements Submittable {
   readonly rows: Promise<readonly Row[]>
-  /** Set by `pg` where a statement has a time limit: called when it is over. */
+  /** Set by a pool, and where a statement has a time limit: called when it is over. */
   callback: ((error?: unknown) => void) | undefined
   readonly #text: string
   readonly #read: (tuple: CopyTuple) => Row
@@ -27,6 +27,8 @@ export class CopyOut<Row> implements Submittable {
       this.#resolve = resolve
       this.#reject = reject
     })
+    // Whoever asked may have been told by the pool already.
+    this.rows.catch(() => undefined)
   }
 
   submit(connection: Connection): void {
