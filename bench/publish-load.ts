@@ -69,7 +69,7 @@ interface Result {
   readonly max: number
   /** Not taken, because more than the store's queue was waiting. */
   readonly refused: number
-  /** CPU for one message, in microseconds: of this process, and of PostgreSQL's where it is here. */
+  /** CPU for one message, in microseconds: of this process, and of a PostgreSQL on this machine. */
   readonly cpuUs?: number
   readonly serverCpuUs?: number
 }

@@ -384,7 +384,7 @@ class GroupCommitter implements Committer {
 
 const MARKS_RETRY_MS = 500
 
-/** Answers given out in one turn of the loop: what they set off holds up the store's own answers. */
+/** Answers given out in one turn of the loop: what they set off delays what the store answers. */
 const LOT_UNITS = 16
 
 /** How many of those that wait go into one commit: at least one, whatever it holds. */

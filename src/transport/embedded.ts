@@ -245,7 +245,7 @@ function cut(tail: Tail, count: number): void {
   if (tail.records.length === 0) tail.bytes = 0
 }
 
-/** A process without consumers of a channel holds nothing of it; who comes later reads the store. */
+/** Without consumers of a channel, nothing of it is held; who comes later reads the store. */
 function keepNone(tail: Tail, position: number): void {
   tail.after = position
   tail.records = []

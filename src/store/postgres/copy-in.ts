@@ -2,9 +2,9 @@ import type { Connection, Submittable } from 'pg'
 import type { PlacedAppend } from './unit-group.ts'
 
 /**
- * The log's rows in the binary form of COPY, their columns in the order of `RECORD_COLUMNS`. Beside an INSERT it
- * costs the server half: rows go into pages many at a time, with one record in its log for each
- * page, and no statement is planned or value parsed.
+ * The log's rows in the binary form of COPY, their columns in the order of `RECORD_COLUMNS`. It
+ * costs the server half of an INSERT: rows go into pages many at a time, with one record in its own
+ * log for each page, no statement is planned, and no value is parsed.
  *
  * @see PostgreSQL documentation, COPY, "Binary Format".
  */

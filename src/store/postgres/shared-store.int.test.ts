@@ -26,7 +26,6 @@ import {
   type StoredRecord,
   type Unit,
 } from '../index.ts'
-import { CopyIn } from './copy-in.ts'
 import { orderOf } from './writer.ts'
 
 let engine: PostgresEngine | undefined
@@ -249,25 +248,6 @@ describe('several processes on one store', () => {
     expect(clock.monotonicMs() - started).toBeGreaterThan(LIMITS.orderedIdleMs / 2)
     expect(clock.monotonicMs() - started).toBeLessThan(2 * LIMITS.orderedIdleMs)
     await frozen.end()
-  })
-
-  it('end the connection of one that froze in the middle of what it sent', async () => {
-    const store = await open()
-    await store.commit([unitOf('before')])
-    const frozen = await connect()
-    await frozen.query(`begin;${orderOf('junctura')}`)
-    const gone = new Promise((resolve) => frozen.once('end', resolve))
-    const copy = new CopyIn('copy junctura.layout from stdin', new Uint8Array())
-    const failed = expect(copy.done).rejects.toThrow(/terminat/)
-    // It never goes on, once the server has asked for the data.
-    copy.handleCopyInResponse = () => undefined
-    frozen.query(copy)
-
-    const started = clock.monotonicMs()
-    expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed'])
-
-    expect(clock.monotonicMs() - started).toBeLessThan(LIMITS.orderLockWaitMs)
-    await Promise.all([gone, failed])
   })
 })
 

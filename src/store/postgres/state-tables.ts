@@ -25,7 +25,7 @@ export interface StateTables {
   /** Those of the guarded rows that are there, by `rowId`. */
   present(session: Session, guards: readonly Guard[]): Promise<ReadonlySet<string>>
   write(session: Session, rows: readonly EncodedRow[]): Promise<void>
-  /** The same as statements without values, to go along with others; undefined for more than a few. */
+  /** The same as statements without values, to go with others; undefined for more than a few. */
   textOf(rows: readonly EncodedRow[]): string | undefined
   row<C extends CollectionName>(
     session: Session,
