@@ -7,6 +7,7 @@ export {
   command,
   consumer,
   event,
+  eventsEndpoint,
   header,
   integration,
   isIntegration,
@@ -40,6 +41,8 @@ export type {
   Emitted,
   EmittedMessage,
   Envelope,
+  EventsEndpoint,
+  EventsEndpointOptions,
   ErrorClass,
   Guarantee,
   InferSchema,
@@ -54,6 +57,9 @@ export type {
   Part,
   PayloadOf,
   PayloadsOf,
+  Push,
+  PushConsumerOptions,
+  PushOptions,
   ReplayRule,
   SchemaInput,
   SourceLocation,
@@ -75,6 +81,7 @@ export type {
 
 // How a partner proves itself, and where secrets are found.
 export {
+  bearer,
   github,
   hmac,
   signatureScheme,
@@ -83,6 +90,7 @@ export {
   unsigned,
 } from './contract/index.ts'
 export type {
+  BearerScheme,
   EnvSecretOptions,
   EnvSecretReference,
   ExpectedAnswer,
@@ -148,10 +156,13 @@ export type {
 } from './kernel/index.ts'
 export { createJsonLogger, createPrettyLogger } from './observe/index.ts'
 export type { LoggerOptions, LogLevel, PrettyLoggerOptions } from './observe/index.ts'
+export type { HttpCall, HttpDial, HttpReply } from './egress/index.ts'
 export { bodyOfBytes } from './ingress/index.ts'
 export type { BodySource, Ingress, IngressRequest, IngressResponse } from './ingress/index.ts'
 export type {
   ArchivePartition,
+  BridgeChoice,
+  BrokerChoice,
   OperationCommand,
   OperationResult,
   Operator,
@@ -162,6 +173,7 @@ export type {
   RuntimeOptions,
   Role,
   StoreChoice,
+  TransportChoice,
 } from './runtime/index.ts'
 export type {
   AlertView,

@@ -67,6 +67,15 @@ const consumerStatus = {
   done: count,
   latencyMsP50: durationMs,
   latencyMsP99: durationMs,
+  partitions: listOf(
+    exactly({
+      slots: text,
+      mode: text,
+      watermark: count,
+      holder: { type: ['string', 'null'] },
+      managementUrl: { type: ['string', 'null'] },
+    }),
+  ),
 }
 
 const repeat = {
@@ -78,6 +87,15 @@ const repeat = {
   repeats: count,
   differences: count,
 }
+
+const brokerStatus = {
+  name: text,
+  engine: text,
+  connected: { type: ['boolean', 'null'] },
+  unpublished: { type: ['integer', 'null'], minimum: 0 },
+  durability: { type: ['string', 'null'] },
+  unitOfOrder: { type: ['string', 'null'], enum: ['key', 'slot', 'partition', null] },
+} as const
 
 const overview = {
   name: text,
@@ -123,13 +141,7 @@ const overview = {
     headPosition: count,
     sizeBytes: { type: ['integer', 'null'], minimum: 0 },
   }),
-  transport: exactly({
-    engine: text,
-    connected: { type: ['boolean', 'null'] },
-    unpublished: { type: ['integer', 'null'], minimum: 0 },
-    durability: { type: ['string', 'null'] },
-    unitOfOrder: { type: ['string', 'null'], enum: ['key', 'slot', 'partition', null] },
-  }),
+  transport: exactly({ ...brokerStatus, bridges: listOf(exactly(brokerStatus)) }),
 }
 
 const outboxStatus = {

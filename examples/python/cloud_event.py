@@ -1,23 +1,27 @@
-"""A CloudEvent in binary content mode, as Junctura writes and reads it on every broker.
+"""A CloudEvent in binary content mode, as Junctura writes and reads it everywhere.
 
 Attributes travel as headers beside the data. Only the names of the headers differ:
 
+    HTTP       ce-type            content-type for datacontenttype; percent-encoded as on NATS
     Kafka      ce_type            content-type for datacontenttype
     NATS       ce-type            percent-encoded where it is not plain ASCII
     RabbitMQ   cloudEvents:type   the property content_type for datacontenttype
 
-See the CloudEvents 1.0.2 bindings for Kafka, NATS and AMQP, each section 3.1.
+See the CloudEvents 1.0.2 bindings for HTTP, Kafka, NATS and AMQP, each section 3.1.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote, unquote
+
+# Everything printable but space, the double quote and the percent sign stays as it is.
+_PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 
 
 @dataclass(frozen=True)
@@ -43,21 +47,50 @@ class CloudEvent:
         return json.loads(self.data)
 
 
-def new_event(type_: str, *, source: str, key: str, data: Any) -> CloudEvent:
+def new_event(
+    type_: str, *, source: str, key: str, data: Any, id_: str | None = None
+) -> CloudEvent:
     """An event of our own. Send it again with the same id, never with a new one."""
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return CloudEvent(
         attributes={
             "specversion": "1.0",
-            "id": str(uuid.uuid4()),
+            "id": id_ or str(uuid.uuid4()),
             "type": type_,
             "source": source,
             "time": now.replace("+00:00", "Z"),
             "datacontenttype": "application/json",
-            "partitionkey": key,
+            **({"partitionkey": key} if key else {}),
         },
         data=json.dumps(data, ensure_ascii=False).encode(),
     )
+
+
+# HTTP
+
+
+def to_http_headers(event: CloudEvent) -> dict[str, str]:
+    headers = {
+        f"ce-{name}": quote(value, safe=_PLAIN) for name, value in event.attributes.items()
+    }
+    headers["content-type"] = headers.pop("ce-datacontenttype")
+    return headers
+
+
+def from_http(headers: Iterable[tuple[str, str]], data: bytes) -> CloudEvent:
+    attributes = {}
+    for written, value in headers:
+        name = written.lower()
+        if name.startswith("ce-"):
+            attributes[name[3:]] = unquote(value, errors="strict")
+        elif name == "content-type":
+            attributes["datacontenttype"] = value
+    return CloudEvent(attributes, data)
+
+
+def to_json(event: CloudEvent) -> dict[str, Any]:
+    """The whole event as one JSON document: structured mode, and one item of a batch."""
+    return {**event.attributes, "data": event.json()}
 
 
 # Kafka
@@ -82,10 +115,6 @@ def from_kafka(headers: list[tuple[str, bytes | None]] | None, data: bytes | Non
 
 
 # NATS
-
-# Everything printable but space, the double quote and the percent sign stays as it is.
-_PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
-
 
 def to_nats_headers(event: CloudEvent) -> dict[str, str]:
     return {f"ce-{name}": quote(value, safe=_PLAIN) for name, value in event.attributes.items()}

@@ -32,7 +32,14 @@ export const checkDeclaration = async (
           fail(`integration`, `${formatLocation(at)} ${part}: ${problem} [${rule}]`, fix),
         )
   const secrets = await Promise.all([
-    ...webhooks.map(({ name: hook, verify }) => checkWebhookSecret(kernel, hook, verify)),
+    ...Array.from(
+      // The doors of one endpoint have one way to verify.
+      new Map(webhooks.map((hook) => [hook.endpoint?.name ?? hook.name, hook.verify])),
+      ([hook, verify]) => checkWebhookSecret(kernel, hook, verify),
+    ),
+    ...consumers.flatMap(({ name: pushing, push }) =>
+      push?.verify ? [checkWebhookSecret(kernel, pushing, push.verify)] : [],
+    ),
     ...alertRoutesOf(integration).map((declared) => checkRoute(kernel, declared)),
   ])
   return { integration, checks: [...loaded, ...secrets.flat()] }

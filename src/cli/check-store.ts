@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { isJuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
-import { CONSUMERS_LEASE, openStore, type StoreChoice } from '../runtime/index.ts'
+import { openStore, type StoreChoice, viewLeases } from '../runtime/index.ts'
 import { type RepairReport, repairSqliteStore, type Store } from '../store/index.ts'
 import { type Check, fail, ok, warn } from './doctor-check.ts'
 
@@ -56,13 +56,20 @@ async function checkSharing(store: Store): Promise<readonly Check[]> {
     )
   }
   await watch?.close()
-  const holder = await store.leases?.holder(CONSUMERS_LEASE)
-  if (holder) {
-    const at = holder.url === undefined ? '' : ` at ${holder.url}`
-    checks.push(ok('consumers', `run in ${holder.owner}${at}`))
+  const { workers, partitions, duties } = await leaseView(store)
+  for (const [owner, { url }] of workers) {
+    const has = [...partitions].filter(([, holder]) => holder.owner === owner).map(([id]) => id)
+    const where = url === undefined ? owner : `${owner} at ${url}`
+    const rest = duties?.owner === owner ? ', and the duties of the store' : ''
+    checks.push(ok('worker', `${where} runs ${has.toSorted().join(', ') || 'nothing'}${rest}`))
   }
   return checks
 }
+
+const leaseView = async ({ leases }: Store): Promise<Awaited<ReturnType<typeof viewLeases>>> =>
+  leases
+    ? await viewLeases(leases, [])
+    : { workers: new Map(), partitions: new Map(), duties: undefined, all: new Map() }
 
 async function checkDeeply(store: Store): Promise<readonly Check[]> {
   const problems = await store.check()

@@ -1,21 +1,39 @@
 import type { Integration } from '../contract/index.ts'
 import { isJuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
-import { brokerChannelsOf, openBroker, type TransportChoice } from '../runtime/index.ts'
+import {
+  type BrokerChoice,
+  brokerChannelsOf,
+  brokerName,
+  brokerOpener,
+  isBroker,
+  type TransportChoice,
+} from '../runtime/index.ts'
 import type { Broker } from '../transport/index.ts'
 import { type Check, fail, ok, warn } from './doctor-check.ts'
 
-/** Asks the live broker whether it fits; changes nothing there. */
-export const checkTransport = async (
+/** Asks each live broker whether it fits; changes nothing there. */
+export const checkTransports = async (
   kernel: Kernel,
-  choice: TransportChoice,
+  choices: readonly TransportChoice[],
+  integration: Integration | undefined,
+): Promise<readonly Check[]> => {
+  const checks: Check[] = []
+  for (const choice of choices.filter(isBroker)) {
+    checks.push(...(await checkBroker(kernel, choice, integration)))
+  }
+  return checks
+}
+
+const checkBroker = async (
+  kernel: Kernel,
+  choice: BrokerChoice,
   integration: Integration | undefined,
 ): Promise<readonly Check[]> => {
   let broker: Broker | undefined
   try {
-    broker = await openBroker(choice, { kernel, onState: () => undefined })
-    if (!broker) return [ok('transport', "the store's own log")]
-    const { engine, durability, unitOfOrder } = broker.features
-    const text = `${engine} answers; what it confirmed survives as "${durability}", order per ${unitOfOrder}`
+    broker = await brokerOpener(choice)({ kernel, onState: () => undefined })
+    const { durability, unitOfOrder } = broker.features
+    const text = `${brokerName(choice)} answers; what it confirmed survives as "${durability}", order per ${unitOfOrder}`
     const problems = await broker.check(integration ? brokerChannelsOf(integration) : [])
     return [
       ok('transport', text),

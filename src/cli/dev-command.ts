@@ -198,6 +198,8 @@ function serverArgs(options: StartOptions): readonly string[] {
     ['--data', options.data],
     ['--store', options.store],
     ['--transport', options.transport],
+    (options.bridge ?? []).flatMap((broker) => ['--bridge', broker]),
+    ['--bridge-from', options.bridgeFrom],
     ['--token-env', options.tokenEnv],
     ['--drain-timeout', options.drainTimeout],
     // Read as a rate a second, so that is how it is handed on.

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { JuncturaError } from '../kernel/index.ts'
 import { escapeControl } from '../security/index.ts'
 import type { CliIo } from './cli-io.ts'
-import { type CommandContext, parsePort, withJson } from './command-context.ts'
+import { collect, type CommandContext, parsePort, withJson } from './command-context.ts'
 import type { DeclarationCheck } from './check-declaration.ts'
 import { confirm } from './confirm.ts'
 import type { Check } from './doctor-check.ts'
@@ -11,9 +11,16 @@ import { EXIT, type ExitCode } from './exit-codes.ts'
 import { createOutput } from './output.ts'
 import type { Colour, Paint } from './paint.ts'
 import { readStoreChoice } from './store-choice.ts'
-import { readTransportChoice, TRANSPORT_HELP } from './transport-choice.ts'
+import {
+  BRIDGE_FROM_HELP,
+  BRIDGE_HELP,
+  type BridgeOptions,
+  readBridges,
+  readTransportChoice,
+  TRANSPORT_HELP,
+} from './transport-choice.ts'
 
-interface DoctorOptions {
+interface DoctorOptions extends BridgeOptions {
   readonly json?: boolean
   readonly data: string
   readonly store: string
@@ -32,6 +39,8 @@ export const addDoctorCommand = (program: Command, { io, finish }: CommandContex
     .option('--data <dir>', 'where everything durable lives', '.junctura')
     .option('--store <store>', 'sqlite, memory, postgres or postgres://…', 'sqlite')
     .option('--transport <transport>', TRANSPORT_HELP, 'embedded')
+    .option('--bridge <broker>', BRIDGE_HELP, collect)
+    .option('--bridge-from <place>', BRIDGE_FROM_HELP, 'now')
     .option('--port <port>', 'of the public listener', parsePort, '7070')
     .option('--management-port <port>', 'of the management listener', parsePort, '7071')
     .option('--deep', 'read the whole store')
@@ -65,11 +74,11 @@ const examine = async (
   const declared = file === undefined ? undefined : await declaration(io, file)
   checks.push(...(declared?.checks ?? []))
   const transport = readTransportChoice(options.transport, choice)
-  if (transport.engine !== 'embedded') {
-    const { checkTransport } = await import('./check-transport.ts')
-    checks.push(...(await checkTransport(io.kernel, transport, declared?.integration)))
-  }
-  checks.push(...(await checkSurroundings(io, options, [choice.engine, transport.engine])))
+  const transports = [transport, ...readBridges(options)]
+  const { checkTransports } = await import('./check-transport.ts')
+  checks.push(...(await checkTransports(io.kernel, transports, declared?.integration)))
+  const engines = [choice.engine, ...transports.map(({ engine }) => engine)]
+  checks.push(...(await checkSurroundings(io, options, engines)))
   const failed = checks.some(({ state }) => state === 'fail')
   out.result('doctor', { ok: !failed, checks }, () => renderChecks(checks, out.paint))
   return failed ? EXIT.findings : EXIT.ok

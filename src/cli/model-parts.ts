@@ -16,6 +16,7 @@ export interface ModelParts {
 
 export interface WebhookPart {
   readonly name: string
+  readonly endpoint?: { readonly name: string; readonly eventsMax: number }
   readonly path: string
   readonly from: string
   readonly accepts: string

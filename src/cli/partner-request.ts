@@ -1,4 +1,4 @@
-import { type JsonSchema, valueAt } from '../contract/index.ts'
+import { type JsonSchema, sampleEventHeaders, valueAt } from '../contract/index.ts'
 import {
   createSeededRandom,
   JuncturaError,
@@ -65,6 +65,7 @@ export const makePartnerRequest = (
       'user-agent': 'junctura-send',
       ...versionHeader(plan, version),
       ...keyHeader(plan, id),
+      ...sampleEventHeaders(plan.webhook, { id, version: saidVersion(plan, version) }),
       ...signatureHeaders(plan, { id, body, nowMs: kernel.clock.now() }),
     },
   }
@@ -145,15 +146,18 @@ function withUnknownVersion({ webhook }: PartnerRequestPlan, data: unknown): unk
   if (!version) {
     throw usage(`${webhook.name} reads no version from its requests`, 'leave --invalid version out')
   }
-  if (version.from === 'header') return data
+  if (version.from !== 'body') return data
   return applySettings(data, [`${version.paths[0] ?? 'version'}=${UNKNOWN_VERSION}`], 1)
 }
 
 function versionHeader(plan: PartnerRequestPlan, version: number): Record<string, string> {
   const source = plan.webhook.version
   if (source?.from !== 'header') return {}
-  return { [source.name]: String(plan.wrong === 'version' ? UNKNOWN_VERSION : version) }
+  return { [source.name]: String(saidVersion(plan, version)) }
 }
+
+const saidVersion = ({ wrong }: PartnerRequestPlan, version: number): number =>
+  wrong === 'version' ? UNKNOWN_VERSION : version
 
 function keyHeader({ webhook }: PartnerRequestPlan, id: string): Record<string, string> {
   const source = webhook.idempotency.key
@@ -170,10 +174,12 @@ function signatureHeaders(
     if (wrong !== 'signature' && wrong !== 'timestamp') return {}
     throw usage(`${webhook.name} takes unsigned requests`, `leave --invalid ${wrong} out`)
   }
-  if (wrong === 'timestamp' && scheme.timestampUnit === undefined) {
+  const hasTimestamp = scheme.kind === 'signed' && scheme.timestampUnit !== undefined
+  if (wrong === 'timestamp' && !hasTimestamp) {
     throw usage(`${scheme.name} has no timestamp`, 'leave --invalid timestamp out')
   }
-  const lateMs = wrong === 'timestamp' ? scheme.tolerance.pastMs + MINUTE_MS : 0
+  if (wrong === 'signature' && scheme.kind === 'bearer') return { authorization: 'Bearer wrong' }
+  const lateMs = wrong === 'timestamp' && hasTimestamp ? scheme.tolerance.pastMs + MINUTE_MS : 0
   return signRequest({
     scheme,
     // One signature is what a partner sends while nothing is rotated.

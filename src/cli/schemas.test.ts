@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import {
+  bearer,
   body,
   call,
   consumer,
   event,
+  eventsEndpoint,
   header,
   hmac,
   integration,
@@ -74,6 +76,15 @@ const everything = integration('everything', {
       permanent: [RangeError, 'NoStock'],
       batch: { max: 10, maxAge: '1s' },
       handleBatch: async () => undefined,
+    }),
+    consumer('pushing', {
+      ...policy,
+      push: { url: 'https://a.example/x', secret: secret.env('P'), emits: [order], timeout: '1s' },
+    }),
+    eventsEndpoint('events', {
+      from: partner,
+      accepts: [order],
+      verify: bearer({ secret: secret.env('T') }),
     }),
     call('lookup', { from: partner, to: system('erp'), style: 'rpc', reason: 'no events there' }),
   ],

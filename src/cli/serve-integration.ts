@@ -3,8 +3,9 @@ import type { Kernel } from '../kernel/index.ts'
 import { type ServedRuntime, serveRuntime } from '../manage/index.ts'
 import { loadOpenTelemetryTracer } from '../observe/index.ts'
 import {
+  type BridgeChoice,
+  type BrokerStatus,
   createRuntime,
-  type Overview,
   type Role,
   type Runtime,
   type StoreChoice,
@@ -17,6 +18,7 @@ export interface ServeOptions {
   readonly store: StoreChoice
   readonly roles: readonly Role[]
   readonly transport: TransportChoice
+  readonly bridges: readonly BridgeChoice[]
   /** 0 takes a free one. */
   readonly port: number
   readonly host: string
@@ -54,17 +56,17 @@ export interface ReadyReport {
     readonly unitOfOrder: string
     readonly directory?: string
   }
-  readonly transport: {
-    readonly engine: string
-    /** False when the broker could not be reached: consumers are served from the store. */
-    readonly connected: boolean | null
-    readonly durability: string | null
-    readonly unitOfOrder: string | null
+  readonly transport: BrokerReport & {
+    /** Given every message as well. */
+    readonly bridges: readonly BrokerReport[]
     /** What the choice of engines changes, one sentence each. */
     readonly differences: readonly string[]
   }
   readonly modelHash: string
 }
+
+/** A broker that could not be reached is not `connected`: consumers are served from the store. */
+export type BrokerReport = Omit<BrokerStatus, 'unpublished'>
 
 export interface Serving {
   readonly runtime: Runtime
@@ -89,6 +91,7 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
     store,
     roles: options.roles,
     transport,
+    bridges: options.bridges,
     tracer,
     onFatal,
     alertSecrets: options.isDevelopment ? 'warn' : 'refuse',
@@ -139,17 +142,23 @@ async function describeReady(
       unitOfOrder,
       ...(store.engine === 'sqlite' && { directory: store.directory }),
     },
-    transport: { ...withoutBacklog(overview.transport), differences: runtime.differences() },
+    transport: {
+      ...reportOf(overview.transport),
+      bridges: overview.transport.bridges.map(reportOf),
+      differences: runtime.differences(),
+    },
     modelHash: model.hash,
   }
 }
 
-const withoutBacklog = ({
+const reportOf = ({
+  name,
   engine,
   connected,
   durability,
   unitOfOrder,
-}: Overview['transport']): Omit<ReadyReport['transport'], 'differences'> => ({
+}: BrokerStatus): BrokerReport => ({
+  name,
   engine,
   connected,
   durability,

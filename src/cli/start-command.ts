@@ -10,10 +10,17 @@ import { parseLength } from './human-time.ts'
 import { loadIntegration } from './load-integration.ts'
 import { createOutput } from './output.ts'
 import { readStoreChoice } from './store-choice.ts'
-import { readTransportChoice, TRANSPORT_HELP } from './transport-choice.ts'
+import {
+  BRIDGE_FROM_HELP,
+  BRIDGE_HELP,
+  type BridgeOptions,
+  readBridges,
+  readTransportChoice,
+  TRANSPORT_HELP,
+} from './transport-choice.ts'
 
 /** Of `start` and of `dev`. */
-export interface StartOptions {
+export interface StartOptions extends BridgeOptions {
   readonly port: string
   readonly managementPort: string
   readonly host: string
@@ -63,6 +70,8 @@ export const withServer = (command: Command): Command =>
     .option('--data <dir>', 'where everything durable lives', '.junctura')
     .option('--store <store>', 'sqlite, memory, postgres or postgres://…', 'sqlite')
     .option('--transport <transport>', TRANSPORT_HELP, 'embedded')
+    .option('--bridge <broker>', BRIDGE_HELP, collect)
+    .option('--bridge-from <place>', BRIDGE_FROM_HELP, 'now')
     .option('--token-env <name>', 'variable with the management token', 'JUNCTURA_TOKEN')
     .option('--drain-timeout <time>', 'how long work may take to finish', '10s')
     .option(
@@ -112,6 +121,7 @@ const start = async (io: CliIo, file: string, options: StartOnlyOptions): Promis
       kernel,
       store,
       transport: readTransportChoice(options.transport, store),
+      bridges: readBridges(options),
       roles: options.role ?? ROLES,
       port: Number(options.port),
       host: options.host,

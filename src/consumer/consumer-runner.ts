@@ -9,6 +9,15 @@ import { type Lane, LaneTable } from './lane-table.ts'
 import { Outage } from './outage.ts'
 import { isPlain, PlainRun } from './plain-run.ts'
 import type { ConsumerPorts } from './ports.ts'
+import {
+  ALL_SLOTS,
+  holdsSlots,
+  partitionId,
+  readSlots,
+  slotOfDelivered,
+  slotOfLane,
+  type SlotRange,
+} from './partition.ts'
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
 import { collectSuspects, runSuspects } from './suspects.ts'
@@ -29,14 +38,19 @@ export interface ConsumerRunnerOptions {
 export type ConsumerMode = 'recovering' | 'running' | 'paused' | 'stopped' | 'closed'
 
 /**
- * One consumer at work: a durable cursor over one channel that feeds lanes.
+ * One partition of a consumer at work: a durable cursor over its slots of one channel that feeds
+ * lanes. Most consumers have one partition, which is all of it.
  *
  * Modes: `recovering` runs what was in flight when the last process died, one message at a time;
  * `running` fetches and dispatches; `paused` fetches nothing and starts nothing; `stopped` after
- * something was found that must not be skipped (a damaged record); `closed`.
+ * something was found that must not be skipped (a damaged record); `closed`. While it `rests`, as
+ * when suspects of another partition run alone, it starts nothing whatever its mode.
  */
 export class ConsumerRunner {
   readonly consumer: Consumer
+  /** Of the partition; the consumer's name where it has all slots. */
+  readonly id: string
+  readonly slots: SlotRange
   readonly ports: ConsumerPorts
   readonly progress: ConsumerProgress
   readonly lanes: LaneTable = new LaneTable()
@@ -44,6 +58,7 @@ export class ConsumerRunner {
   readonly watch: AttemptWatch
   readonly outage: Outage
   readonly #options: ConsumerRunnerOptions
+  readonly #hasAllSlots: boolean
   readonly #stop = new AbortController()
   readonly #fetching = new AbortController()
   #suspects: readonly WorkItem[] = []
@@ -60,10 +75,14 @@ export class ConsumerRunner {
   #takenTo = 0
   #isDispatching = false
   #volatile = 0
+  #rests = 0
 
   constructor(options: ConsumerRunnerOptions) {
     this.#options = options
     this.consumer = options.consumer
+    this.slots = readSlots(options.progress.slots)
+    this.id = partitionId(options.consumer.name, this.slots)
+    this.#hasAllSlots = holdsSlots(this.slots, ALL_SLOTS)
     this.ports = options.ports
     const { concurrency, batch, timeoutMs } = options.consumer
     const { clock } = options.ports.kernel
@@ -111,12 +130,36 @@ export class ConsumerRunner {
     return this.#mode === 'running' && this.atHead && work + this.held.working === 0
   }
 
+  /** Whether the last run left anything that has to run alone. */
+  get hasSuspects(): boolean {
+    return this.#suspects.length + this.held.crashed.length > 0
+  }
+
+  /** Starts nothing until the same number of `wake`; resolves when nothing runs, or it is told. */
+  async rest(signal: AbortSignal): Promise<void> {
+    this.#rests += 1
+    const told = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    while (this.#running > 0 && !signal.aborted) await Promise.race([this.#change(), told])
+  }
+
+  wake(): void {
+    this.#rests -= 1
+    this.dispatch()
+  }
+
   /** Reads what the last run left: held lanes, and what was running when it died. */
   async load(): Promise<void> {
     this.#suspects = await collectSuspects(this, this.#options.progress)
     await this.held.load()
     // The first claim of this run is durable before anything is handed out.
-    await this.commit({ marks: [{ consumer: this.consumer.name }] })
+    await this.note()
+  }
+
+  /** Writes its row, which says how far it is also when it had nothing to handle. */
+  async note(): Promise<void> {
+    await this.commit({ marks: [{ consumer: this.id }] })
   }
 
   /** Runs the suspects, each alone in the process; called for one consumer after the other. */
@@ -171,7 +214,19 @@ export class ConsumerRunner {
     this.#dropQueuedVolatile()
     this.changed()
     if (isClean) this.progress.close()
-    await this.commit({ marks: [{ consumer: this.consumer.name }] })
+    await this.note()
+    this.#subscription?.close()
+  }
+
+  /**
+   * Stops so that another process may go on: once it resolves, nothing of this run is written any
+   * more, whatever its handlers do. What was cut off is suspect there.
+   */
+  async handBack(graceMs: number): Promise<void> {
+    await this.close(graceMs)
+    // A transaction that had begun when it was cut off decides by itself how it ends.
+    while (this.#running > 0) await this.#change()
+    this.#options.book.remove(this.progress)
   }
 
   /** A message of an at-most-once contract; dropped, and counted, when there is no room. */
@@ -191,14 +246,27 @@ export class ConsumerRunner {
   }
 
   /** Whether a record of the channel is a message for this consumer. */
-  isMine({ record }: Delivered): boolean {
+  isMine(delivered: Delivered): boolean {
+    // Asked first: of what is another partition's, nothing is decoded.
+    if (!this.#hasAllSlots && !this.#hasSlot(slotOfDelivered(this.consumer, delivered)))
+      return false
+    const { record } = delivered
     // A receipt without data tells what the border did; nobody handles it.
     return record.head.envelope.type === this.consumer.on.name && record.data.length > 0
   }
 
+  /** Whether a lane is one of this partition. */
+  hasLane(lane: string): boolean {
+    return this.#hasAllSlots || this.#hasSlot(slotOfLane(lane))
+  }
+
+  #hasSlot(slot: number): boolean {
+    return this.slots.first <= slot && slot <= this.slots.last
+  }
+
   /** Starts as many ready items as the consumer may run at once. */
   dispatch(): void {
-    if (this.#mode !== 'running' || !this.mayGoOn) return
+    if (this.#mode !== 'running' || !this.mayGoOn || this.#rests > 0) return
     const { batch } = this.consumer
     if (batch) return this.#dispatchBatch(batch)
     // What is over as soon as it began asks for the next: that is the loop's, not one level deeper.
@@ -218,7 +286,7 @@ export class ConsumerRunner {
       if (!item || !this.#mayRun(item)) return
       const next = this.lanes.take()
       if (next) this.#begin([next])
-      if (this.#mode !== 'running' || !this.mayGoOn) return
+      if (this.#mode !== 'running' || !this.mayGoOn || this.#rests > 0) return
     }
   }
 
@@ -371,7 +439,7 @@ export class ConsumerRunner {
 
   async #claim(): Promise<void> {
     try {
-      await this.commit({ marks: [{ consumer: this.consumer.name }] })
+      await this.note()
       this.#isClaiming = false
       this.dispatch()
     } catch (error) {

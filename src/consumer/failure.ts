@@ -21,6 +21,7 @@ const PERMANENT_CODES = [
   'JUNCTURA_TX_TWICE',
   'JUNCTURA_DATA_UNREADABLE',
   'JUNCTURA_EMIT_INVALID',
+  'JUNCTURA_PUSH_REFUSED',
 ] as const
 
 /** Pure: the same failure and the same random stream give the same decision. */
@@ -33,7 +34,14 @@ export const decideFailure = (
   if (isPermanent(consumer, failure.error)) return { kind: 'dead-letter', why: 'permanent' }
   const delayMs = consumer.retry && nextDelayMs(consumer.retry, attempts, random)
   if (delayMs === undefined) return { kind: 'dead-letter', why: 'attempts' }
-  return { kind: 'retry', delayMs }
+  return { kind: 'retry', delayMs: Math.max(delayMs, askedDelayMs(failure.error)) }
+}
+
+/** What a receiver asked for with `Retry-After`, which who pushes has capped. */
+function askedDelayMs(error: unknown): number {
+  if (!isJuncturaError(error, 'JUNCTURA_PUSH_FAILED')) return 0
+  const { retryAfterMs } = error.details
+  return typeof retryAfterMs === 'number' ? retryAfterMs : 0
 }
 
 /** Whether no later attempt can mend it. */

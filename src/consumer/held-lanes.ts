@@ -1,4 +1,11 @@
-import { assert, isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
+import {
+  assert,
+  isJuncturaError,
+  JuncturaError,
+  LIMITS,
+  messageOf,
+  sleep,
+} from '../kernel/index.ts'
 import {
   clearTimerRow,
   type LaneRow,
@@ -19,6 +26,7 @@ import { laneKey, type WorkItem } from './work-item.ts'
 const REFILL_MAX = 32
 /** Successors written in one commit. */
 const STORE_MAX = 500
+const CLOSED = 'The consumer here'
 
 /**
  * The lanes of one consumer that do not run freely, and what is written for them. The rule that
@@ -38,6 +46,7 @@ export class HeldLanes {
   #isStarted = false
   #isClosed = false
   #wakeClose: (() => void) | undefined
+  #unregister: (() => void) | undefined
 
   constructor(runner: ConsumerRunner) {
     this.#runner = runner
@@ -62,12 +71,13 @@ export class HeldLanes {
           ...(after !== undefined && { after }),
         })
         for (const { key, row } of page) {
+          after = key
+          if (!this.#runner.hasLane(row.key)) continue
           const lane = lanes.findOrCreate(row.key)
           lane.state = state === 'retry' || state === 'parked' ? 'held' : 'draining'
           lane.row = row
           lane.replay = state === 'replaying' ? row.replay : undefined
           if (row.runningEpoch !== undefined) this.crashed.push(row)
-          after = key
         }
         if (page.length < LIMITS.pageRowsMax) break
       }
@@ -78,7 +88,8 @@ export class HeldLanes {
   start(): void {
     const { ports, consumer, lanes } = this.#runner
     this.#isStarted = true
-    ports.timers.register(timerOwner(consumer.name), (lane) => this.#wake(lane))
+    const wake = (lane: string): void => this.#wake(lane)
+    this.#unregister = ports.timers.register(timerOwner(consumer.name), wake)
     for (const lane of lanes.all()) {
       this.turn(lane)
       // This code may know the version that the last one did not.
@@ -89,6 +100,7 @@ export class HeldLanes {
   /** Waits for what is being written. After a clean stop nothing of it is claimed any more. */
   async close(isClean: boolean): Promise<void> {
     this.#isClosed = true
+    this.#unregister?.()
     while (this.#working > 0) {
       await new Promise<void>((resolve) => {
         this.#wakeClose = resolve
@@ -198,6 +210,8 @@ export class HeldLanes {
 
   /** Work on the rows of one lane, after all that was asked for before. */
   async section<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
+    // Whoever asks now is a person, and the rows are another process's soon.
+    if (this.#isClosed) throw new JuncturaError('JUNCTURA_CLOSED', { details: { what: CLOSED } })
     lane.sections += 1
     this.#working += 1
     const result = lane.lastSection.then(work)

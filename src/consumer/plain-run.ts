@@ -99,7 +99,7 @@ export class PlainRun implements AttemptRun {
   }
 
   #mark(): ProgressMark {
-    return { consumer: this.consumer.name, position: this.item.position }
+    return { consumer: this.#runner.id, position: this.item.position }
   }
 
   #succeeded(): void {

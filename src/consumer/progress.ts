@@ -1,6 +1,7 @@
 import { assert, LIMITS } from '../kernel/index.ts'
 import type { ProgressBook, ProgressRow, RowWrite } from '../store/index.ts'
 import { FetchWindow, FINISHED, STAGED, WAITING } from './fetch-window.ts'
+import { ALL_SLOTS, partitionId, readSlots, type SlotRange, slotsText } from './partition.ts'
 
 export interface ConsumerProgressOptions {
   readonly epoch: number
@@ -11,14 +12,17 @@ export interface ConsumerProgressOptions {
 }
 
 /**
- * How far one consumer has come. Everything fetched is in `#window`, in order of position, until
+ * How far one partition of a consumer has come. Everything fetched is in `#window`, in order of position, until
  * everything before it is finished; the watermark is what lies before the first unfinished one.
  * Nothing here is durable by itself: `stage` notes what a commit is about to finish, `row` says
  * what to write, `apply` is told when it is written.
  */
 export class ConsumerProgress {
+  /** Of the partition; the consumer's name where it has all slots. */
+  readonly id: string
   readonly consumer: string
   readonly channel: string
+  readonly slots: SlotRange
   readonly #epoch: number
   readonly #claimAhead: number
   readonly #onApplied: () => void
@@ -45,6 +49,8 @@ export class ConsumerProgress {
     this.#onApplied = options.onApplied
     this.consumer = row.consumer
     this.channel = row.channel
+    this.slots = readSlots(row.slots)
+    this.id = partitionId(row.consumer, this.slots)
     this.#epoch = options.epoch
     this.#claimAhead = options.claimAhead
     this.#watermark = row.watermark
@@ -83,6 +89,11 @@ export class ConsumerProgress {
   get oldestAtMs(): number | undefined {
     const { head } = this.#window
     return this.#window.size === 0 ? undefined : this.#window.atMs(head)
+  }
+
+  /** Whether it is fetched, and lies at or beyond the first unfinished one. */
+  has(position: number): boolean {
+    return this.#window.find(position) >= 0
   }
 
   /** Whether this position is finished, or has a row of its own. */
@@ -185,7 +196,7 @@ export class ConsumerProgress {
     return {
       consumer: this.consumer,
       channel: this.channel,
-      slots: '0-63',
+      slots: slotsText(this.slots),
       watermark,
       done: [...done, ...this.#doneAhead()],
       claimedTo: this.#closing ? 0 : Math.max(this.#claimedTo, claimedTo),
@@ -234,25 +245,36 @@ export class ConsumerProgress {
   }
 }
 
-/** Rows of all consumers; one write per consumer and commit, however many messages it finished. */
+/** Rows of all partitions; one write per partition and commit, whatever number it finished. */
 export interface ConsumerProgressBook extends ProgressBook {
   add(progress: ConsumerProgress): void
-  of(consumer: string): ConsumerProgress | undefined
+  /** Nothing of it is written any more: what is marked after this is another process's to do. */
+  remove(progress: ConsumerProgress): void
 }
 
 export const createProgressBook = (): ConsumerProgressBook => {
   const all = new Map<string, ConsumerProgress>()
+  /** Whose mark it is: it may name the partition, or the consumer of several. */
+  const find = (consumer: string, position: number | undefined): ConsumerProgress | undefined => {
+    const named = all.get(consumer)
+    if (named || position === undefined) return named
+    for (const one of all.values()) if (one.consumer === consumer && one.has(position)) return one
+    return undefined
+  }
   /** Those that the commit under way writes, each with its row. */
   const previewed = new Map<ConsumerProgress, ProgressRow | undefined>()
   return {
-    add: (progress) => void all.set(progress.consumer, progress),
-    of: (consumer) => all.get(consumer),
+    add: (progress) => void all.set(progress.id, progress),
+    remove(progress) {
+      if (all.get(progress.id) === progress) all.delete(progress.id)
+      previewed.delete(progress)
+    },
     preview(marks) {
       for (const progress of previewed.keys()) progress.unstage()
       previewed.clear()
       let progress: ConsumerProgress | undefined
       for (const { consumer, position, positions } of marks) {
-        if (progress?.consumer !== consumer) progress = all.get(consumer)
+        if (progress?.id !== consumer) progress = find(consumer, position ?? positions?.[0])
         if (!progress) continue
         if (!previewed.has(progress)) previewed.set(progress, undefined)
         if (position !== undefined) progress.stage(position)
@@ -274,11 +296,14 @@ export const createProgressBook = (): ConsumerProgressBook => {
   }
 }
 
-export const progressKey = (consumer: string, channel: string): string =>
-  `${consumer}/${channel}/0-63`
+export const progressKey = (
+  consumer: string,
+  channel: string,
+  slots: SlotRange = ALL_SLOTS,
+): string => `${consumer}/${channel}/${slotsText(slots)}`
 
 export const progressRow = (row: ProgressRow): RowWrite => ({
   collection: 'progress',
-  key: progressKey(row.consumer, row.channel),
+  key: progressKey(row.consumer, row.channel, readSlots(row.slots)),
   row,
 })

@@ -10,6 +10,7 @@ import {
 import type { AnyContract, Draft, PayloadOf } from './contract.ts'
 import { checkName } from './declaration-error.ts'
 import type { Envelope } from './envelope.ts'
+import { type Push, type PushOptions, resolvePush } from './push.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { AlertRoute, Team } from './system.ts'
 import { checkRange, required } from './webhook.ts'
@@ -120,8 +121,18 @@ export interface ConsumerPolicy {
   readonly replay: ReplayRule
   /** `key` keeps the order of each key; `none` handles messages as they come. @default 'key' */
   readonly ordering?: 'key' | 'none'
-  /** Keys handled at once. @default 16 @maximum 1024 */
+  /** Keys handled at once, of each partition. @default 16 @maximum 1024 */
   readonly concurrency?: number
+  /**
+   * Into how many parts its keys are divided, so that as many workers can share it; a key is always
+   * in the same one, so its order is kept. On a store for one process it has no effect. It may
+   * change from one start to the next: JUNCTURA_PARTITIONS_CHANGED says when not.
+   *
+   * @default 1
+   * @minimum 1
+   * @maximum 64
+   */
+  readonly partitions?: number
   /**
    * What happens when everything fails, because something that the handler needs is down: after
    * `after` different messages in a row, one message is tried at a time, `probe` after the last
@@ -146,6 +157,13 @@ export interface ConsumerOptions<C extends AnyContract> extends ConsumerPolicy {
 export interface BatchItem<Data> {
   readonly data: Data
   readonly message: ConsumedMessage
+}
+
+/** A consumer whose handler is a program behind a URL, in whatever language. */
+export interface PushConsumerOptions<C extends AnyContract> extends ConsumerPolicy {
+  readonly on: C
+  readonly filter?: (data: PayloadOf<C>) => boolean
+  readonly push: PushOptions
 }
 
 export interface BatchConsumerOptions<C extends AnyContract> extends ConsumerPolicy {
@@ -177,8 +195,11 @@ export interface Consumer {
   readonly replay?: ReplayRule
   readonly ordering: 'key' | 'none'
   readonly concurrency: number
+  readonly partitions: number
   readonly outage?: ResolvedOutagePolicy
   readonly batch?: { readonly max: number; readonly maxAgeMs: number }
+  /** Set where its messages are sent to a URL: the runtime does it in place of `handle`. */
+  readonly push?: Push
   readonly filter?: (data: unknown) => boolean
   readonly handle: (data: unknown, ctx: ConsumerContext) => Promise<void>
   readonly handleBatch?: (
@@ -200,16 +221,25 @@ export interface Consumer {
 export function consumer<C extends AnyContract>(
   name: string,
   // One signature, so that a wrong option is named in a sentence of its own.
-  options: ConsumerOptions<C> | BatchConsumerOptions<C>,
+  options: ConsumerOptions<C> | BatchConsumerOptions<C> | PushConsumerOptions<C>,
 ): Consumer
 export function consumer(
   name: string,
-  options: ConsumerOptions<AnyContract> | BatchConsumerOptions<AnyContract>,
+  options:
+    | ConsumerOptions<AnyContract>
+    | BatchConsumerOptions<AnyContract>
+    | PushConsumerOptions<AnyContract>,
 ): Consumer {
   const what = `consumer ${JSON.stringify(name)}`
   checkName(name, 'consumer')
   const { owner, summary, idempotency, deadLetter, afterDeadLetter, replay, filter } = options
   const batch = 'batch' in options ? readBatch(options.batch, what) : undefined
+  const timeoutMs = checkRange(
+    durationMs(options.timeout ?? '30s', `${what}.timeout`),
+    `${what}.timeout`,
+    { minimum: 1, maximum: 3_600_000 },
+  )
+  const push = 'push' in options ? resolvePush(options.push, `${what}.push`, timeoutMs) : undefined
   return Object.freeze({
     part: 'consumer',
     name,
@@ -221,14 +251,7 @@ export function consumer(
     ...(idempotency && { idempotency }),
     ...(options.retry && { retry: resolveRetryPolicy(options.retry, `${what}.retry`) }),
     permanent: options.permanent ?? [],
-    timeoutMs: checkRange(
-      durationMs(options.timeout ?? '30s', `${what}.timeout`),
-      `${what}.timeout`,
-      {
-        minimum: 1,
-        maximum: 3_600_000,
-      },
-    ),
+    timeoutMs,
     ...(deadLetter && { deadLetter }),
     ...(afterDeadLetter && { afterDeadLetter }),
     ...(replay && { replay }),
@@ -237,8 +260,13 @@ export function consumer(
       minimum: 1,
       maximum: LIMITS.concurrencyMax,
     }),
+    partitions: checkRange(options.partitions ?? 1, `${what}.partitions`, {
+      minimum: 1,
+      maximum: LIMITS.partitionsMax,
+    }),
     ...(options.outage && { outage: resolveOutagePolicy(options.outage, `${what}.outage`) }),
     ...(batch && { batch }),
+    ...(push && { push }),
     ...(filter && { filter }),
     handle: 'handle' in options ? options.handle : noSingleHandler,
     ...('handleBatch' in options && {

@@ -2,6 +2,7 @@ import type { Call } from './call.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import { checkName, declarationError } from './declaration-error.ts'
+import type { EventsEndpoint } from './events-endpoint.ts'
 import { buildModel, type Model } from './model.ts'
 import type { OutboxSource } from './outbox-source.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
@@ -11,7 +12,15 @@ import type { Webhook } from './webhook.ts'
 
 const MARK: unique symbol = Symbol.for('junctura.integration') as never
 
-export type Part = Webhook | Consumer | AnyContract | System | Team | Call | OutboxSource
+export type Part =
+  | Webhook
+  | Consumer
+  | AnyContract
+  | System
+  | Team
+  | Call
+  | OutboxSource
+  | EventsEndpoint
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
 export interface Integration {
@@ -43,19 +52,22 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   checkName(name, 'integration')
   const at = callerLocation()
   const { parts } = options
-  const webhooks = parts.filter((part) => part.part === 'webhook')
+  const endpoints = parts.filter((part) => part.part === 'events')
+  const declared = parts.filter((part) => part.part === 'webhook')
+  const webhooks = [...declared, ...endpoints.flatMap(({ doors }) => doors)]
   const consumers = parts.filter((part) => part.part === 'consumer')
   const outboxes = parts.filter((part) => part.part === 'outbox')
   const calls = parts.filter((part) => part.part === 'call')
   const tables = options.tables ?? []
-  refuseTwins('webhook', webhooks)
+  // An endpoint and a webhook of one name would share what they remember.
+  refuseTwins('webhook', [...declared, ...endpoints])
   refuseTwins('consumer', consumers)
   refuseTwins('outbox', outboxes)
   refuseTwins('call', calls)
   refuseTwins('table', tables)
   refuseTwins(
     'webhook path',
-    webhooks.map((hook) => ({ name: hook.path })),
+    [...declared, ...endpoints].map((hook) => ({ name: hook.path })),
   )
   const contracts = collectContracts({ parts, webhooks, consumers, outboxes })
   const systems = collectSystems({ parts, webhooks, calls, outboxes })
@@ -94,7 +106,7 @@ function collectContracts({
   const all = [
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
-    ...consumers.map((one) => one.on),
+    ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
     ...outboxes.flatMap((one) => one.accepts),
   ]
   for (const contract of all) {

@@ -2,6 +2,8 @@
 export type KeySource =
   | { readonly from: 'header'; readonly name: string }
   | { readonly from: 'body'; readonly paths: readonly string[] }
+  /** What a CloudEvent says of itself: its `source` and `id`, or its version. */
+  | { readonly from: 'event' }
 
 /** The value of one request header. */
 export const header = (name: string): KeySource => ({ from: 'header', name: name.toLowerCase() })

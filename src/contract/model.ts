@@ -139,6 +139,7 @@ const describeWebhook = (hook: Integration['webhooks'][number]): Json =>
     owner: hook.owner?.name,
     path: hook.path,
     accepts: hook.accepts.name,
+    endpoint: hook.endpoint,
     // A scheme is data; references to secrets in it describe themselves without a value.
     verify: hook.verify,
     version: hook.version,
@@ -173,8 +174,13 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
     replay: consumer.replay,
     ordering: consumer.ordering,
     concurrency: consumer.concurrency,
+    ...(consumer.partitions > 1 && { partitions: consumer.partitions }),
     outage: consumer.outage,
     batch: consumer.batch,
+    push: consumer.push && {
+      ...consumer.push,
+      emits: consumer.push.emits.map((contract) => contract.name),
+    },
     filtered: consumer.filter !== undefined,
   })
 
@@ -193,7 +199,7 @@ const describeOutbox = (outbox: Integration['outboxes'][number]): Json =>
 
 function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
   const inbound = content.webhooks.map((hook) => ({
-    kind: 'webhook',
+    kind: hook.endpoint ? 'events' : 'webhook',
     from: hook.from.name,
     to: `webhook/${hook.name}`,
     contract: hook.accepts.name,

@@ -1,9 +1,10 @@
 import { type Duration, durationMs, LIMITS } from '../kernel/index.ts'
+import type { BearerScheme } from './bearer-scheme.ts'
 import { declarationError } from './declaration-error.ts'
 import { type SecretInput, type SecretReference, secretReferences } from './secret.ts'
 
 /** How a webhook's sender proves itself. Plain data: it is stored and shown with the Model. */
-export type SignatureScheme = SignedScheme | UnsignedScheme
+export type SignatureScheme = SignedScheme | BearerScheme | UnsignedScheme
 
 export interface SignedScheme {
   readonly kind: 'signed'
@@ -73,8 +74,11 @@ export type SignedPart =
 
 export interface SecretForm {
   readonly prefix: string
-  /** How the text after the prefix becomes bytes; `verbatim` takes the whole text as UTF-8. */
-  readonly encoding: 'verbatim' | 'base64' | 'hex'
+  /**
+   * How the text after the prefix becomes bytes; `verbatim` takes the whole text as UTF-8, `token`
+   * too, where it can stand in an `Authorization` header.
+   */
+  readonly encoding: 'verbatim' | 'token' | 'base64' | 'hex'
   readonly use: 'hmac' | 'ed25519-public' | 'ed25519-private'
 }
 

@@ -90,7 +90,7 @@ export const route = {
 } as const
 
 /** The message does not repeat the URL: what is no URL may be a secret in the wrong place. */
-function checkUrl(text: string, field: string): void {
+export function checkUrl(text: string, field: string): void {
   const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol === 'https:' || url?.protocol === 'http:') {
     if (url.username === '' && url.password === '') return

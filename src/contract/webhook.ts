@@ -70,6 +70,8 @@ export interface WebhookIdempotency {
 export interface Webhook {
   readonly part: 'webhook'
   readonly name: string
+  /** Set where it is one of an events endpoint's. */
+  readonly endpoint?: { readonly name: string; readonly eventsMax: number }
   readonly from: System
   readonly owner?: Team
   readonly path: string

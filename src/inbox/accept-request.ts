@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Receipt, Webhook } from '../contract/index.ts'
+import { keyGroup, type Receipt, type Webhook } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, messageOf } from '../kernel/index.ts'
 import type { Claim } from '../store/index.ts'
 import { commitMessage, type MessageCommit } from './commit-message.ts'
@@ -48,11 +48,13 @@ export const createAcceptor = (
   >()
   return async (request) => {
     const intake = openIntake(context, request)
-    const lane = `${request.webhook.name}\n${intake.key}`
+    const lane = `${keyGroup(request.webhook.name)}\n${intake.key}`
     const leader = leaders.get(lane)
     if (leader) {
       if (request.webhook.idempotency.inFlight === 'conflict') return IN_FLIGHT
-      const isSame = leader.intake.bodySha256 === intake.bodySha256
+      const isSame =
+        leader.intake.bodySha256 === intake.bodySha256 &&
+        leader.intake.request.webhook.name === request.webhook.name
       const outcome = await leader.work.catch((error: unknown) => {
         // The same bytes would meet the same fate; other bytes may not.
         if (isSame) throw error
@@ -255,7 +257,7 @@ function claimsOf(
 
 /** A key outlives the tolerance of its timestamp, or a late replay would be new (F113). */
 function heldForMs({ verify, idempotency }: Webhook): number {
-  if (verify.kind === 'unsigned') return idempotency.retentionMs
+  if (verify.kind !== 'signed') return idempotency.retentionMs
   return Math.max(idempotency.retentionMs, verify.tolerance.pastMs + verify.tolerance.futureMs)
 }
 

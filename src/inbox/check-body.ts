@@ -1,7 +1,13 @@
-import type { AnyContract, KeySource, Webhook } from '../contract/index.ts'
+import {
+  type AnyContract,
+  type CloudEventAttributes,
+  eventVersion,
+  type KeySource,
+  type Webhook,
+} from '../contract/index.ts'
 import { type FieldError, type JsonFault, parseJson } from '../schema/index.ts'
 import type { ContractBook } from './contract-book.ts'
-import { readKey, readMessageKey } from './message-keys.ts'
+import { contractKey, readKey, readMessageKey } from './message-keys.ts'
 import type { ReadHeader } from './verified-request.ts'
 
 /** What is in a body, or why it cannot be taken. */
@@ -51,6 +57,11 @@ export const checkBody = (
     const detail = `The body is not valid as ${contract.name} version ${version}.`
     return { ok: false, reason: 'schema', version, detail, errors: validation.errors }
   }
+  const keyless = webhook.endpoint && keyProblem(contract, version, parsed.value)
+  if (keyless !== undefined) {
+    const errors = [{ pointer: '', message: keyless }]
+    return { ok: false, reason: 'schema', version, detail: keyless, errors }
+  }
   const read = readMessageKey(webhook, request.header, parsed.text)
   if (read.kind === 'unusable') {
     const errors = [{ pointer: sourcePointer(webhook.idempotency.key), message: read.problem }]
@@ -63,15 +74,29 @@ export const checkBody = (
   return { ok: true, data, text, version, key: read.key, keyCovered: read.covered }
 }
 
+/** Who publishes our own event can mend it; a partner could not know what our event is made of. */
+function keyProblem(contract: AnyContract, version: number, data: unknown): string | undefined {
+  if (version !== contract.latest) return undefined
+  const keys = [contract.key, contract.fact?.paths ?? []].map((paths) => contractKey(paths, data))
+  return keys.flatMap((key) => (key.ok ? [] : key.problem))[0]
+}
+
 /** A version is a plain whole number, also where it is written as text. */
 const VERSION = /^[1-9]\d{0,8}$/
 
 function readVersion(webhook: Webhook, header: ReadHeader, text: string): number | undefined {
   const contract = webhook.accepts
   if (!webhook.version) return contract.versions.size === 1 ? contract.latest : undefined
+  if (webhook.version.from === 'event') return eventVersion(eventAttributes(header), contract)
   const found = readKey(webhook.version, header, text)
   if (found.kind !== 'found' || !VERSION.test(found.key)) return undefined
   return Number(found.key)
+}
+
+/** What of an event's attributes says its version. */
+function eventAttributes(header: ReadHeader): CloudEventAttributes {
+  const said = ['contractversion', 'dataschema', 'type'].map((name) => [name, header(`ce-${name}`)])
+  return Object.fromEntries(said.filter(([, value]) => typeof value === 'string'))
 }
 
 function unknownVersion(webhook: Webhook, version: number | undefined): BodyCheck {

@@ -94,6 +94,10 @@ function buildUnit(
   return { claims, appends, volatile, ...rows }
 }
 
+/** The bytes that were sent are kept once. */
+const borderFor = (event: PreparedEvent, border: BorderPart | undefined): BorderPart | undefined =>
+  border && event.isAsSent ? { receipt: border.receipt } : border
+
 function buildAppends(commit: MessageCommit, duplicateOf: string | undefined): readonly Append[] {
   const { origin, events, border, receiptLog } = commit
   const durable = events.filter(isDurable)
@@ -101,7 +105,7 @@ function buildAppends(commit: MessageCommit, duplicateOf: string | undefined): r
     return durable.map((event, place) =>
       eventAppend(origin, event, {
         index: events.indexOf(event),
-        border: place === 0 ? border : undefined,
+        border: place === 0 ? borderFor(event, border) : undefined,
       }),
     )
   }

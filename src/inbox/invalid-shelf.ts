@@ -132,7 +132,9 @@ const seriesOf = (
 /** The same request has the same id, in every process. */
 function invalidId({ request, reason }: InvalidRequest): string {
   const content = hash('sha256', request.raw, 'hex')
-  const identity = JSON.stringify([request.webhook.name, reason, content])
+  // Two events may have the same data.
+  const key = request.webhook.endpoint ? [request.header('ce-source'), request.header('ce-id')] : []
+  const identity = JSON.stringify([request.webhook.name, reason, content, ...key])
   return `inv_${hash('sha256', identity, 'hex').slice(0, 32)}`
 }
 

@@ -17,6 +17,7 @@ export const makeEvents = async (
   id: string,
 ): Promise<Made> => {
   const { webhook, version, text, receivedAtMs } = request
+  if (webhook.endpoint && version === webhook.accepts.latest) return takeAsSent(context, request)
   const own = webhook.transforms.get(version)
   const transform = own ?? webhook.transforms.get('any')
   if (!transform) return { ok: true, events: [] }
@@ -34,6 +35,19 @@ export const makeEvents = async (
     return { ok: true, events: withoutTwinFacts(events) }
   } catch (error) {
     // JUNCTURA_EMIT_INVALID, or whatever a getter of the returned object throws.
+    return { ok: false, error }
+  }
+}
+
+/** An event of an endpoint is ours already: there is nothing to transform. */
+function takeAsSent(context: InboxContext, { webhook, data, text }: VerifiedRequest): Made {
+  try {
+    return {
+      ok: true,
+      events: [prepareEvent({ contract: webhook.accepts, data }, context.book, text)],
+    }
+  } catch (error) {
+    // JUNCTURA_EMIT_INVALID: its data makes no key.
     return { ok: false, error }
   }
 }

@@ -1,4 +1,11 @@
-import { type AnyContract, type KeySource, valueAt, type Webhook } from '../contract/index.ts'
+import {
+  type AnyContract,
+  cloudEventKey,
+  keyGroup,
+  type KeySource,
+  valueAt,
+  type Webhook,
+} from '../contract/index.ts'
 import { LIMITS, utf8Length } from '../kernel/index.ts'
 import { rawScalarAt } from '../schema/index.ts'
 import type { ReadHeader } from './verified-request.ts'
@@ -17,6 +24,7 @@ const MISSING: KeyReading = { kind: 'missing' }
  */
 export const readKey = (source: KeySource, header: ReadHeader, text: string): KeyReading => {
   if (source.from === 'header') return readHeaderKey(header(source.name), source.name)
+  if (source.from === 'event') return readEventKey(header)
   const values: string[] = []
   for (const path of source.paths) {
     const raw = rawScalarAt(text, path.split('.'))
@@ -32,6 +40,12 @@ function readHeaderKey(value: ReturnType<ReadHeader>, name: string): KeyReading 
   if (value === undefined || value === '') return MISSING
   if (typeof value === 'string') return checkLength(value)
   return { kind: 'unusable', problem: `The header ${name} came more than once.` }
+}
+
+function readEventKey(header: ReadHeader): KeyReading {
+  const [source, id] = [header('ce-source'), header('ce-id')]
+  if (typeof source !== 'string' || typeof id !== 'string') return MISSING
+  return checkLength(cloudEventKey({ source, id }))
 }
 
 function checkLength(key: string): KeyReading {
@@ -59,7 +73,7 @@ export const readMessageKey = (
   const source = webhook.idempotency.key
   if (!source) return { kind: 'missing' }
   const scheme = webhook.verify
-  if (source.from === 'body' || scheme.kind === 'unsigned') {
+  if (source.from !== 'header' || scheme.kind !== 'signed') {
     const read = readKey(source, header, text)
     return read.kind === 'found' ? { ...read, covered: true } : read
   }
@@ -115,11 +129,11 @@ function unusable(value: unknown): string | undefined {
 }
 
 export const webhookScope = (tenant: string, webhook: string): string =>
-  `${tenant}/webhook/${webhook}`
+  `${tenant}/webhook/${keyGroup(webhook)}`
 
 /** Scope of what a request's bytes claim where its id is not covered by the signature. */
 export const bodyScope = (tenant: string, webhook: string): string =>
-  `${tenant}/webhook-body/${webhook}`
+  `${tenant}/webhook-body/${keyGroup(webhook)}`
 
 export const factScope = (tenant: string, contract: AnyContract): string =>
   `${tenant}/fact/${contract.name}`

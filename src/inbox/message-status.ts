@@ -1,4 +1,4 @@
-import type { LogRecord } from '../contract/index.ts'
+import { keyGroup, type LogRecord } from '../contract/index.ts'
 import type { InboxContext } from './inbox-context.ts'
 import { locateMessage } from './locate-message.ts'
 import { salted } from './message-keys.ts'
@@ -31,12 +31,14 @@ export const messageStatus = async (
   idOrKey: string,
 ): Promise<MessageStatus | undefined> => {
   const found = (await findByKey(context, desk, idOrKey)) ?? (await findById(context, idOrKey))
-  if (!found || found.record.head.receipt?.webhook !== desk.webhook.name) return undefined
-  const { envelope, receipt } = found.record.head
-  const repeats = await context.repeats.countOf(desk.webhook.name, envelope.id)
+  const receipt = found?.record.head.receipt
+  if (!found || !receipt) return undefined
+  if (keyGroup(receipt.webhook) !== keyGroup(desk.webhook.name)) return undefined
+  const { envelope } = found.record.head
+  const repeats = await context.repeats.countOf(receipt.webhook, envelope.id)
   return {
     id: envelope.id,
-    webhook: desk.webhook.name,
+    webhook: receipt.webhook,
     key: envelope.idempotencykey ?? envelope.id,
     position: found.position,
     receivedAtMs: receipt.receivedAtMs,

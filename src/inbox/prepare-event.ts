@@ -12,16 +12,23 @@ export interface PreparedEvent {
   readonly key: string | undefined
   /** What identifies the fact, where the contract says so. */
   readonly factKey: string | undefined
+  /** The text is what the sender sent, so that its bytes need not be kept beside it. */
+  readonly isAsSent?: true
   /** Raised when another fact has the same fingerprint in the store. */
   factSalt: number
 }
 
 /**
- * Checks a draft against the latest version of its contract and writes it as bytes.
+ * Checks a draft against the latest version of its contract and writes it as bytes; or takes it as
+ * it was sent, so that no number is rounded (F49).
  *
  * @throws JUNCTURA_EMIT_INVALID when it does not fit, has no key, or is no JSON.
  */
-export const prepareEvent = (draft: Draft, book: ContractBook): PreparedEvent => {
+export const prepareEvent = (
+  draft: Draft,
+  book: ContractBook,
+  textAsSent?: string,
+): PreparedEvent => {
   const { contract, data } = draft
   const validation = book.validate(contract, contract.latest, data)
   if (!validation.ok) {
@@ -34,9 +41,10 @@ export const prepareEvent = (draft: Draft, book: ContractBook): PreparedEvent =>
   if (!factKey.ok) throw emitInvalid(contract.name, factKey.problem)
   return {
     contract,
-    text: encodeData(contract, data),
+    text: textAsSent ?? encodeData(contract, data),
     key: key.key,
     factKey: factKey.key,
+    ...(textAsSent !== undefined && { isAsSent: true }),
     factSalt: 0,
   }
 }

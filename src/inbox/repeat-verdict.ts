@@ -1,4 +1,4 @@
-import { type LogRecord, type Receipt, valueAt } from '../contract/index.ts'
+import { keyGroup, type LogRecord, type Receipt, valueAt } from '../contract/index.ts'
 import { parseJson, rawScalarAt } from '../schema/index.ts'
 import { contractKey } from './message-keys.ts'
 import type { ContractBook } from './contract-book.ts'
@@ -34,14 +34,18 @@ export const judgeRepeat = (record: LogRecord | undefined, presented: Presented)
   if (!record) return { kind: 'gone' }
   const { receipt, envelope } = record.head
   const { request, bodySha256, claimed, position } = presented
-  if (receipt?.webhook !== request.webhook.name) return { kind: 'collision' }
+  if (!receipt || keyGroup(receipt.webhook) !== keyGroup(request.webhook.name)) {
+    return { kind: 'collision' }
+  }
   const first = { id: envelope.id, position, receivedAtMs: receipt.receivedAtMs }
   if (claimed.by === 'bytes') {
     return receipt.bodySha256 === bodySha256 ? { kind: 'same', first } : { kind: 'collision' }
   }
   if (envelope.idempotencykey !== claimed.key) return { kind: 'collision' }
+  // One id for an event of another type is another event.
   const isSame =
-    receipt.bodySha256 === bodySha256 || sameFields(request, { receipt, raw: record.raw })
+    receipt.webhook === request.webhook.name &&
+    (receipt.bodySha256 === bodySha256 || sameFields(request, { receipt, raw: record.raw }))
   return { kind: isSame ? 'same' : 'different', first }
 }
 

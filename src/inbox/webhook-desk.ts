@@ -44,11 +44,27 @@ function namesOfHeaders(webhook: Webhook): readonly string[] {
     verify.kind === 'signed'
       ? verify.headers.flatMap(({ signature, timestamp, id }) => [signature, timestamp, id])
       : []
-  const names = [...ofScheme, nameOf(idempotency.key), nameOf(version)]
+  const ofEvent = webhook.endpoint ? EVENT_HEADERS : []
+  const names = [...ofScheme, ...ofEvent, nameOf(idempotency.key), nameOf(version)]
   return [...new Set(names.filter((name) => name !== undefined))].filter(
     (name) => !SECRET.has(name),
   )
 }
+
+/** What an event says of itself, as headers of binary mode, however it came. */
+const EVENT_HEADERS = [
+  'specversion',
+  'id',
+  'source',
+  'type',
+  'subject',
+  'time',
+  'dataschema',
+  'contractversion',
+  'correlationid',
+  'causationid',
+  'partitionkey',
+].map((name) => `ce-${name}`)
 
 const nameOf = (source: KeySource | undefined): string | undefined =>
   source?.from === 'header' ? source.name : undefined

@@ -2,7 +2,8 @@ import type { MessageStatus } from '../inbox/index.ts'
 import { verifySignature } from '../security/index.ts'
 import { refuse } from './ingress-context.ts'
 import type { IngressResponse } from './ingress-request.ts'
-import { type Crossing, refusalOf } from './receive-webhook.ts'
+import type { Crossing } from './receive-body.ts'
+import { challengeOf, refusalOf } from './receive-webhook.ts'
 
 const EMPTY = new Uint8Array(0)
 
@@ -26,9 +27,10 @@ export const answerStatus = async (crossing: Crossing, id: string): Promise<Ingr
       code: 'JUNCTURA_SIGNATURE_REFUSED',
       reason: 'signature',
       ...refusalOf(verified),
+      ...challengeOf(desk.webhook.verify),
     })
   }
-  const status = await context.inbox.statusOf(desk.webhook, id)
+  const status = await context.inbox.statusOf(desk.messagesOf, id)
   if (!status) return refuse(context, place, { code: 'JUNCTURA_MESSAGE_UNKNOWN', reason: 'route' })
   const outcome = await outcomeOf(crossing, status)
   const last = status.lastRepeatAtMs

@@ -20,6 +20,8 @@ export const describeError = (code: ErrorCode): ErrorDescription => {
 
 /** The codes that the public listener answers with; of the others a stranger learns nothing. */
 export const SENDER_CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  'JUNCTURA_BATCH_REFUSED',
+  'JUNCTURA_BATCH_TOO_LARGE',
   'JUNCTURA_BODY_INCOMPLETE',
   'JUNCTURA_BODY_INVALID',
   'JUNCTURA_BODY_SYNTAX',
@@ -28,6 +30,8 @@ export const SENDER_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'JUNCTURA_CLOSED',
   'JUNCTURA_CONTENT_ENCODING',
   'JUNCTURA_CONTENT_TYPE',
+  'JUNCTURA_EVENT_INVALID',
+  'JUNCTURA_EVENT_TYPE_UNKNOWN',
   'JUNCTURA_EXPECTATION_FAILED',
   'JUNCTURA_HEADERS_TOO_LARGE',
   'JUNCTURA_INTERNAL',

@@ -25,7 +25,7 @@ export const createRouteFinder = (
     const at = path.lastIndexOf(MESSAGES)
     const parent = at < 0 ? undefined : byPath.get(path.slice(0, at))
     // Who cannot sign cannot show that a message is its own.
-    if (parent?.webhook.verify.kind !== 'signed') return undefined
+    if (!parent || parent.webhook.verify.kind === 'unsigned') return undefined
     const id = decode(path.slice(at + MESSAGES.length))
     return id === undefined ? undefined : { kind: 'message', webhook: parent.webhook, id }
   }

@@ -51,6 +51,7 @@ export type RefusedFor =
   | 'content-type'
   | 'encoding'
   | 'body'
+  | 'event'
   | 'signature'
   | 'key'
   | 'in-flight'
@@ -63,6 +64,10 @@ export type RefusalDetail = RefusalReason | 'too-slow' | 'incomplete'
 /** What the border needs of one webhook at every request. */
 export interface IngressDesk {
   readonly webhook: Webhook
+  /** By which its messages are found again: itself, or any door of an events endpoint. */
+  readonly messagesOf: Webhook
+  /** The doors of an events endpoint, by contract; undefined for an ordinary webhook. */
+  readonly doors: ReadonlyMap<string, Webhook> | undefined
   readonly latency: HistogramSeries
   readonly skew: GaugeSeries
   /** The declared maximum, or what fits into one record. */
@@ -72,8 +77,14 @@ export interface IngressDesk {
 /** Room that envelope, receipt and data leave in a record beside the raw bytes, at least. */
 const RECORD_OVERHEAD_BYTES = 65_536
 
-export const openIngressDesk = (webhook: Webhook, metrics: Metrics): IngressDesk => ({
+export const openIngressDesk = (
+  webhook: Webhook,
+  metrics: Metrics,
+  doors?: ReadonlyMap<string, Webhook>,
+): IngressDesk => ({
   webhook,
+  messagesOf: doors?.values().next().value ?? webhook,
+  doors,
   latency: metrics.histogram(METRICS.ingressLatency).with({ webhook: webhook.name }),
   skew: metrics.gauge(METRICS.signatureSkew).with({ webhook: webhook.name }),
   bodyBytesMax: Math.min(webhook.bodyBytesMax, LIMITS.recordBytesMax - RECORD_OVERHEAD_BYTES),

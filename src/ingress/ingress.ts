@@ -19,6 +19,8 @@ import { createByteBudget, type IngressRequest, type IngressResponse } from './i
 import { problemOfError } from './problem.ts'
 import { createListenerAddress, type ListenerAddress } from './listener-address.ts'
 import { createRateGate, type RateGate } from './rate-gate.ts'
+import { openFronts } from './open-fronts.ts'
+import { receiveEvents } from './receive-events.ts'
 import { receiveWebhook } from './receive-webhook.ts'
 import { readHeaders, type RequestHeaders } from './request-headers.ts'
 
@@ -80,11 +82,14 @@ class Border implements Ingress {
   #whenEmpty: (() => void)[] = []
 
   constructor(options: IngressOptions) {
-    const { kernel, webhooks, ratePerAddress } = options
+    const { kernel, ratePerAddress } = options
+    const fronts = openFronts(options.webhooks)
     const metrics = options.metrics ?? createMetrics(kernel.clock)
     this.#committer = options.committer
-    this.#findRoute = createRouteFinder(webhooks)
-    this.#desks = new Map(webhooks.map((hook) => [hook.name, openIngressDesk(hook, metrics)]))
+    this.#findRoute = createRouteFinder(fronts.map(({ webhook }) => webhook))
+    this.#desks = new Map(
+      fronts.map(({ webhook, doors }) => [webhook.name, openIngressDesk(webhook, metrics, doors)]),
+    )
     this.#gate =
       ratePerAddress && createRateGate(resolveRateLimit(ratePerAddress, 'ratePerAddress'))
     const { trustedProxies = [] } = options
@@ -95,7 +100,7 @@ class Border implements Ingress {
     this.#context = {
       kernel,
       inbox: options.inbox,
-      keysOf: options.keysOf,
+      keysOf: (hook) => options.keysOf(this.#desks.get(hook.name)?.messagesOf ?? hook),
       metrics,
       tracer: options.tracer,
       budget: createByteBudget(LIMITS.bodiesInFlightBytesMax),
@@ -177,7 +182,9 @@ class Border implements Ingress {
       const response =
         route.kind === 'message'
           ? await answerStatus(crossing, route.id)
-          : await receiveWebhook(crossing)
+          : desk.doors
+            ? await receiveEvents(crossing, desk.doors)
+            : await receiveWebhook(crossing)
       span?.setAttribute('http.response.status_code', response.status)
       return response
     } catch (error) {

@@ -7,7 +7,7 @@ export interface ProblemOptions {
   readonly errors?: readonly { readonly pointer: string; readonly message: string }[]
   readonly headers?: Readonly<Record<string, string>>
   /** Members of this problem type; never a value of the sender's body. */
-  readonly members?: Readonly<Record<string, string>>
+  readonly members?: Readonly<Record<string, unknown>>
   /** @default false */
   readonly close?: boolean
   readonly retryAfterS?: number

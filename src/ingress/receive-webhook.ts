@@ -1,3 +1,4 @@
+import type { SignatureScheme } from '../contract/index.ts'
 import type {
   AcceptResult,
   BodyCheck,
@@ -5,137 +6,52 @@ import type {
   InvalidRequest,
   VerifiedRequest,
 } from '../inbox/index.ts'
-import type { ErrorCode } from '../kernel/index.ts'
-import type { SpanContext } from '../observe/index.ts'
 import { type Refused, type Verified, verifySignature } from '../security/index.ts'
-import {
-  CONTENT_ENCODINGS,
-  type ContentEncoding,
-  decompressBody,
-  readContentEncoding,
-} from './decompress-body.ts'
-import {
-  type IngressContext,
-  type IngressDesk,
-  type RefusalDetail,
-  type RefusalOptions,
-  refuse,
-  retryAfterS,
-} from './ingress-context.ts'
-import type { BodyOutcome, IngressRequest, IngressResponse } from './ingress-request.ts'
-import { readMediaType } from './media-type.ts'
-import { problem } from './problem.ts'
+import type { RefusalDetail } from './ingress-context.ts'
+import type { IngressResponse } from './ingress-request.ts'
+import { problem, type ProblemOptions } from './problem.ts'
+import { type Crossing, receiveBody, turnAway } from './receive-body.ts'
 import type { RequestHeaders } from './request-headers.ts'
 
-/** A request on its way through the border. */
-export interface Crossing {
-  readonly context: IngressContext
-  readonly desk: IngressDesk
-  readonly request: IngressRequest
-  readonly headers: RequestHeaders
-  readonly receivedAtMs: number
-  readonly trace: SpanContext | undefined
-}
-
 /**
- * The way of one webhook request after its route is known, the cheapest refusal first: media type
- * and encoding, declared size, body, decompression, signature and timestamp, parse, version,
- * schema, accept. Nothing is stored for a request that is not verified.
- *
- * A sender signs its message; a compression is put around it for the way, often by somebody else.
- * So the signature is checked over the body after its content encoding was undone, under every
- * scheme, and those bytes are what is kept. The caps on what a body may grow to hold before that.
+ * The way of one webhook request after its route is known, the cheapest refusal first: its body,
+ * signature and timestamp, parse, version, schema, accept. Nothing is stored for a request that is
+ * not verified.
  */
-export const receiveWebhook = async (crossing: Crossing): Promise<IngressResponse> => {
-  const { context, desk, request, headers } = crossing
-  const { webhook } = desk
-  const media = readMediaType(headers.lookup('content-type'), webhook.contentTypes)
-  if (media.kind === 'refused') {
-    const details = { taken: webhook.contentTypes.join(', ') }
-    return turnAway(crossing, 'JUNCTURA_CONTENT_TYPE', { reason: 'content-type', details })
-  }
-  const encoding = readContentEncoding(headers.lookup('content-encoding'))
-  if (encoding === undefined) {
-    const details = { taken: CONTENT_ENCODINGS.join(', ') }
-    return turnAway(crossing, 'JUNCTURA_CONTENT_ENCODING', { reason: 'encoding', details })
-  }
-  if (Number(headers.single('content-length') ?? 0) > desk.bodyBytesMax) return tooLarge(crossing)
-  const read = await request.body.read(desk.bodyBytesMax, context.budget)
-  if (read.kind !== 'bytes') return refuseBody(crossing, read)
-  let held = read.bytes.length
-  try {
-    if (encoding === 'identity') return await verifyAndAccept(crossing, media.mediaType, read.bytes)
-    const inflated = await inflate(crossing, read.bytes, encoding)
-    if ('status' in inflated) return inflated
-    held += inflated.bytes.length
-    return await verifyAndAccept(crossing, media.mediaType, inflated.bytes)
-  } finally {
-    context.budget.give(held)
-  }
-}
-
-const turnAway = (
-  { context, desk, request, headers }: Crossing,
-  code: ErrorCode,
-  options: RefusalOptions,
-): IngressResponse => {
-  const place = { desk, remoteAddress: request.remoteAddress }
-  // The body is unread: unless there is none, the next request on the connection starts nowhere.
-  const hasBody = headers.lookup('content-length') !== '0'
-  return refuse(context, place, { close: hasBody, ...options, code })
-}
-
-const tooLarge = (crossing: Crossing): IngressResponse => {
-  const details = { maximum: crossing.desk.bodyBytesMax }
-  return turnAway(crossing, 'JUNCTURA_BODY_TOO_LARGE', { reason: 'size', details })
-}
-
-function refuseBody(
-  crossing: Crossing,
-  outcome: Exclude<BodyOutcome, { kind: 'bytes' }>,
-): IngressResponse {
-  if (outcome.kind === 'too-large') return tooLarge(crossing)
-  if (outcome.kind === 'no-room') return overloaded(crossing)
-  const code = outcome.kind === 'too-slow' ? 'JUNCTURA_REQUEST_SLOW' : 'JUNCTURA_BODY_INCOMPLETE'
-  return turnAway(crossing, code, { reason: 'body', detail: outcome.kind })
-}
-
-const overloaded = (crossing: Crossing): IngressResponse =>
-  turnAway(crossing, 'JUNCTURA_OVERLOADED', {
-    reason: 'overload',
-    retryAfterS: retryAfterS(crossing.context, 1),
+export const receiveWebhook = (crossing: Crossing): Promise<IngressResponse> =>
+  receiveBody(crossing, async (mediaType, raw) => {
+    const verified = verifyRequest(crossing, raw)
+    if ('status' in verified) return verified
+    return acceptRequest(crossing, borderRequest(crossing, { verified, mediaType, raw }))
   })
 
-async function inflate(
-  crossing: Crossing,
-  bytes: Uint8Array,
-  encoding: ContentEncoding,
-): Promise<{ readonly bytes: Uint8Array } | IngressResponse> {
-  const inflated = await decompressBody(bytes, encoding, crossing.desk.bodyBytesMax)
-  if (inflated.kind === 'too-large') return tooLarge(crossing)
-  if (inflated.kind === 'damaged') {
-    return turnAway(crossing, 'JUNCTURA_BODY_UNREADABLE', { reason: 'encoding', close: false })
-  }
-  return crossing.context.budget.take(inflated.bytes.length) ? inflated : overloaded(crossing)
-}
-
-async function verifyAndAccept(
-  crossing: Crossing,
-  mediaType: string,
-  raw: Uint8Array,
-): Promise<IngressResponse> {
-  const { context, desk } = crossing
+/** Who sent it, or the answer to somebody who does not prove it. */
+export const verifyRequest = (crossing: Crossing, raw: Uint8Array): Verified | IngressResponse => {
+  const { desk } = crossing
   const verified = inSpan(crossing, 'verify signature', () => verify(crossing, raw))
   if (!verified.ok) {
     return turnAway(crossing, 'JUNCTURA_SIGNATURE_REFUSED', {
       reason: 'signature',
       ...refusalOf(verified),
+      ...challengeOf(desk.webhook.verify),
       close: false,
     })
   }
   if (verified.skewMs !== undefined) desk.skew.set(verified.skewMs / 1_000)
-  const border = borderRequest(crossing, { verified, mediaType, raw })
-  const check = inSpan(crossing, 'validate body', () => context.inbox.check(desk.webhook, border))
+  return verified
+}
+
+/** @see RFC 9110 section 11.6.1: an answer of 401 says which scheme would do. */
+export const challengeOf = ({ kind }: SignatureScheme): Pick<ProblemOptions, 'headers'> =>
+  kind === 'bearer' ? { headers: { 'www-authenticate': 'Bearer' } } : {}
+
+/** Checks what a verified request holds, and stores it or refuses it. */
+export const acceptRequest = async (
+  crossing: Crossing,
+  border: BorderRequest,
+): Promise<IngressResponse> => {
+  const { context } = crossing
+  const check = inSpan(crossing, 'validate body', () => context.inbox.check(border.webhook, border))
   if (!check.ok) return refuseContent(crossing, border, check)
   const { data, text, version, key, keyCovered } = check
   const accepted: VerifiedRequest = { ...border, data, text, version, key, keyCovered }
@@ -160,7 +76,7 @@ const verify = ({ context, desk, headers }: Crossing, body: Uint8Array) =>
     nowMs: context.kernel.clock.now(),
   })
 
-function borderRequest(
+export function borderRequest(
   { desk, headers, receivedAtMs, trace }: Crossing,
   parts: { readonly verified: Verified; readonly mediaType: string; readonly raw: Uint8Array },
 ): BorderRequest {
@@ -185,7 +101,7 @@ function borderRequest(
 const CORRELATION = ['correlation-id', 'x-correlation-id', 'ce-correlationid'] as const
 const CAUSATION = ['causation-id', 'x-causation-id', 'ce-causationid'] as const
 /** Goes into logs, headers and queries as it is, so it may hold nothing that means something. */
-const LABEL = /^[\w.:~-]{1,128}$/
+export const LABEL: RegExp = /^[\w.:~-]{1,128}$/
 
 function readLabel(headers: RequestHeaders, names: readonly string[]): string | undefined {
   for (const name of names) {

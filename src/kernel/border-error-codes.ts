@@ -84,6 +84,31 @@ export const BORDER_ERROR_CODES = {
     message: 'The body cannot be read: {problem}',
     advice: 'Send strict JSON in UTF-8 (RFC 8259, each key once).',
   },
+  JUNCTURA_EVENT_INVALID: {
+    status: 400,
+    retryable: false,
+    message: 'This is no CloudEvent that can be taken: {problem}',
+    advice: 'Send CloudEvents 1.0 in binary, structured or batch mode, as the problem says.',
+  },
+  JUNCTURA_EVENT_TYPE_UNKNOWN: {
+    status: 422,
+    retryable: false,
+    message: 'The type of the event is not taken here; taken is {taken}.',
+    advice: 'Send a type of the list, or have the contract added to the endpoint.',
+  },
+  JUNCTURA_BATCH_TOO_LARGE: {
+    status: 413,
+    retryable: false,
+    message: 'The batch has {events} events; the maximum is {maximum}.',
+    advice: 'Send fewer events at once.',
+  },
+  JUNCTURA_BATCH_REFUSED: {
+    status: 422,
+    retryable: false,
+    message: '{refused} of {events} events are refused; the others are taken.',
+    advice:
+      'Correct the events that `results` names and send those; a repeat of others is harmless.',
+  },
   JUNCTURA_VERSION_UNKNOWN: {
     status: 422,
     retryable: false,

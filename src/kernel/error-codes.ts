@@ -250,6 +250,19 @@ const MOST_ERROR_CODES = {
     message: 'A message of {type} was not emitted: {problem}',
     advice: 'Emit data that fits the latest version of the contract.',
   },
+  // Pushing to receivers.
+  JUNCTURA_PUSH_FAILED: {
+    status: 502,
+    retryable: true,
+    message: 'The receiver {host} did not take the message: {problem}',
+    advice: 'It is sent again as the consumer’s retry policy says; look at the receiver.',
+  },
+  JUNCTURA_PUSH_REFUSED: {
+    status: 502,
+    retryable: false,
+    message: 'The receiver {host} refuses the message: {problem}',
+    advice: 'Mend the receiver or the message, then retry the dead letter.',
+  },
   // Transforms.
   JUNCTURA_TRANSFORM_TIMEOUT: {
     status: 500,
@@ -269,6 +282,13 @@ const MOST_ERROR_CODES = {
     retryable: true,
     message: 'This process does not run the consumers, so it cannot do {command}. {where}.',
     advice: 'Use `--management-url` of the process that runs them, or start one as worker.',
+  },
+  JUNCTURA_PARTITIONS_CHANGED: {
+    status: 500,
+    retryable: false,
+    message:
+      'The consumer {consumer} has {partitions} partitions now, and those it had are more than {records} messages apart: {positions}.',
+    advice: 'Do what the detail `fix` says.',
   },
   JUNCTURA_TOO_MANY_READERS: {
     status: 503,

@@ -60,6 +60,8 @@ export const LIMITS = {
   crashesMax: 3,
   /** Keys handled at once by one consumer. */
   concurrencyMax: 1_024,
+  /** Partitions of one consumer: a channel has so many slots, and each has at least one of them. */
+  partitionsMax: 64,
   /** Attempts that a retry policy may allow. */
   attemptsMax: 100,
   /** The longest delay between two attempts, so that an operator notices within a day (M21). */
@@ -136,6 +138,13 @@ export const LIMITS = {
   rateAddressesMax: 10_000,
   /** Messages of one `publishMany`, which is one unit of commit. */
   publishManyMax: 1_000,
+  /** Events of one batch over HTTP; each is a message of its own. */
+  eventsPerBatchMax: 1_000,
+  /** The answer of a receiver: in memory, and what is kept of it with a failure. */
+  pushAnswerBytesMax: 1_048_576,
+  pushAnswerCharsMax: 500,
+  /** Connections to one receiver; each consumer has at most `concurrency` messages on the way. */
+  pushSocketsMax: 256,
   /** Messages whose repeats are counted in memory between two flushes. */
   repeatsTrackedMax: 10_000,
   /** A message repeated for longer than this is told to the owner of the webhook. */
@@ -194,6 +203,23 @@ export const LIMITS = {
   leaseRenewals: 3,
   /** How often a process that waits for a lease looks whether it is free. */
   leasePollMs: 500,
+  /** Workers that share the consumers of one store; more stand by. Each looks at all leases. */
+  workersMax: 64,
+  /** How often a worker looks whether somebody asks it for something. */
+  requestPollMs: 1_000,
+  /** How long somebody who asks for something is kept waiting for the worker that can do it. */
+  requestWaitMs: 10_000,
+  /** Dead letters named in one such request: with their answer it is one small row. */
+  requestIdsMax: 200,
+  /** What runs may take so long to finish before a partition is given to another worker. */
+  handBackMs: 10_000,
+  /** What may have killed a process waits so long for the others here, so that it runs alone. */
+  aloneWaitMs: 2_000,
+  /** A consumer that had nothing to handle says so often how far it is, for retention. */
+  progressNoteMs: 60_000,
+  /** Records looked through, and ranges kept, when the partitions of a consumer are joined. */
+  repartitionRecordsMax: 100_000,
+  repartitionRangesMax: 2_000,
   /** How long a commit waits for the commits of all other processes before it is refused. */
   orderLockWaitMs: 10_000,
   /** A process that hangs while every other one waits for its commit loses its connection. */

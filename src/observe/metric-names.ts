@@ -210,6 +210,13 @@ export const METRICS = {
     unit: 'seconds',
     labels: ['consumer'],
   },
+  partitionsHere: {
+    name: 'junctura_consumer_partitions',
+    type: 'gauge',
+    help: 'Partitions of the consumer that this process runs.',
+    unit: '',
+    labels: ['consumer'],
+  },
   parkedLanes: {
     name: 'junctura_consumer_parked_lanes',
     type: 'gauge',
@@ -284,34 +291,34 @@ export const METRICS = {
     labels: ['outbox'],
   },
 
-  // The broker between the log and the consumers, where there is one.
+  // The broker between the log and the consumers, and those of bridges.
   transportPublished: {
     name: 'junctura_transport_published',
     type: 'counter',
     help: 'Messages that the broker confirmed; a relay that was started again repeats some.',
     unit: '',
-    labels: ['channel'],
+    labels: ['broker', 'channel'],
   },
   transportRecovered: {
     name: 'junctura_transport_recovered',
     type: 'counter',
     help: 'Records that came from the store because the broker did not bring them in time.',
     unit: '',
-    labels: ['channel'],
+    labels: ['broker', 'channel'],
   },
   transportUnpublished: {
     name: 'junctura_transport_unpublished',
     type: 'gauge',
     help: 'Positions of the log that the slowest relay has still before it.',
     unit: '',
-    labels: [],
+    labels: ['broker'],
   },
   transportConnected: {
     name: 'junctura_transport_connected',
     type: 'gauge',
     help: 'Whether the broker is reached: 1 or 0.',
     unit: '',
-    labels: [],
+    labels: ['broker'],
   },
 
   // Operating.

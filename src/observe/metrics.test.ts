@@ -192,6 +192,7 @@ describe('METRICS', () => {
     const labels = new Set(definitions.flatMap((definition) => definition.labels))
 
     expect([...labels].sort()).toEqual([
+      'broker',
       'channel',
       'consumer',
       'detail',

@@ -27,6 +27,7 @@ export interface RaisedAlert {
  * that a crash neither loses an alert nor tells about something that did not happen.
  */
 export interface AlertBook {
+  /** Reads what is stored; again where others may have raised, told or resolved some meanwhile. */
   load(): Promise<void>
   raise(alert: RaisedAlert): readonly RowWrite[]
   /** The cause is gone; empty when no alert of it is open. */
@@ -112,12 +113,22 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
 
   return {
     async load() {
+      const stored = new Set<string>()
+      const before = kernel.clock.now() - SETTLED_MS
       for (const state of ['open', 'acknowledged', 'resolved'] as const) {
         const scan = { collection: 'alerts', index: 'byState', where: [state] } as const
         for await (const { row } of eachRow(store, scan)) {
-          if (row.state !== 'resolved') byCause.set(row.cause, row)
-          else if (row.owed.length > 0) leaving.set(row.id, row)
+          if (state !== 'resolved') stored.add(row.id)
+          const known = byCause.get(row.cause)
+          const isOlder = known?.id === row.id && known.lastAtMs > row.lastAtMs
+          if (row.state !== 'resolved') {
+            if (!isOlder) byCause.set(row.cause, row)
+          } else if (row.owed.length > 0) leaving.set(row.id, row)
         }
+      }
+      for (const [cause, { id, lastAtMs }] of byCause) {
+        // Somebody else has resolved it.
+        if (!stored.has(id) && lastAtMs < before) byCause.delete(cause)
       }
     },
     raise(alert) {

@@ -1,4 +1,4 @@
-import type { AlertRoute, Integration } from '../contract/index.ts'
+import type { AlertRoute } from '../contract/index.ts'
 import {
   isJuncturaError,
   type Kernel,
@@ -12,28 +12,30 @@ import type { Committer, RowWrite, Store } from '../store/index.ts'
 import {
   type Broker,
   type BrokerChannel,
-  type BrokeredTransport,
+  type BrokeredTransportOptions,
   type BrokerState,
-  createBrokeredTransport,
+  type ChannelRelays,
   type RelayPlace,
 } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import { offerRows } from './offer-rows.ts'
-import { brokerChannelsOf, type OpenBroker } from './open-transport.ts'
+import type { OpenBroker } from './open-transport.ts'
 
 /**
- * The broker of a running integration: it is opened, and again for as long as it cannot be reached;
- * the places of the relays are kept in the store; people are told when it is away for long or has
- * lost something. While it is away, consumers are served from the store.
+ * A broker of a running integration: it is opened, and again for as long as it cannot be reached;
+ * the places of its relays are kept in the store; people are told when it is away for long or has
+ * lost something. While the transport is away, consumers are served from the store.
  */
-export interface BrokerLink {
+export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
+  /** Under which its places are kept, its alerts are raised and its figures are shown. */
+  readonly name: string
   readonly engine: string
-  readonly transport: BrokeredTransport
+  readonly relays: R
   readonly state: BrokerState
   /** Of the broker, once it was opened. */
   readonly broker: Broker | undefined
   /**
-   * Opens the broker. When it cannot be reached the start goes on without it.
+   * Opens the broker, once. When it cannot be reached the start goes on without it.
    *
    * @throws JUNCTURA_TRANSPORT_REFUSED, JUNCTURA_PEER_MISSING: what no waiting will mend.
    */
@@ -42,22 +44,29 @@ export interface BrokerLink {
   close(): Promise<void>
 }
 
-export interface BrokerLinkOptions {
+export interface BrokerLinkOptions<R extends ChannelRelays> {
+  readonly name: string
   readonly engine: string
   readonly open: OpenBroker
+  readonly channels: readonly BrokerChannel[]
+  /** Where it begins the first time: with what comes, or with the oldest that is kept. */
+  readonly from: 'now' | 'earliest'
   readonly store: Store
   readonly kernel: Kernel
   readonly metrics: Metrics
-  readonly integration: Integration
+  /** What is done with the broker: it carries messages to the consumers, or is only given them. */
+  readonly carry: (options: BrokeredTransportOptions) => R
 }
 
 const STORE_ID = 'storeId'
 const LOG_ROUTE: AlertRoute = { kind: 'log' }
 
-export const createBrokerLink = async (options: BrokerLinkOptions): Promise<BrokerLink> => {
-  const { engine, store, kernel, metrics } = options
+export const createBrokerLink = async <R extends ChannelRelays>(
+  options: BrokerLinkOptions<R>,
+): Promise<BrokerLink<R>> => {
+  const { name, engine, store, kernel, metrics, channels, from } = options
+  const cause = causesOf(name)
   const { clock, log } = kernel
-  const channels = brokerChannelsOf(options.integration)
   const published = metrics.counter(METRICS.transportPublished)
   const recovered = metrics.counter(METRICS.transportRecovered)
   const stop = new AbortController()
@@ -78,12 +87,12 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
     })
   }
 
-  const raise = (kind: string, cause: string, title: string): void => {
+  const raise = (kind: string, about: string, title: string): void => {
     if (!parts) return
     write(
       parts.alerts.raise({
         kind,
-        cause,
+        cause: about,
         title,
         owner: undefined,
         target: LOG_ROUTE,
@@ -96,9 +105,9 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
   const keepPlaces = async (): Promise<void> => {
     placesTimer?.cancel()
     placesTimer = undefined
-    const rows = [...transport.places].map(([channel, value]): RowWrite => ({
+    const rows = [...relays.places].map(([channel, value]): RowWrite => ({
       collection: 'meta',
-      key: placeKey(engine, channel),
+      key: placeKey(name, channel),
       row: { value },
     }))
     if (parts && rows.length > 0) await offerRows({ committer: parts.committer, kernel }, rows)
@@ -117,51 +126,56 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
     if (stop.signal.aborted || now.connected === told) return
     told = now.connected
     state = now
-    transport.connected(now.connected)
+    relays.connected(now.connected)
     if (now.connected) {
-      log.info({ engine }, 'the broker is reached')
+      log.info({ broker: name }, 'the broker is reached')
       downTimer?.cancel()
       downTimer = undefined
-      if (parts) write(parts.alerts.resolve(DOWN))
+      if (parts) write(parts.alerts.resolve(cause.down))
       return
     }
-    log.warn({ engine, problem: now.problem }, 'the broker is away; consumers read the store')
+    log.warn({ broker: name, problem: now.problem }, 'the broker is away; what it missed is kept')
     downTimer ??= clock.setTimer(LIMITS.brokerDownAlertMs, () => {
-      const title = `the broker ${engine} has been away for ${LIMITS.brokerDownAlertMs / 1_000} s`
-      raise('transport-down', DOWN, state.problem ? `${title}: ${state.problem}` : title)
+      const title = `the broker ${name} has been away for ${LIMITS.brokerDownAlertMs / 1_000} s`
+      raise('transport-down', cause.down, state.problem ? `${title}: ${state.problem}` : title)
     })
   }
 
-  const transport = createBrokeredTransport({
+  const place = { store, name, channels, from }
+  await readPlaces(place)
+  const relays = options.carry({
     store,
     kernel,
     channels,
     storeId: await readStoreId(store, kernel),
     headPosition: await store.headPosition(),
-    places: await readPlaces(store, engine, channels),
+    places: () => readPlaces(place),
     republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
     on: {
       moved: keepPlacesLater,
-      published: (channel, count) => published.with({ channel }).add(count),
-      recovered: (channel, count) => recovered.with({ channel }).add(count),
+      published: (channel, count) => published.with({ broker: name, channel }).add(count),
+      recovered: (channel, count) => recovered.with({ broker: name, channel }).add(count),
       lost(channel, problem, position) {
-        const title = `the broker ${engine} lost records of channel ${channel}: ${problem}`
+        const title = `the broker ${name} lost records of channel ${channel}: ${problem}`
         const again = `${title}; what stands after position ${position} is published again`
-        raise('transport-loss', `transport/loss/${channel}`, again)
+        raise('transport-loss', cause.loss(channel), again)
       },
       oversize(channel, position, bytes) {
-        const title = `a record of channel ${channel} is too large for the broker ${engine}`
+        const title = `a record of channel ${channel} is too large for the broker ${name}`
         const where = `${title}: position ${position}, ${bytes} bytes; only the store has it`
-        raise('transport-oversize', `transport/oversize/${channel}`, where)
+        raise('transport-oversize', cause.oversize(channel), where)
       },
       foreign(channel) {
         if (toldForeign) return
         toldForeign = true
-        log.warn({ engine, channel }, 'messages of another system are in this channel; left alone')
+        log.warn(
+          { broker: name, channel },
+          'messages of another system are in this channel; left alone',
+        )
       },
       stopped(channel, error) {
-        const title = `nothing of channel ${channel} is published any more: ${messageOf(error)}`
-        raise('transport-stopped', stoppedCause(channel), title)
+        const title = `nothing of channel ${channel} is published to ${name} any more: ${messageOf(error)}`
+        raise('transport-stopped', cause.stopped(channel), title)
       },
     },
   })
@@ -170,7 +184,7 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
   const open = async (): Promise<boolean> => {
     try {
       broker ??= await options.open({ kernel, onState })
-      await transport.start(broker)
+      await relays.start(broker)
       onState({ connected: true })
       return true
     } catch (error) {
@@ -186,14 +200,19 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
       try {
         if (stop.signal.aborted || (await open())) return
       } catch (error) {
-        raise('transport-down', DOWN, `the broker ${engine} cannot be used: ${messageOf(error)}`)
+        raise(
+          'transport-down',
+          cause.down,
+          `the broker ${name} cannot be used: ${messageOf(error)}`,
+        )
       }
     }
   }
 
   return {
+    name,
     engine,
-    transport,
+    relays,
     get state() {
       return state
     },
@@ -201,8 +220,9 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
       return broker
     },
     async start(given) {
+      if (parts) return
       parts = given
-      for (const { channel } of channels) write(given.alerts.resolve(stoppedCause(channel)))
+      for (const { channel } of channels) write(given.alerts.resolve(cause.stopped(channel)))
       if (!(await open())) opening = openInTheEnd()
     },
     async close() {
@@ -210,18 +230,27 @@ export const createBrokerLink = async (options: BrokerLinkOptions): Promise<Brok
       stop.abort()
       downTimer?.cancel()
       await opening
-      await transport.close()
+      await relays.close()
       await keepPlaces().catch(() => undefined)
       await broker?.close()
     },
   }
 }
 
-const placeKey = (engine: string, channel: string): string => `relay/${engine}/${channel}`
+const placeKey = (name: string, channel: string): string => `relay/${name}/${channel}`
 
-const DOWN = 'transport/down'
+const causesOf = (name: string) => ({
+  down: `transport/${name}/down`,
+  loss: (channel: string): string => `transport/${name}/loss/${channel}`,
+  oversize: (channel: string): string => `transport/${name}/oversize/${channel}`,
+  stopped: (channel: string): string => `transport/${name}/stopped/${channel}`,
+})
 
-const stoppedCause = (channel: string): string => `transport/stopped/${channel}`
+/** Whether an alert is about a broker that is not in use any more. */
+export const isOfFormerBroker = (cause: string, links: readonly BrokerLink[]): boolean => {
+  const name = /^transport\/([^/]+)\//.exec(cause)?.[1]
+  return name !== undefined && !links.some((link) => link.name === name)
+}
 
 /** Tells this store's messages from those of another one on the same broker. */
 const readStoreId = async (store: Store, { random }: Kernel): Promise<string> => {
@@ -233,20 +262,22 @@ const readStoreId = async (store: Store, { random }: Kernel): Promise<string> =>
 }
 
 /**
- * Where each relay begins. With an engine that is new here, what is in the log already is history;
+ * Where each relay begins. With a broker that is new here, what is in the log already is history;
  * that is noted before anything is taken, or a first process that dies early would make history of
  * what it had taken.
  */
-async function readPlaces(
-  store: Store,
-  engine: string,
-  channels: readonly BrokerChannel[],
-): Promise<Map<string, RelayPlace>> {
+async function readPlaces(options: {
+  readonly store: Store
+  readonly name: string
+  readonly channels: readonly BrokerChannel[]
+  readonly from: 'now' | 'earliest'
+}): Promise<Map<string, RelayPlace>> {
+  const { store, name, channels, from } = options
   const places = new Map<string, RelayPlace>()
   const fresh: RowWrite[] = []
-  const publishedTo = await store.headPosition()
+  const publishedTo = from === 'earliest' ? 0 : await store.headPosition()
   for (const { channel } of channels) {
-    const key = placeKey(engine, channel)
+    const key = placeKey(name, channel)
     const row = await store.row('meta', key)
     const first: RelayPlace = { publishedTo, incarnation: '', ends: {} }
     // Only this file writes it.

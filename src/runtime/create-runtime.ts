@@ -4,6 +4,7 @@ import {
   type Integration,
   type StartFinding,
 } from '../contract/index.ts'
+import type { HttpDial } from '../egress/index.ts'
 import { createSystemKernel, JuncturaError, type Kernel, type Logger } from '../kernel/index.ts'
 import { createSystemLog, type Tracer } from '../observe/index.ts'
 import type { RateLimit } from '../policy/index.ts'
@@ -12,7 +13,12 @@ import type { SendNotification } from './alert-notifier.ts'
 import { checkAlertRoutes } from './check-alert-routes.ts'
 import { checkDrift } from './check-drift.ts'
 import { openStore, type StoreChoice } from './open-store.ts'
-import type { TransportChoice } from './open-transport.ts'
+import {
+  type BridgeChoice,
+  checkBrokerNames,
+  isBroker,
+  type TransportChoice,
+} from './open-transport.ts'
 import { buildPipeline } from './pipeline.ts'
 import type { ArchivePartition } from './retention.ts'
 import { checkRoles, type Role, ROLES } from './roles.ts'
@@ -44,8 +50,16 @@ export interface RuntimeOptions {
    * @throws JUNCTURA_TRANSPORT_REFUSED when the store cannot carry it, or the broker forbids it.
    */
   readonly transport?: TransportChoice
+  /**
+   * Brokers that are given every message as well, also what they missed while they were away.
+   *
+   * @throws JUNCTURA_USAGE when two brokers have one name, or for a channel that there is not.
+   */
+  readonly bridges?: readonly BridgeChoice[]
   /** Sends alert notifications. @default the routes as declared */
   readonly send?: SendNotification
+  /** Sends the messages of consumers with `push`. @default over real sockets */
+  readonly dial?: HttpDial
   /**
    * What a start does about an alert route whose secret is missing or unusable: `warn` is for a
    * developer's machine, where no pager is. Not looked at where `send` is given.
@@ -107,8 +121,9 @@ export const createRuntime = async (
   const store = 'engine' in choice ? await openStore(choice, kernel) : choice
   const roles = options.roles ?? ROLES
   try {
-    const transport = options.transport?.engine ?? 'embedded'
-    const hasBroker = transport !== 'embedded' && transport !== 'postgres'
+    const transport = isBroker(options.transport) ? [options.transport] : []
+    const hasBroker = transport.length > 0
+    checkBrokerNames([...transport, ...(options.bridges ?? [])])
     checkRoles(roles, { features: store.features, integration, hasBroker })
     refuseFindings(await checkDrift(integration, store))
     const pipeline = await buildPipeline(integration, { ...options, kernel, store })
@@ -120,7 +135,7 @@ export const createRuntime = async (
     try {
       await running.start()
     } catch (error) {
-      await pipeline.link?.close()
+      for (const link of pipeline.links) await link.close()
       throw error
     }
     return running

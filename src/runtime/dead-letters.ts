@@ -8,11 +8,13 @@ import {
   successorKey,
 } from '../consumer/index.ts'
 import { JuncturaError, type Kernel, LIMITS } from '../kernel/index.ts'
-import type { Committer, DeadLetterRow, RowWrite, Store } from '../store/index.ts'
+import type { Committer, DeadLetterRow, RequestRow, RowWrite, Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import { offerRows } from './offer-rows.ts'
 import { refused } from './operations.ts'
 import { eachRow, newestDeathMs, openLetters, pageOf } from './paging.ts'
+import type { Requests } from './requests.ts'
+import { runnerOfLane } from './runner-of-lane.ts'
 import type { DeadLetterGroup, DeadLetterQuery, Page } from './views.ts'
 
 export interface DeadLettersOptions {
@@ -21,6 +23,8 @@ export interface DeadLettersOptions {
   readonly kernel: Kernel
   readonly alerts: AlertBook
   readonly runners: ReadonlyMap<string, ConsumerRunner>
+  /** What the worker of another process has to do. */
+  readonly requests: Pick<Requests, 'ask' | 'partitionOf'>
   /** Runs the transform of a raw message again. */
   readonly retryTransform: (letter: DeadLetterRow) => Promise<{ readonly ok: boolean }>
   readonly onDropped: (letter: DeadLetterRow) => void
@@ -34,6 +38,8 @@ export interface DeadLetters {
   retry(letter: DeadLetterRow, mark?: ReplayMark): Promise<'running' | 'done' | 'failed'>
   retryMany(which: Selection): Promise<{ readonly started: number; readonly refused: number }>
   dropMany(which: Selection, actor: string): Promise<{ readonly dropped: number }>
+  /** Does for another process what only this one can; says for how many. */
+  perform(command: RequestRow['command'], ids: readonly string[], actor: string): Promise<number>
   /** A dead letter was resolved: its alert is, when it was the last of its cause. */
   settled(cause: string): Promise<void>
   /** Resolves what the last process had no time to resolve. */
@@ -68,6 +74,15 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     yield* openLetters(store, scan, { to: await newestDeathMs(store, scan) })
   }
 
+  const runnerOf = (letter: DeadLetterRow): ConsumerRunner | undefined =>
+    runnerOfLane(runners, letter.consumer, (consumer) => laneOfLetter(consumer, letter))
+
+  /** The partition whose worker is another process. */
+  const elsewhere = (letter: DeadLetterRow): string | undefined => {
+    if (!store.leases || letter.state !== 'open' || runnerOf(letter)) return undefined
+    return options.requests.partitionOf(letter)
+  }
+
   const retry: DeadLetters['retry'] = async (letter, mark) => {
     if (letter.state !== 'open')
       throw refused(`dead letter ${letter.id} is ${letter.state}`, 'list the open ones')
@@ -76,7 +91,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       if (ok) await settled(letter.cause)
       return ok ? 'done' : 'failed'
     }
-    const runner = runners.get(letter.consumer)
+    const runner = runnerOf(letter)
     if (!runner) {
       throw refused(
         `its consumer ${letter.consumer} is not part of this integration`,
@@ -119,7 +134,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       { collection: 'deadLetters', key: letter.id, row },
       ...(await onceRows(store, letter)),
     ]
-    const runner = runners.get(letter.consumer)
+    const runner = runnerOf(letter)
     const lane = runner ? laneOfLetter(runner.consumer, letter) : letter.key
     const laneRow = await store.row('lanes', laneKey(letter.consumer, lane))
     if (runner && laneRow?.deadLetter === letter.id) {
@@ -186,33 +201,97 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
       let started = 0
       let turnedDown = 0
       let lastError: unknown
+      const asked = new AskedElsewhere(options.requests, {
+        command: 'dead-letter.retry',
+        actor: '',
+      })
       for await (const letter of selected(which)) {
         try {
-          await retry(letter)
-          started += 1
+          const partition = elsewhere(letter)
+          if (partition === undefined) await retry(letter)
+          else asked.add(partition, letter.id)
+          if (partition === undefined) started += 1
         } catch (error) {
           turnedDown += 1
           lastError = error
         }
       }
+      const answer = await asked.answer()
+      started += answer.done
+      turnedDown += answer.left
+      lastError ??= answer.error
       if (started === 0 && lastError !== undefined) throw lastError
       return { started, refused: turnedDown }
     },
     async dropMany(which, actor) {
       let dropped = 0
       const causes = new Set<string>()
+      const asked = new AskedElsewhere(options.requests, { command: 'dead-letter.drop', actor })
       for await (const letter of selected(which)) {
         if (letter.state === 'dropped') continue
         if (letter.state !== 'open')
           throw refused(`dead letter ${letter.id} is ${letter.state}`, 'list the open ones')
+        const partition = elsewhere(letter)
+        if (partition !== undefined) {
+          asked.add(partition, letter.id)
+          continue
+        }
         await drop(letter, actor)
         options.onDropped(letter)
         causes.add(letter.cause)
         dropped += 1
       }
       for (const cause of causes) await settled(cause)
-      return { dropped }
+      const { done, error } = await asked.answer()
+      if (error !== undefined) throw error
+      return { dropped: dropped + done }
     },
+    async perform(command, ids, actor) {
+      if (command === 'dead-letter.retry') return (await this.retryMany({ ids })).started
+      return (await this.dropMany({ ids }, actor)).dropped
+    },
+  }
+}
+
+/** Dead letters whose workers are other processes, a request for each lot of a partition. */
+class AskedElsewhere {
+  readonly #requests: Pick<Requests, 'ask'>
+  readonly #what: Pick<RequestRow, 'command' | 'actor'>
+  readonly #ids = new Map<string, string[]>()
+
+  constructor(requests: Pick<Requests, 'ask'>, what: Pick<RequestRow, 'command' | 'actor'>) {
+    this.#requests = requests
+    this.#what = what
+  }
+
+  add(partition: string, id: string): void {
+    const ids = this.#ids.get(partition)
+    if (ids) ids.push(id)
+    else this.#ids.set(partition, [id])
+  }
+
+  /** For how many it was done, for how many not, and the last reason. */
+  async answer(): Promise<{
+    readonly done: number
+    readonly left: number
+    readonly error: unknown
+  }> {
+    let [done, left] = [0, 0]
+    let error: unknown
+    for (const [partition, all] of this.#ids) {
+      for (let at = 0; at < all.length; at += LIMITS.requestIdsMax) {
+        const ids = all.slice(at, at + LIMITS.requestIdsMax)
+        try {
+          const count = await this.#requests.ask({ ...this.#what, partition, ids })
+          done += count
+          left += ids.length - count
+        } catch (problem) {
+          left += ids.length
+          error = problem
+        }
+      }
+    }
+    return { done, left, error }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { BrokerFeatures, Features } from '../contract/index.ts'
 
 interface Linked {
+  readonly name: string
   readonly engine: string
   /** Absent while it has never been reached. */
   readonly broker: { readonly features: BrokerFeatures } | undefined
@@ -10,13 +11,21 @@ interface Linked {
  * What the engines in use give, in sentences, for whoever changes one of them: printed at start.
  * What is the same on every engine, such as retries and dead letters, is said once.
  */
-export const describeEngines = (store: Features, link: Linked | undefined): readonly string[] => [
+export const describeEngines = (
+  store: Features,
+  { link, bridges }: { readonly link: Linked | undefined; readonly bridges: readonly Linked[] },
+): readonly string[] => [
   `store ${store.engine}: what is accepted survives ${SURVIVES[store.durability]}; ` +
     `order is kept per ${store.unitOfOrder}; a record may have ${store.recordBytesMax} bytes`,
   store.multiProcess
     ? `store ${store.engine}: several processes may use it at once`
     : `store ${store.engine}: one process at a time`,
   ...(link ? describeBroker(link, store) : ['transport embedded: the log of the store itself']),
+  ...bridges.map(
+    ({ name, engine }) =>
+      `bridge ${name}: ${engine} is given every message as well, in the order of the log; ` +
+      'what it misses while it is away is kept for it',
+  ),
 ]
 
 function describeBroker({ engine, broker }: Linked, store: Features): readonly string[] {

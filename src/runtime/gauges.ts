@@ -4,6 +4,7 @@ import { METRICS, type Metrics } from '../observe/index.ts'
 import type { Committer } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import type { BrokerLink } from './broker-link.ts'
+import { lagHere } from './consumer-statuses.ts'
 import type { OpenLetters } from './open-letters.ts'
 
 export interface GaugeOptions {
@@ -14,40 +15,48 @@ export interface GaugeOptions {
   readonly alerts: AlertBook
   readonly lagOf: (runner: ConsumerRunner) => number
   readonly openLetters: OpenLetters
-  readonly link: BrokerLink | undefined
+  readonly links: readonly BrokerLink[]
 }
 
 /** Gauges that are read when somebody looks; all of them from memory. */
 export const registerGauges = (options: GaugeOptions): void => {
-  const { metrics, kernel, runners, committer, alerts, lagOf, openLetters, link } = options
+  const { metrics, kernel, runners, committer, alerts, lagOf, openLetters, links } = options
   const perConsumer = function* (
-    read: (runner: ConsumerRunner) => number,
+    read: (here: readonly ConsumerRunner[]) => number,
   ): Generator<{ readonly labels: { readonly consumer: string }; readonly value: number }> {
-    for (const [consumer, runner] of runners) yield { labels: { consumer }, value: read(runner) }
+    const all = Map.groupBy(runners.values(), ({ consumer }) => consumer.name)
+    for (const [consumer, here] of all) yield { labels: { consumer }, value: read(here) }
   }
-  metrics.observe(METRICS.lag, () => perConsumer(lagOf))
+  const total = (read: (runner: ConsumerRunner) => number) => (here: readonly ConsumerRunner[]) =>
+    here.reduce((sum, runner) => sum + read(runner), 0)
+  metrics.observe(METRICS.lag, () => perConsumer((here) => lagHere({ lagOf }, here)))
   metrics.observe(METRICS.oldestPendingAge, () =>
-    perConsumer(({ progress }) =>
-      progress.oldestAtMs === undefined ? 0 : (kernel.clock.now() - progress.oldestAtMs) / 1_000,
-    ),
+    perConsumer((here) => {
+      const oldest = here.map(({ progress }) => progress.oldestAtMs ?? Infinity)
+      const oldestAtMs = Math.min(...oldest)
+      return oldestAtMs === Infinity ? 0 : (kernel.clock.now() - oldestAtMs) / 1_000
+    }),
   )
-  metrics.observe(METRICS.parkedLanes, () => perConsumer(({ lanes }) => lanes.held('parked')))
-  metrics.observe(METRICS.retryingLanes, () => perConsumer(({ lanes }) => lanes.held('retry')))
-  metrics.observe(METRICS.inFlight, () => perConsumer((runner) => runner.inFlight))
+  metrics.observe(METRICS.partitionsHere, () => perConsumer((here) => here.length))
+  metrics.observe(METRICS.parkedLanes, () =>
+    perConsumer(total(({ lanes }) => lanes.held('parked'))),
+  )
+  metrics.observe(METRICS.retryingLanes, () =>
+    perConsumer(total(({ lanes }) => lanes.held('retry'))),
+  )
+  metrics.observe(METRICS.inFlight, () => perConsumer(total((runner) => runner.inFlight)))
   metrics.observe(METRICS.deadLettersOpen, () =>
     (['handler', 'transform'] as const).flatMap((stage) =>
       [...openLetters[stage]].map(([consumer, value]) => ({ labels: { consumer, stage }, value })),
     ),
   )
   metrics.observe(METRICS.commitWaiting, () => [{ labels: {}, value: committer.waiting }])
-  if (link) {
-    metrics.observe(METRICS.transportUnpublished, () => [
-      { labels: {}, value: link.transport.unpublished },
-    ])
-    metrics.observe(METRICS.transportConnected, () => [
-      { labels: {}, value: link.state.connected ? 1 : 0 },
-    ])
-  }
+  metrics.observe(METRICS.transportUnpublished, () =>
+    links.map(({ name, relays }) => ({ labels: { broker: name }, value: relays.unpublished })),
+  )
+  metrics.observe(METRICS.transportConnected, () =>
+    links.map(({ name, state }) => ({ labels: { broker: name }, value: state.connected ? 1 : 0 })),
+  )
   metrics.observe(METRICS.alertsOpen, () => {
     const counts = new Map<string, number>()
     for (const { severity, state } of alerts.all()) {

@@ -2,21 +2,14 @@ import type { ConsumerRunner } from '../consumer/index.ts'
 import type { Integration } from '../contract/index.ts'
 import type { Inbox } from '../inbox/index.ts'
 import type { Kernel } from '../kernel/index.ts'
-import {
-  type Health,
-  histogramOf,
-  type HistogramSnapshot,
-  METRICS,
-  type Metrics,
-  quantileOf,
-} from '../observe/index.ts'
+import { type Health, histogramOf, METRICS, type Metrics } from '../observe/index.ts'
 import type { Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import type { BrokerLink } from './broker-link.ts'
-import { consumerPlaces } from './consumer-places.ts'
+import { consumerStatuses } from './consumer-statuses.ts'
 import type { OpenLetters } from './open-letters.ts'
-import { CONSUMERS_LEASE } from './roles.ts'
-import type { ConsumerStatus, Overview, WebhookStatus } from './views.ts'
+import { counterOf, quantileMs } from './read-metrics.ts'
+import type { BrokerStatus, ConsumerStatus, Overview, WebhookStatus } from './views.ts'
 
 export interface OverviewOptions {
   readonly kernel: Kernel
@@ -29,6 +22,7 @@ export interface OverviewOptions {
   readonly alerts: AlertBook
   readonly openLetters: OpenLetters
   readonly link: BrokerLink | undefined
+  readonly links: readonly BrokerLink[]
   readonly lagOf: (runner: ConsumerRunner) => number
   readonly readiness: () => { readonly ready: boolean; readonly reasons: readonly string[] }
   readonly startedAtMs: number
@@ -94,11 +88,15 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
 
 /** What keeps it from being well, one sentence each. */
 function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[]): string[] {
-  const { link, alerts } = options
+  const { link, links, alerts } = options
   return [
-    ...(link && !link.state.connected
-      ? [`the broker ${link.engine} is away; consumers read the store`]
-      : []),
+    ...links
+      .filter(({ state }) => !state.connected)
+      .map((one) =>
+        one === link
+          ? `the broker ${one.name} is away; consumers read the store`
+          : `the bridge ${one.name} is away; what it misses is kept`,
+      ),
     ...consumers
       .filter((one) => one.mode === 'stopped')
       .map((one) => `consumer ${one.name} is stopped`),
@@ -115,97 +113,24 @@ function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[])
   ]
 }
 
-const transportStatus = ({ link, store }: OverviewOptions): Overview['transport'] => {
-  if (!link) {
-    const { durability, unitOfOrder } = store.features
-    return { engine: 'embedded', connected: null, unpublished: null, durability, unitOfOrder }
-  }
-  const features = link.broker?.features
-  return {
-    engine: link.engine,
-    connected: link.state.connected,
-    unpublished: link.transport.unpublished,
-    durability: features?.durability ?? null,
-    unitOfOrder: features?.unitOfOrder ?? null,
-  }
+const transportStatus = (options: OverviewOptions): Overview['transport'] => {
+  const { link, links, store } = options
+  const bridges = links.filter((one) => one !== link).map(brokerStatus)
+  if (link) return { ...brokerStatus(link), bridges }
+  const { durability, unitOfOrder } = store.features
+  const engine = 'embedded'
+  const none = { connected: null, unpublished: null }
+  return { name: engine, engine, ...none, durability, unitOfOrder, bridges }
 }
 
-export const consumerStatuses = async (
-  options: OverviewOptions,
-): Promise<readonly ConsumerStatus[]> => {
-  const { store, metrics, kernel } = options
-  if (options.runners.size === 0) return await storedStatuses(options)
-  const statuses: ConsumerStatus[] = []
-  for (const [name, runner] of options.runners) {
-    const { consumer, progress } = runner
-    const latency = snapshotOf(metrics, METRICS.endToEndLatency.name, name)
-    const [retrying, parked] = await Promise.all(
-      ['retry', 'parked'].map((state) =>
-        store.count({ collection: 'lanes', index: 'byConsumer', where: [name, state] }),
-      ),
-    )
-    statuses.push({
-      name,
-      owner: consumer.owner?.name ?? '',
-      on: consumer.on.name,
-      version: consumer.on.asked,
-      mode: runner.mode === 'running' && runner.outage.isOut ? 'outage' : runner.mode,
-      watermark: progress.watermark,
-      lag: options.lagOf(runner),
-      oldestPendingAgeMs:
-        progress.oldestAtMs === undefined
-          ? null
-          : Math.max(0, kernel.clock.now() - progress.oldestAtMs),
-      inFlight: runner.inFlight,
-      retrying: retrying ?? 0,
-      parked: parked ?? 0,
-      deadLettersOpen: options.openLetters.handler.get(name) ?? 0,
-      done: counterOf(metrics, METRICS.attempts.name, { consumer: name, outcome: 'done' }),
-      latencyMsP50: quantileMs(latency, 0.5),
-      latencyMsP99: quantileMs(latency, 0.99),
-    })
-  }
-  return statuses
-}
-
-/** What is known of consumers that another process runs. */
-async function storedStatuses(options: OverviewOptions): Promise<readonly ConsumerStatus[]> {
-  const { store } = options
-  const head = await store.headPosition()
-  const holder = await store.leases?.holder(CONSUMERS_LEASE)
-  const statuses: ConsumerStatus[] = []
-  for (const { consumer, progress } of await consumerPlaces(options)) {
-    const { name, owner, on } = consumer
-    const [retrying, parked] = await Promise.all(
-      ['retry', 'parked'].map((state) =>
-        store.count({ collection: 'lanes', index: 'byConsumer', where: [name, state] }),
-      ),
-    )
-    const letters = {
-      collection: 'deadLetters',
-      index: 'byConsumer',
-      where: [name, 'open'],
-    } as const
-    statuses.push({
-      name,
-      owner: owner?.name ?? '',
-      on: on.name,
-      version: on.asked,
-      mode: holder ? 'elsewhere' : 'standing-by',
-      watermark: progress.watermark,
-      lag: Math.max(0, head - progress.watermark),
-      oldestPendingAgeMs: null,
-      inFlight: 0,
-      retrying: retrying ?? 0,
-      parked: parked ?? 0,
-      deadLettersOpen: await store.count(letters),
-      done: 0,
-      latencyMsP50: null,
-      latencyMsP99: null,
-    })
-  }
-  return statuses
-}
+const brokerStatus = ({ name, engine, state, relays, broker }: BrokerLink): BrokerStatus => ({
+  name,
+  engine,
+  connected: state.connected,
+  unpublished: relays.unpublished,
+  durability: broker?.features.durability ?? null,
+  unitOfOrder: broker?.features.unitOfOrder ?? null,
+})
 
 async function webhookStatus(
   options: OverviewOptions,
@@ -227,36 +152,6 @@ async function webhookStatus(
       ...(repeats.longest && { longest: repeats.longest }),
     },
   }
-}
-
-/** Sum of the points of a counter whose labels include the given ones. */
-function counterOf(
-  metrics: Metrics,
-  name: string,
-  labels: Readonly<Record<string, string>>,
-): number {
-  const definition = Object.values(METRICS).find((one) => one.name === name)
-  const family = definition && metrics.read(definition)
-  if (family?.kind !== 'number') return 0
-  return family.points
-    .filter((point) => Object.entries(labels).every(([key, value]) => point.labels[key] === value))
-    .reduce((total, point) => total + point.value, 0)
-}
-
-function snapshotOf(
-  metrics: Metrics,
-  name: string,
-  consumer: string,
-): HistogramSnapshot | undefined {
-  const definition = Object.values(METRICS).find((one) => one.name === name)
-  const family = definition && metrics.read(definition)
-  if (family?.kind !== 'histogram') return undefined
-  return family.points.find((point) => point.labels['consumer'] === consumer)?.histogram
-}
-
-const quantileMs = (snapshot: HistogramSnapshot | undefined, quantile: number): number | null => {
-  const seconds = snapshot && quantileOf(snapshot, quantile)
-  return seconds === undefined ? null : Math.round(seconds * 100_000) / 100
 }
 
 const sum = <T>(items: readonly T[], read: (item: T) => number): number =>

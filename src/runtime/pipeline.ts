@@ -25,13 +25,13 @@ import {
   type Store,
   type Timers,
 } from '../store/index.ts'
-import { createEmbeddedTransport, type LogTransport } from '../transport/index.ts'
+import type { LogTransport } from '../transport/index.ts'
 import { type AlertBook, createAlertBook, type RaisedAlert } from './alert-book.ts'
 import { createAlertDialer } from './alert-dialer.ts'
 import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
 import { type AttemptHistory, createAttemptHistory } from './attempt-history.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
-import { type BrokerLink, createBrokerLink } from './broker-link.ts'
+import type { BrokerLink } from './broker-link.ts'
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
@@ -42,16 +42,17 @@ import { createAppendCounter } from './append-counter.ts'
 import { createMessageViews, type MessageViews } from './message-views.ts'
 import { createConsumerObserver } from './observers.ts'
 import { offerRows } from './offer-rows.ts'
-import { chooseBroker } from './open-transport.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
-import { createReadData } from './read-data.ts'
+import { openLinks } from './open-links.ts'
+import { openPushConsumers, type PushConsumers } from './push-consumers.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
 import { createReplays, type Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
-import { loadConsumers } from './start-consumers.ts'
+import type { OpenPartitionOptions } from './open-partition.ts'
+import { createRequests, type Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
@@ -76,29 +77,34 @@ export interface Pipeline extends Foundations, Alerting {
   readonly ingress: Ingress
   /** Move what services wrote in their own databases into the log. */
   readonly relays: Relays
+  readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
-  readonly runners: ReadonlyMap<string, ConsumerRunner>
+  /** What of the consumers runs here, by the id of the partition; it comes and goes. */
+  readonly runners: Map<string, ConsumerRunner>
+  readonly consumers: OpenPartitionOptions
+  readonly letters: LetterBook
+  /** Whether what one worker does for all of a shared store is done here. */
+  readonly duties: { areHere: boolean }
+  readonly requests: Requests
   readonly deadLetters: DeadLetters
   readonly replays: Replays
   readonly views: MessageViews
   readonly invalid: InvalidRequests
   readonly retention: Retention
   readonly overview: Omit<OverviewOptions, 'readiness'>
-  /** Fills `runners` with what the last run left; none of them runs yet. */
-  loadConsumers(): Promise<void>
 }
 
 export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
-export const buildPipeline = async (
-  integration: Integration,
-  options: Opened,
-): Promise<Pipeline> => {
-  // Filled when this process runs the consumers: at once, or when it takes over.
+export const buildPipeline = async (declared: Integration, options: Opened): Promise<Pipeline> => {
+  const pushes = await openPushConsumers(declared, options)
+  const integration = { ...declared, consumers: pushes.consumers }
+  // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
-  const alerting = await openAlerting(base, options, () => !base.store.leases || runners.size > 0)
+  const duties = { areHere: false }
+  const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
   const inbox = createInbox({
@@ -116,6 +122,7 @@ export const buildPipeline = async (
   const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
+    readData: pushes.readData,
     letters,
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
@@ -123,7 +130,6 @@ export const buildPipeline = async (
   const { book } = base
   const consumers = {
     ports,
-    integration,
     book,
     onStopped: (consumer: Consumer, error: unknown): void => {
       const title = `${consumer.name} stopped: ${messageOf(error)}`
@@ -135,10 +141,17 @@ export const buildPipeline = async (
   }
   const webhooks = integration.webhooks.map(({ name }) => name)
   await letters.load(base.store, { consumers: [], webhooks })
+  const requests = createRequests({
+    ...base,
+    runners,
+    perform: ({ command, ids, actor }) =>
+      people.deadLetters?.perform(command, ids, actor) ?? NOBODY,
+  })
   const deadLetters = createDeadLetters({
     ...base,
     ...alerting,
     runners,
+    requests,
     retryTransform: async (letter) => {
       const result = await inbox.retryTransform(letter.id, 'operator')
       if (result.kind === 'done') letters.add(letter, -1)
@@ -150,7 +163,7 @@ export const buildPipeline = async (
     },
   })
   people.deadLetters = deadLetters
-  const replays = createReplays({ ...base, runners, deadLetters })
+  const replays = createReplays({ ...base, runners, deadLetters, requests, duties })
   people.replays = replays
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
@@ -163,27 +176,24 @@ export const buildPipeline = async (
     ...alerting,
     inbox,
     ...border,
+    developmentSecrets: [...border.developmentSecrets, ...pushes.developmentSecrets],
+    pushes,
     relays,
     runners,
+    consumers,
+    letters,
+    duties,
+    requests,
     deadLetters,
     replays,
     views,
     invalid,
     retention,
     overview,
-    async loadConsumers() {
-      const { transport, store } = base
-      if (store.leases) {
-        // Whoever had the consumers before has written since this process started.
-        await alerting.alerts.load()
-        transport.advanced(await store.headPosition())
-      }
-      for (const [name, runner] of await loadConsumers(consumers)) runners.set(name, runner)
-      base.volatile.connect(runners)
-      await letters.load(store, { consumers: runners.keys(), webhooks })
-    },
   }
 }
+
+const NOBODY = Promise.resolve(0)
 
 export interface Foundations {
   readonly integration: Integration
@@ -198,6 +208,8 @@ export interface Foundations {
   readonly transport: LogTransport
   /** Where a broker stands between the log and the consumers. */
   readonly link: BrokerLink | undefined
+  /** Every broker: those that are given everything as well, then that of the transport. */
+  readonly links: readonly BrokerLink[]
   readonly book: ConsumerProgressBook
   readonly committer: Committer
   readonly volatile: VolatileBus
@@ -214,12 +226,7 @@ export async function layFoundations(
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
   await store.migrate(integration.tables)
-  const link = await linkBroker(integration, { ...options, metrics })
-  const transport =
-    link?.transport ??
-    createEmbeddedTransport(store, await store.headPosition(), {
-      isShared: store.features.multiProcess,
-    })
+  const { link, links, transport } = await openLinks(integration, { ...options, metrics })
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
@@ -255,6 +262,7 @@ export async function layFoundations(
     masks: createMasks(integration),
     transport,
     link,
+    links,
     book,
     committer,
     volatile,
@@ -262,16 +270,6 @@ export async function layFoundations(
     epoch,
     startedAtMs: kernel.clock.now(),
   }
-}
-
-function linkBroker(
-  integration: Integration,
-  { transport, store, kernel, metrics }: Opened & { readonly metrics: Metrics },
-): Promise<BrokerLink> | undefined {
-  const choice = transport ?? { engine: 'embedded' }
-  const open = chooseBroker(choice, store)
-  if (!open) return undefined
-  return createBrokerLink({ engine: choice.engine, open, store, kernel, metrics, integration })
 }
 
 export interface Alerting {
@@ -322,6 +320,7 @@ function consumerPorts(
   { alerts }: Alerting,
   parts: {
     readonly inbox: Inbox
+    readonly readData: ConsumerPorts['readData']
     readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
@@ -336,7 +335,7 @@ function consumerPorts(
   }
   return {
     ...base,
-    readData: createReadData(integration),
+    readData: parts.readData,
     prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
     messageIdAt: (position) => inbox.messageIdAt(position),
     raiseAlert: ({ kind, cause, title, consumer, atMs }) =>
@@ -477,8 +476,8 @@ function openOverview(
   const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
     atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
   const openLetters = parts.letters
-  const { link } = base
-  registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters, link })
+  const { links } = base
+  registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters, links })
   const model = integration.model.hash.slice(0, 12)
   metrics.gauge(METRICS.build).with({ version: VERSION, model }).set(1)
   return {

@@ -1,7 +1,9 @@
 import type { ConsumerRunner } from '../consumer/index.ts'
+import type { Consumer } from '../contract/index.ts'
 import type { DeadLetterRow, ReplayRow, Store } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { ReplayFilter } from './commands.ts'
+import type { ConsumerPlace } from './consumer-places.ts'
 import { refused } from './operations.ts'
 
 /** The filter with its open ends closed at the moment of the plan. */
@@ -11,8 +13,6 @@ export interface FrozenFilter extends ReplayFilter {
   readonly toPosition: number
   readonly frozenAtMs: number
 }
-
-type Runners = ReadonlyMap<string, ConsumerRunner>
 
 export const freezeFilter = (
   filter: ReplayFilter,
@@ -30,29 +30,39 @@ export const filterOf = (row: ReplayRow): FrozenFilter => row.filter as FrozenFi
 
 /** Consumers that the filter names and that may be replayed, always in the same order. */
 export const consumersOf = (
-  { runners }: { readonly runners: Runners },
+  consumers: readonly Consumer[],
   filter: FrozenFilter,
-): readonly ConsumerRunner[] =>
-  [...runners.values()]
+): readonly Consumer[] =>
+  consumers
     .filter(
-      ({ consumer }) =>
+      (consumer) =>
         (filter.consumer === undefined || consumer.name === filter.consumer) &&
         (filter.type === undefined || consumer.on.name === filter.type) &&
         consumer.replay !== 'never',
     )
-    .sort((a, b) => (a.consumer.name < b.consumer.name ? -1 : 1))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+
+/** The same of those that run here. */
+export const runnersOf = (
+  runners: ReadonlyMap<string, ConsumerRunner>,
+  filter: FrozenFilter,
+): readonly ConsumerRunner[] => {
+  const all = [...runners.values()]
+  const chosen = consumersOf([...new Set(all.map(({ consumer }) => consumer))], filter)
+  return chosen.flatMap((one) => all.filter(({ consumer }) => consumer === one))
+}
 
 /** @throws JUNCTURA_OPERATION_REFUSED when the consumer it names is unknown or never replayed. */
-export const checkFilter = (runners: Runners, filter: FrozenFilter): void => {
+export const checkFilter = (consumers: readonly Consumer[], filter: FrozenFilter): void => {
   if (filter.consumer === undefined) return
-  const runner = runners.get(filter.consumer)
-  if (!runner) {
+  const consumer = consumers.find(({ name }) => name === filter.consumer)
+  if (!consumer) {
     throw refused(
       `there is no consumer ${filter.consumer}`,
-      `use one of: ${[...runners.keys()].join(', ')}`,
+      `use one of: ${consumers.map(({ name }) => name).join(', ')}`,
     )
   }
-  if (runner.consumer.replay === 'never') {
+  if (consumer.replay === 'never') {
     throw refused(
       `consumer ${filter.consumer} declares replay: 'never', which no option overrides`,
       'declare another replay rule, or publish a new message',
@@ -71,12 +81,12 @@ export const matchesLetter = (filter: FrozenFilter, letter: DeadLetterRow): bool
 
 export const matchesMessage = (
   filter: FrozenFilter,
-  runner: ConsumerRunner,
+  place: Pick<ConsumerPlace, 'isMine'>,
   delivered: Delivered,
 ): boolean => {
+  if (!place.isMine(delivered)) return false
   const { envelope } = delivered.record.head
   return (
-    runner.isMine(delivered) &&
     (filter.key === undefined || envelope.partitionkey === filter.key) &&
     (filter.sinceMs === undefined || delivered.atMs >= filter.sinceMs) &&
     (filter.untilMs === undefined || delivered.atMs < filter.untilMs)

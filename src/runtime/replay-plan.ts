@@ -1,6 +1,8 @@
 import { decodeRecord } from '../contract/index.ts'
 import { formatDuration, LIMITS } from '../kernel/index.ts'
+import type { Delivered } from '../transport/index.ts'
 import type { ReplayPlan } from './commands.ts'
+import { isFor } from './consumer-places.ts'
 import { eachRow } from './paging.ts'
 import {
   consumersOf,
@@ -16,7 +18,7 @@ const PLAN_READ_MAX = 1_000_000
 
 const AGES_MS: readonly number[] = [0, 3_600_000, 86_400_000, 7 * 86_400_000, 30 * 86_400_000]
 
-export type PlanOptions = Pick<ReplaysOptions, 'store' | 'kernel' | 'integration' | 'runners'>
+export type PlanOptions = Pick<ReplaysOptions, 'store' | 'kernel' | 'integration'>
 
 /** Counts what a replay would touch, without touching it. */
 export const planReplay = async (
@@ -26,7 +28,7 @@ export const planReplay = async (
   const tally = new Tally(options)
   if (filter.from === 'messages') await countMessages(options, filter, tally)
   else await countLetters(options, filter, tally)
-  return tally.plan(consumersOf(options, filter).map((runner) => runner.consumer))
+  return tally.plan(consumersOf(options.integration.consumers, filter))
 }
 
 async function countLetters(
@@ -47,11 +49,12 @@ async function countMessages(
   filter: FrozenFilter,
   tally: Tally,
 ): Promise<void> {
-  for (const runner of consumersOf(options, filter)) {
+  for (const consumer of consumersOf(options.integration.consumers, filter)) {
+    const place = { isMine: (delivered: Delivered) => isFor(consumer, delivered) }
     let afterPosition = filter.fromPosition - 1
     while (afterPosition < filter.toPosition && tally.read < PLAN_READ_MAX) {
       const page = await options.store.readLog({
-        channel: runner.consumer.on.channel,
+        channel: consumer.on.channel,
         afterPosition,
         limit: LIMITS.pageRowsMax,
         bytesMax: 8_388_608,
@@ -60,15 +63,15 @@ async function countMessages(
         if (stored.position > filter.toPosition) break
         tally.read += 1
         const delivered = { ...stored, record: decodeRecord(stored.bytes, stored.position) }
-        if (!matchesMessage(filter, runner, delivered)) continue
-        const letter = await openLetterOf(options.store, runner.consumer.name, delivered)
+        if (!matchesMessage(filter, place, delivered)) continue
+        const letter = await openLetterOf(options.store, consumer.name, delivered)
         const key = delivered.record.head.envelope.partitionkey
         tally.count(
           stored.atMs,
           key,
           letter
             ? { cause: letter.cause, title: letter.causeTitle }
-            : { cause: 'done', title: `${runner.consumer.name}: done before` },
+            : { cause: 'done', title: `${consumer.name}: done before` },
         )
         if (!letter) tally.alreadyDone += 1
       }

@@ -14,12 +14,12 @@ import type { DeadLetterRow, ReplayRow } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import { openLetters } from './paging.ts'
 import {
-  consumersOf,
   filterOf,
   type FrozenFilter,
   matchesLetter,
   matchesMessage,
   openLetterOf,
+  runnersOf,
 } from './replay-filter.ts'
 import type { ReplaysOptions } from './replays.ts'
 
@@ -31,6 +31,14 @@ const CURSOR_EVERY = 50
 const STORE_RETRY_MS = 1_000
 const READ_BYTES_MAX = 8_388_608
 
+export type ReplayRunOptions = Pick<
+  ReplaysOptions,
+  'store' | 'committer' | 'kernel' | 'runners' | 'deadLetters'
+> & {
+  /** Of dead letters, those that this run tries again. @default all */
+  readonly mayRetry?: (letter: DeadLetterRow) => boolean
+}
+
 export type SaveReplay = (row: ReplayRow) => Promise<ReplayRow>
 
 /**
@@ -39,7 +47,7 @@ export type SaveReplay = (row: ReplayRow) => Promise<ReplayRow>
  */
 export class ReplayRun {
   readonly done: Promise<void>
-  readonly #options: ReplaysOptions
+  readonly #options: ReplayRunOptions
   readonly #save: SaveReplay
   readonly #stop = new AbortController()
   readonly #inFlight = new Set<string>()
@@ -51,7 +59,7 @@ export class ReplayRun {
   #stopState: 'paused' | 'aborted' | undefined
   #nextAtMs = 0
 
-  constructor(options: ReplaysOptions, row: ReplayRow, save: SaveReplay) {
+  constructor(options: ReplayRunOptions, row: ReplayRow, save: SaveReplay) {
     this.#options = options
     this.#row = row
     this.#save = save
@@ -61,6 +69,16 @@ export class ReplayRun {
   /** How far it is; saved now and then. */
   get row(): ReplayRow {
     return this.#row
+  }
+
+  /** Whether it has handed this over and not heard of it. */
+  awaits({ consumer, position }: ReplayedEvent): boolean {
+    return this.#inFlight.has(`${consumer}\n${position}`)
+  }
+
+  /** Whether it hands over to this consumer. */
+  has(consumer: string): boolean {
+    return [...this.#options.runners.values()].some((one) => one.consumer.name === consumer)
   }
 
   /** What became of an item of this run. */
@@ -133,14 +151,18 @@ export class ReplayRun {
     const range = { from: Number(this.#row.cursor) || 0, to: filter.frozenAtMs }
     for await (const letter of openLetters(this.#options.store, scan, range)) {
       if (this.#isStopped) return
-      if (matchesLetter(filter, letter)) await this.#retry(letter)
+      if (matchesLetter(filter, letter) && this.#mayRetry(letter)) await this.#retry(letter)
       await this.#advance(String(letter.diedAtMs))
     }
   }
 
+  #mayRetry(letter: DeadLetterRow): boolean {
+    return this.#options.mayRetry?.(letter) ?? true
+  }
+
   /** The cursor names the consumer too: those before it in the order are done. */
   async #runMessages(filter: FrozenFilter): Promise<void> {
-    const runners = consumersOf(this.#options, filter)
+    const runners = runnersOf(this.#options.runners, filter)
     const [name, position] = this.#row.cursor.split('\n')
     const first = Math.max(
       0,

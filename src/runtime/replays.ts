@@ -10,7 +10,9 @@ import { refused } from './operations.ts'
 import { eachRow, newestDeathMs } from './paging.ts'
 import { checkFilter, consumersOf, filterOf, freezeFilter } from './replay-filter.ts'
 import { planReplay } from './replay-plan.ts'
+import { type ReplayParts, createReplayParts } from './replay-parts.ts'
 import { ReplayRun } from './replay-run.ts'
+import type { Requests } from './requests.ts'
 
 export interface ReplaysOptions {
   readonly store: Store
@@ -19,13 +21,16 @@ export interface ReplaysOptions {
   readonly integration: Integration
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly deadLetters: DeadLetters
+  readonly requests: Pick<Requests, 'ring' | 'partitionOf'>
+  readonly duties: { readonly areHere: boolean }
   readonly events: EventHub
   readonly metrics: Metrics
 }
 
 /**
  * Replays: planned, run at a rate, paused, aborted; a restart goes on at the cursor. What is
- * replayed keeps its id and feeds the same lanes as everything else.
+ * replayed keeps its id and feeds the same lanes as everything else. On a shared store each is run
+ * in parts, each by the worker that has the partition (replay-parts.ts).
  */
 export interface Replays {
   handle(command: OperationCommand, actor: string, reason: string): Promise<unknown>
@@ -35,6 +40,12 @@ export interface Replays {
   dropped(consumer: string, position: number): void
   /** Goes on with what was running when the last process stopped. */
   resumeAll(): Promise<void>
+  /** On a shared store: runs the parts of what is here, and ends those that should not run. */
+  look(): Promise<void>
+  /** A partition is given to another worker, which goes on with its part. */
+  leave(partition: string): Promise<void>
+  /** With what its parts have done. */
+  withParts(row: ReplayRow): Promise<ReplayRow>
   close(): Promise<void>
 }
 
@@ -43,10 +54,13 @@ const RATE_MIN = 0.1
 const RATE_MAX = 10_000
 
 export const createReplays = (options: ReplaysOptions): Replays => {
-  const { store, committer, kernel, events, runners } = options
+  const { store, committer, kernel, events, runners, integration } = options
   const running = new Map<string, ReplayRun>()
   const perRun = (read: (row: ReplayRow) => number) =>
-    [...running.values()].map(({ row }) => ({ labels: { replay: row.id }, value: read(row) }))
+    [...running.values(), ...(parts?.running() ?? [])].map(({ row }) => ({
+      labels: { replay: row.id },
+      value: read(row),
+    }))
   options.metrics.observe(METRICS.replayPlanned, () => perRun(({ total }) => total))
   options.metrics.observe(METRICS.replayDone, () =>
     perRun(({ released, skipped }) => released + skipped),
@@ -71,6 +85,8 @@ export const createReplays = (options: ReplaysOptions): Replays => {
     return row
   }
 
+  const parts: ReplayParts | undefined = store.leases && createReplayParts(options, save)
+
   const plan = async (
     command: Extract<OperationCommand, { kind: 'replay.plan' }>,
     by: { readonly actor: string; readonly reason: string },
@@ -80,7 +96,7 @@ export const createReplays = (options: ReplaysOptions): Replays => {
       headPosition: await store.headPosition(),
       atMs: Math.max(kernel.clock.now(), newestMs),
     })
-    checkFilter(runners, filter)
+    checkFilter(integration.consumers, filter)
     const made = await planReplay(options, filter)
     return save({
       id: kernel.ids.next('replay'),
@@ -110,20 +126,24 @@ export const createReplays = (options: ReplaysOptions): Replays => {
     if (row.state !== 'planned')
       throw refused(`replay ${row.id} is ${row.state}`, 'make a new plan')
     const filter = filterOf(row)
-    const guarded = consumersOf(options, filter).filter((one) => one.consumer.replay === 'guarded')
+    const chosen = consumersOf(integration.consumers, filter)
+    const guarded = chosen.filter(({ replay }) => replay === 'guarded')
     if (guarded.length > 0 && filter.from === 'messages' && token !== row.token) {
-      const names = guarded.map((one) => one.consumer.name).join(', ')
+      const names = guarded.map(({ name }) => name).join(', ')
       throw refused(
         `${names} declares replay: 'guarded', and the token of the plan is missing or wrong`,
         'look at the plan and pass its token',
       )
     }
-    const started = await save({ ...row, state: 'running', startedAtMs: kernel.clock.now() })
+    const startedAtMs = kernel.clock.now()
+    if (parts) return parts.begin({ ...row, state: 'running', startedAtMs }, chosen)
+    const started = await save({ ...row, state: 'running', startedAtMs })
     start(started)
     return started
   }
 
   const pause = async (row: ReplayRow): Promise<ReplayRow> => {
+    if (parts && row.state === 'running') return parts.end(row, 'paused')
     const active = running.get(row.id)
     if (row.state !== 'running' || !active)
       throw refused(`replay ${row.id} is ${row.state}`, 'only a running one can be paused')
@@ -135,12 +155,14 @@ export const createReplays = (options: ReplaysOptions): Replays => {
     if (active) return active.stop('aborted')
     if (row.state !== 'planned' && row.state !== 'paused' && row.state !== 'running')
       throw refused(`replay ${row.id} is ${row.state}`, 'list those that are not over')
+    if (parts && row.parts) return parts.end(row, 'aborted')
     return save({ ...row, state: 'aborted', finishedAtMs: kernel.clock.now() })
   }
 
   const resume = async (row: ReplayRow): Promise<ReplayRow> => {
     if (row.state !== 'paused')
       throw refused(`replay ${row.id} is ${row.state}`, 'only a paused one resumes')
+    if (parts) return parts.resume(row)
     const resumed = await save({ ...row, state: 'running' })
     start(resumed)
     return resumed
@@ -173,12 +195,18 @@ export const createReplays = (options: ReplaysOptions): Replays => {
         'use replay.plan, run, pause, resume or abort',
       )
     },
-    settled: (event) => running.get(event.runId)?.settled(event),
+    settled(event) {
+      running.get(event.runId)?.settled(event)
+      parts?.settled(event)
+    },
     dropped(consumer, position) {
-      for (const [runId, run] of running) {
-        run.settled({ runId, consumer, position, outcome: 'skipped' })
+      for (const runId of new Set([...running.keys(), ...(parts?.ids() ?? [])])) {
+        this.settled({ runId, consumer, position, outcome: 'skipped' })
       }
     },
+    look: async () => parts?.look(),
+    leave: async (partition) => parts?.leave(partition),
+    withParts: async (row) => (parts && row.parts ? await parts.sum(row) : row),
     async resumeAll() {
       const scan = { collection: 'replays', index: 'byState', where: ['running'] } as const
       for await (const { row } of eachRow(store, scan)) start(row)
@@ -188,6 +216,7 @@ export const createReplays = (options: ReplaysOptions): Replays => {
       }
     },
     async close() {
+      await parts?.close()
       await Promise.all([...running.values()].map((one) => one.close()))
     },
   }

@@ -1,11 +1,12 @@
-import type { ConsumerRunner } from '../consumer/index.ts'
-import type { Integration } from '../contract/index.ts'
+import { type ConsumerRunner, partitionId, readSlots } from '../consumer/index.ts'
+import type { Consumer, Integration } from '../contract/index.ts'
 import { type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import {
   type CollectionName,
   type Committer,
   type LogPartition,
   positionText,
+  type ProgressRow,
   type RowWrite,
   type Store,
   type StoredRecord,
@@ -13,6 +14,7 @@ import {
 import type { BrokerLink } from './broker-link.ts'
 import { offerRows } from './offer-rows.ts'
 import { eachRow } from './paging.ts'
+import { progressRowsOf } from './prepare-progress.ts'
 
 /**
  * Called with every record of a partition before it is dropped; a rejection keeps the partition.
@@ -29,7 +31,7 @@ export interface RetentionOptions {
   readonly integration: Integration
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly archive?: ArchivePartition
-  readonly link?: BrokerLink | undefined
+  readonly links: readonly BrokerLink[]
   /** Records that retention could not keep for an exception. */
   readonly onExpired: (count: number) => void
   /** Rows that put alerts right, and resolve those whose cause has not shown for a while. */
@@ -66,11 +68,34 @@ export const createRetention = (options: RetentionOptions): Retention => {
   const hasPassed = ({ progress, atHead }: ConsumerRunner, position: number): boolean =>
     progress.watermark >= position || (atHead && progress.span === 0)
 
-  const mayDrop = (partition: LogPartition): boolean => {
+  /** As last stored by whoever runs it; that is behind when its channel has had nothing new. */
+  const hasStored = async (consumer: Consumer, row: ProgressRow, to: number): Promise<boolean> => {
+    if (row.watermark >= to) return true
+    const { channel } = consumer.on
+    const next = { channel, afterPosition: row.watermark, limit: 1, bytesMax: 1 }
+    const { records, scannedTo } = await store.readLog(next)
+    return (records[0]?.position ?? scannedTo + 1) > to
+  }
+
+  /** Of consumers, or partitions of them, that other processes run. */
+  const othersHavePassed = async (position: number): Promise<boolean> => {
+    if (!store.leases) return true
+    for (const consumer of integration.consumers) {
+      for (const row of await progressRowsOf(store, consumer.name, consumer.on.channel)) {
+        if (runners.has(partitionId(consumer.name, readSlots(row.slots)))) continue
+        if (!(await hasStored(consumer, row, position))) return false
+      }
+    }
+    return true
+  }
+
+  const mayDrop = async (partition: LogPartition): Promise<boolean> => {
     if (partition.open || partition.lastAtMs + retentionMs >= kernel.clock.now()) return false
     // A broker that is away is given everything when it is back, whatever the age.
-    if (options.link?.transport.hasPublished(partition.lastPosition) === false) return false
-    return [...runners.values()].every((one) => hasPassed(one, partition.lastPosition))
+    const { lastPosition } = partition
+    if (options.links.some(({ relays }) => !relays.hasPublished(lastPosition))) return false
+    if (![...runners.values()].every((one) => hasPassed(one, lastPosition))) return false
+    return othersHavePassed(lastPosition)
   }
 
   /** Copies what an exception still needs, so that dropping the partition loses nothing. */
@@ -123,7 +148,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
   const round = async (): Promise<number> => {
     let dropped = 0
     for (const partition of await store.partitions()) {
-      if (stop.signal.aborted || !mayDrop(partition)) break
+      if (stop.signal.aborted || !(await mayDrop(partition))) break
       await options.archive?.(partition, recordsOf(store, partition))
       await holdNeeded(partition)
       await store.dropPartition(partition.id)

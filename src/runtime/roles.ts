@@ -11,12 +11,6 @@ export type Role = 'gateway' | 'worker' | 'relay' | 'console'
 export const ROLES: readonly Role[] = ['gateway', 'worker', 'relay', 'console']
 
 /**
- * The name under which the right to run the consumers is leased. One for all slots today; when
- * workers share a channel, each range of slots gets a name of its own behind this one.
- */
-export const CONSUMERS_LEASE = 'consumers'
-
-/**
  * @throws JUNCTURA_USAGE when a store for one process would be left without a worker, or when
  *   messages that are never stored could reach no consumer.
  */

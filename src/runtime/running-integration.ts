@@ -1,20 +1,22 @@
-import { type ConsumerRunner, outageCause, readNewerVersionCause } from '../consumer/index.ts'
+import { type ConsumerRunner, outageCause } from '../consumer/index.ts'
 import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
-import type { DeadLetterRow, RowWrite, StoreWatch } from '../store/index.ts'
+import type { DeadLetterRow, RowWrite } from '../store/index.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
 import { createOperations, refused } from './operations.ts'
-import { buildOverview, consumerStatuses } from './overview.ts'
+import { consumerStatuses } from './consumer-statuses.ts'
+import { buildOverview } from './overview.ts'
 import { pageOf } from './paging.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { DrainOptions, Runtime } from './runtime-port.ts'
-import { CONSUMERS_LEASE, type Role } from './roles.ts'
-import { retireConsumer } from './start-consumers.ts'
+import { viewLeases } from './lease-names.ts'
+import { retireConsumer } from './open-partition.ts'
+import type { Role } from './roles.ts'
 import type {
   AlertView,
   ConsumerStatus,
@@ -34,7 +36,7 @@ import type {
   PageQuery,
   ReplayView,
 } from './views.ts'
-import { createWorkerRole, type WorkerRole } from './worker-role.ts'
+import { createWorker, pausedKey, type Worker } from './worker.ts'
 
 export interface RunningParts {
   readonly pipeline: Pipeline
@@ -42,8 +44,6 @@ export interface RunningParts {
   /** Called when this process can no longer run the consumers and should be restarted. */
   readonly onFatal: (error: unknown) => void
 }
-
-const pausedKey = (consumer: string): string => `paused/${consumer}`
 
 const GRACE_MS_DEFAULT = 10_000
 
@@ -68,9 +68,8 @@ export class RunningIntegration implements Runtime {
   readonly #pipeline: Pipeline
   readonly #operations: ReturnType<typeof createOperations>
   #mode: 'starting' | 'running' | 'draining' | 'stopping' | 'drained' | 'closed' = 'starting'
-  /** Where the store is shared: who runs the consumers. */
-  #worker: WorkerRole | undefined
-  #watch: StoreWatch | undefined
+  /** What runs the consumers, where this process is one that does. */
+  readonly #worker: Worker | undefined
   #draining: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
@@ -90,57 +89,14 @@ export class RunningIntegration implements Runtime {
     const { store, committer, kernel, events } = pipeline
     const handle = (command: OperationCommand, by: Operator): Promise<unknown> =>
       this.#perform(command, by)
+    const { onFatal } = parts
+    if (parts.roles.includes('worker')) this.#worker = createWorker({ pipeline, onFatal })
     this.#operations = createOperations({ store, committer, kernel, events, handle })
   }
 
   async start(): Promise<void> {
-    const { roles } = this
-    const { pipeline, onFatal } = this.#parts
-    const { leases } = pipeline.store
-    if (roles.includes('worker') && leases) {
-      const { kernel } = this
-      this.#worker = createWorkerRole({ leases, kernel, activate: () => this.#work(), onFatal })
-      // The relay of a broker has to hear of every message: then only one process takes any.
-      await this.#worker.start({ untilActive: pipeline.link !== undefined })
-    } else if (roles.includes('worker')) await this.#work()
+    await this.#worker?.start()
     this.#mode = 'running'
-  }
-
-  /** Brings the consumers to work, and what belongs to them. */
-  async #work(): Promise<void> {
-    const { runners, timers, retention, replays, notifier, deadLetters } = this.#pipeline
-    const { alerts, committer, link, relays, store, transport } = this.#pipeline
-    await this.#pipeline.loadConsumers()
-    this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
-    await this.#applyPauses()
-    await link?.start({ committer, alerts })
-    // What was in flight runs alone, before anything else: if it kills the process, it is known.
-    for (const runner of runners.values()) await runner.recover()
-    // A consumer that had stopped runs again; should it stop again, that is a new alert.
-    const rows = [...runners].flatMap(([name, { consumer }]) => [
-      ...alerts.resolve(`stopped/${name}`),
-      // One that no longer looks for outages could never say that it is over.
-      ...(consumer.outage ? [] : alerts.resolve(outageCause(name))),
-    ])
-    rows.push(...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause)))
-    await offerRows({ committer, kernel: this.kernel }, rows)
-    for (const runner of runners.values()) runner.start()
-    await timers.start()
-    retention.start()
-    relays.start()
-    await replays.resumeAll()
-    await deadLetters.settleAll()
-    notifier.poke()
-  }
-
-  /** Resolves the alert of a contract version that the last code did not know and this one does. */
-  #knownNow(cause: string): readonly RowWrite[] {
-    const { alerts, runners } = this.#pipeline
-    const told = readNewerVersionCause(cause)
-    if (!told) return []
-    const on = runners.get(told.consumer)?.consumer.on
-    const isUnknown = on?.name === told.type && on.latest < told.version
-    return isUnknown ? [] : alerts.resolve(cause)
   }
 
   isAlive(): boolean {
@@ -198,8 +154,9 @@ export class RunningIntegration implements Runtime {
   }
 
   differences(): readonly string[] {
-    const { store, link } = this.#pipeline
-    return describeEngines(store.features, link && { engine: link.engine, broker: link.broker })
+    const { store, link, links } = this.#pipeline
+    const bridges = links.filter((one) => one !== link)
+    return describeEngines(store.features, { link, bridges })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
@@ -238,13 +195,17 @@ export class RunningIntegration implements Runtime {
     return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
   }
 
-  replays(query: PageQuery): Promise<Page<ReplayView>> {
+  async replays(query: PageQuery): Promise<Page<ReplayView>> {
     const scan = { collection: 'replays', reverse: true } as const
-    return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
+    const { store, replays } = this.#pipeline
+    const page = await pageOf(store, scan, { query, view: ({ row }) => row })
+    return { ...page, items: await Promise.all(page.items.map((row) => replays.withParts(row))) }
   }
 
-  replay(id: string): Promise<ReplayView | undefined> {
-    return this.#pipeline.store.row('replays', id)
+  async replay(id: string): Promise<ReplayView | undefined> {
+    const { store, replays } = this.#pipeline
+    const row = await store.row('replays', id)
+    return row && replays.withParts(row)
   }
 
   operations(query: PageQuery): Promise<Page<OperationView>> {
@@ -254,7 +215,6 @@ export class RunningIntegration implements Runtime {
 
   async operate(command: OperationCommand, by: Operator): Promise<OperationResult> {
     this.#requireIntake()
-    await this.#requireHere(command)
     return this.#operations.operate(command, by)
   }
 
@@ -262,22 +222,8 @@ export class RunningIntegration implements Runtime {
     await this.#worker?.announce(managementUrl)
   }
 
-  /** What the consumers have in memory can only be changed where they run. */
-  async #requireHere({ kind }: OperationCommand): Promise<void> {
-    const { store } = this.#pipeline
-    const isHere = this.#worker ? this.#worker.isActive : !store.leases
-    if (isHere || kind === 'invalid.readmit' || kind === 'invalid.drop') return
-    const holder = await store.leases?.holder(CONSUMERS_LEASE)
-    const at = holder?.url === undefined ? '' : ` at ${holder.url}`
-    const where = holder ? `${holder.owner}${at} does` : 'No process does at the moment'
-    const fix = holder?.url === undefined ? undefined : `Use --management-url ${holder.url}`
-    throw new JuncturaError('JUNCTURA_ROLE_ELSEWHERE', {
-      details: { command: kind, where, ...(fix !== undefined && { fix }) },
-    })
-  }
-
   async #perform(command: OperationCommand, by: Operator): Promise<unknown> {
-    const { deadLetters, replays, invalid, alerts, committer } = this.#pipeline
+    const { deadLetters, replays, invalid, alerts, committer, store, requests } = this.#pipeline
     switch (command.kind) {
       case 'dead-letter.retry':
         return deadLetters.retryMany(command)
@@ -294,50 +240,52 @@ export class RunningIntegration implements Runtime {
       case 'invalid.drop':
         return invalid.drop(command)
       case 'alert.acknowledge': {
+        // Another process may have raised it.
+        if (store.leases) await alerts.load()
         const rows = alerts.acknowledge(command.id)
         if (!rows)
           throw new JuncturaError('JUNCTURA_NOT_FOUND', {
             details: { what: 'open alert', id: command.id },
           })
         await offerRows({ committer, kernel: this.kernel }, rows)
+        await requests.ring()
         return { id: command.id }
       }
       case 'consumer.pause':
-        return this.#pause(this.#consumer(command.name), by)
+        return this.#pause(command.name, by)
       case 'consumer.resume':
-        return this.#resume(this.#consumer(command.name))
+        return this.#resume(command.name)
       case 'consumer.retire':
         return this.#retire(command.name)
     }
   }
 
-  #consumer(name: string): ConsumerRunner {
-    const runner = this.#pipeline.runners.get(name)
-    if (runner) return runner
-    throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
+  /** What of a consumer runs here. */
+  #runnersOf(name: string): readonly ConsumerRunner[] {
+    const isDeclared = this.integration.consumers.some((consumer) => consumer.name === name)
+    if (!isDeclared) {
+      throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
+    }
+    const all = [...this.#pipeline.runners.values()]
+    return all.filter(({ consumer }) => consumer.name === name)
   }
 
-  /** A pause outlives the process: whoever paused resumes. */
-  async #pause(runner: ConsumerRunner, by: Operator): Promise<unknown> {
-    const { name } = runner.consumer
+  /** A pause outlives the process: whoever paused resumes. Others who run a part of it hear it. */
+  async #pause(name: string, by: Operator): Promise<unknown> {
+    const runners = this.#runnersOf(name)
     const value = { actor: by.actor, atMs: this.kernel.clock.now() }
     await this.#write({ collection: 'meta', key: pausedKey(name), row: { value } })
-    runner.pause()
+    for (const runner of runners) runner.pause()
+    await this.#pipeline.requests.ring()
     return { paused: name }
   }
 
-  async #resume(runner: ConsumerRunner): Promise<unknown> {
-    const { name } = runner.consumer
+  async #resume(name: string): Promise<unknown> {
+    const runners = this.#runnersOf(name)
     await this.#write({ collection: 'meta', key: pausedKey(name), row: undefined })
-    runner.resume()
+    for (const runner of runners) runner.resume()
+    await this.#pipeline.requests.ring()
     return { resumed: name }
-  }
-
-  async #applyPauses(): Promise<void> {
-    const { runners, store } = this.#pipeline
-    for (const [name, runner] of runners) {
-      if (await store.row('meta', pausedKey(name))) runner.pause()
-    }
   }
 
   async #write(row: RowWrite): Promise<void> {
@@ -346,8 +294,9 @@ export class RunningIntegration implements Runtime {
   }
 
   async #retire(name: string): Promise<unknown> {
-    const { runners, store, committer } = this.#pipeline
-    if (runners.has(name)) {
+    const { store, committer } = this.#pipeline
+    await this.#requireUnused(name)
+    if (this.integration.consumers.some((consumer) => consumer.name === name)) {
       throw refused(`consumer ${name} is declared and runs`, 'take it out of the integration first')
     }
     const retired = await retireConsumer({ store, committer, clock: this.kernel.clock }, name)
@@ -359,6 +308,18 @@ export class RunningIntegration implements Runtime {
     const rows = causes.flatMap((cause) => this.#pipeline.alerts.resolve(cause))
     await offerRows({ committer, kernel: this.kernel }, rows)
     return { removed: retired.removed }
+  }
+
+  /** A worker with another version of the code may run it still. */
+  async #requireUnused(name: string): Promise<void> {
+    const { leases } = this.#pipeline.store
+    const view = leases && (await viewLeases(leases, [name]))
+    const used = [...(view?.partitions ?? [])].find(
+      ([id]) => id === name || id.startsWith(`${name}/`),
+    )
+    if (!used) return
+    const [id, { owner }] = used
+    throw refused(`${owner} runs ${id}`, 'stop the processes that declare it first')
   }
 
   async idle(): Promise<void> {
@@ -384,17 +345,11 @@ export class RunningIntegration implements Runtime {
       log.error({ problem: messageOf(error) }, 'the intake could not be closed; the drain goes on')
     }
     this.#mode = 'stopping'
-    const { runners, timers, retention, replays, notifier, relays } = this.#pipeline
+    const { notifier } = this.#pipeline
     const answered = new AbortController()
     const drained = this.ingress.drain().then(() => answered.abort())
     await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
-    await this.#worker?.close()
-    await this.#watch?.close()
-    await relays.close()
-    await replays.close()
-    await retention.close()
-    await timers.close()
-    await Promise.all([...runners.values()].map((runner) => runner.close(graceMs)))
+    await this.#worker?.close(graceMs)
     await notifier.close()
     this.#mode = 'drained'
   }
@@ -406,9 +361,10 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, link } = this.#pipeline
+    const { inbox, committer, transport, store, links, pushes } = this.#pipeline
+    pushes.close()
     if (committer.mode === 'open') await inbox.close()
-    await link?.close()
+    for (const link of links) await link.close()
     await committer.close()
     await transport.close()
     await store.close()

@@ -56,17 +56,23 @@ export interface Overview {
     readonly headPosition: number
     readonly sizeBytes: number | null
   }
-  readonly transport: {
-    /** `embedded`, or the broker between the log and the consumers. */
-    readonly engine: string
-    /** Null where there is no broker. */
-    readonly connected: boolean | null
-    /** Positions of the log that the slowest relay has before it; null where there is no broker. */
-    readonly unpublished: number | null
-    /** Null until the broker was reached. */
-    readonly durability: string | null
-    readonly unitOfOrder: string | null
+  readonly transport: BrokerStatus & {
+    /** Brokers that are given everything as well. */
+    readonly bridges: readonly BrokerStatus[]
   }
+}
+
+export interface BrokerStatus {
+  readonly name: string
+  /** `embedded`, or that of a broker. */
+  readonly engine: string
+  /** Null where there is no broker. */
+  readonly connected: boolean | null
+  /** Positions of the log that the slowest relay has before it; null where there is no broker. */
+  readonly unpublished: number | null
+  /** Null until the broker was reached. */
+  readonly durability: string | null
+  readonly unitOfOrder: string | null
 }
 
 export interface ConsumerStatus {
@@ -77,7 +83,7 @@ export interface ConsumerStatus {
   /**
    * `recovering`, `running`, `outage`, `paused`, `stopped` or `closed`; `elsewhere` when another
    * process runs it, `standing-by` when none does. Then `lag` counts other channels too, and what
-   * only memory knows is 0 or null.
+   * only memory knows is 0 or null. Of several partitions, what needs somebody most.
    */
   readonly mode: string
   readonly watermark: number
@@ -91,6 +97,20 @@ export interface ConsumerStatus {
   readonly done: number
   readonly latencyMsP50: number | null
   readonly latencyMsP99: number | null
+  /** One where `partitions` is not declared. */
+  readonly partitions: readonly ConsumerPartitionStatus[]
+}
+
+/** Who runs one partition of a consumer. */
+export interface ConsumerPartitionStatus {
+  /** Slots of its keys: `0-63` for all. */
+  readonly slots: string
+  /** As of a consumer. */
+  readonly mode: string
+  readonly watermark: number
+  /** The process that runs it; null where the store has one process, or nobody runs it. */
+  readonly holder: string | null
+  readonly managementUrl: string | null
 }
 
 /** An outbox, and how far its relay is. */

@@ -110,7 +110,14 @@ export interface World {
 
 export interface StartOptions extends Pick<
   RuntimeOptions,
-  'send' | 'archive' | 'onFatal' | 'ratePerAddress' | 'transport' | 'trustedProxies'
+  | 'send'
+  | 'dial'
+  | 'archive'
+  | 'bridges'
+  | 'onFatal'
+  | 'ratePerAddress'
+  | 'transport'
+  | 'trustedProxies'
 > {
   readonly fault?: Fault
   readonly log?: Logger

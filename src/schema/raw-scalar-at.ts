@@ -12,6 +12,38 @@ export const rawScalarAt = (
   text: string,
   path: readonly (string | number)[],
 ): string | undefined => {
+  const at = startOf(text, path)
+  if (at === undefined || text[at] === '{' || text[at] === '[') return undefined
+  const end = text[at] === '"' ? endOfString(text, at) : endOfPlain(text, at)
+  return end < 0 ? undefined : text.slice(at, end)
+}
+
+/**
+ * The exact source text of whatever value is at `path`. `text` must be one that `parseJson`
+ * accepted.
+ */
+export const rawValueAt = (
+  text: string,
+  path: readonly (string | number)[],
+): string | undefined => {
+  const at = startOf(text, path)
+  return at === undefined ? undefined : text.slice(at, endOfValue(text, at))
+}
+
+/** The source texts of the items of an array, found in one walk. */
+export const rawItemsOf = (text: string): readonly string[] => {
+  const items: string[] = []
+  let at = skipSpace(text, skipSpace(text, 0) + 1)
+  while (at < text.length && text[at] !== ']') {
+    const end = endOfValue(text, at)
+    items.push(text.slice(at, end))
+    const comma = skipSpace(text, end)
+    at = text[comma] === ',' ? skipSpace(text, comma + 1) : comma
+  }
+  return items
+}
+
+function startOf(text: string, path: readonly (string | number)[]): number | undefined {
   let at = skipSpace(text, 0)
   for (const step of path) {
     const found =
@@ -23,9 +55,7 @@ export const rawScalarAt = (
     if (found === undefined) return undefined
     at = found
   }
-  if (text[at] === '{' || text[at] === '[') return undefined
-  const end = text[at] === '"' ? endOfString(text, at) : endOfPlain(text, at)
-  return end < 0 ? undefined : text.slice(at, end)
+  return at
 }
 
 function findItem(text: string, open: number, index: number): number | undefined {

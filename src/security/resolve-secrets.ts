@@ -116,7 +116,10 @@ async function readFile(sources: SecretSources, path: string): Promise<string> {
   return text
 }
 
-function splitSecrets(scheme: SignedScheme, text: string): readonly string[] {
+function splitSecrets(
+  scheme: Pick<SignedScheme, 'secretSeparator'>,
+  text: string,
+): readonly string[] {
   const separator = scheme.secretSeparator === 'whitespace' ? /\s+/ : /[\r\n]+/
   const texts = text.split(separator).map((each) => each.trim())
   return [...new Set(texts)].filter((each) => each !== '')

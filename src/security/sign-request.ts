@@ -35,6 +35,7 @@ export interface SignRequestInput {
 export const signRequest = (input: SignRequestInput): Readonly<Record<string, string>> => {
   const { scheme } = input
   if (scheme.kind === 'unsigned') return {}
+  if (scheme.kind === 'bearer') return { authorization: `Bearer ${tokenOf(input.keys)}` }
   const family = scheme.headers[input.family ?? 0]
   if (!family) throw usage(`${scheme.name} has no header family ${input.family}`)
   if (scheme.messageId !== 'none' && !isMessageId(input.messageId, scheme.messageIdExcludes)) {
@@ -58,6 +59,11 @@ export const signRequest = (input: SignRequestInput): Readonly<Record<string, st
     ...(family.timestamp === undefined ? {} : { [family.timestamp]: String(timestamp) }),
     ...(family.id === undefined ? {} : { [family.id]: input.messageId }),
   }
+}
+
+function tokenOf([key]: readonly SigningKey[]): string {
+  if (key?.use === 'hmac') return key.key.export().toString('utf8')
+  throw usage('There is no token that could be sent')
 }
 
 interface LabelledSignature {

@@ -23,8 +23,11 @@ export interface Ed25519Key {
   readonly source: string
 }
 
+/** What of a scheme says how its secrets are read. */
+export type KeyForms = Pick<SignedScheme, 'name' | 'secretForms' | 'secretBytesMin'>
+
 export interface SigningKeyInput {
-  readonly scheme: SignedScheme
+  readonly scheme: KeyForms
   readonly text: string
   readonly source: string
 }
@@ -75,12 +78,15 @@ const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 const KEY_BYTES = 32
 
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
+/** RFC 6750 section 2.1, `b64token`. */
+const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
 const HEX = /^(?:[0-9a-fA-F]{2})*$/
 
 function decodeSecret(form: SecretForm, text: string): Uint8Array | undefined {
   const value = text.slice(form.prefix.length)
   if (value === '') return undefined
   if (form.encoding === 'verbatim') return Buffer.from(text, 'utf8')
+  if (form.encoding === 'token') return TOKEN.test(text) ? Buffer.from(text, 'utf8') : undefined
   const pattern = form.encoding === 'hex' ? HEX : BASE64
   return pattern.test(value) ? Buffer.from(value, form.encoding) : undefined
 }

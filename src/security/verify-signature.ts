@@ -1,6 +1,12 @@
 import { timingSafeEqual, verify } from 'node:crypto'
-import type { SignatureScheme, SignatureVersion, SignedScheme } from '../contract/index.ts'
+import type {
+  BearerScheme,
+  SignatureScheme,
+  SignatureVersion,
+  SignedScheme,
+} from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
+import { checkBearerToken, hashToken, type TokenHash } from './bearer-token.ts'
 import {
   type Claim,
   type ClaimedSignature,
@@ -58,6 +64,7 @@ export const verifySignature = (input: VerificationInput): VerificationResult =>
   const { scheme, keys, body } = input
   if (scheme.kind === 'unsigned') return { ok: true, scheme: scheme.name, messageIdSigned: false }
   if (keys.length === 0) return refused(scheme, 'no-secret')
+  if (scheme.kind === 'bearer') return verifyToken(input, scheme)
   const claim = readClaim(scheme, input.headers)
   if (typeof claim === 'string') return refused(scheme, claim)
   // Text in place of bytes would be signed as another encoding of itself (W2).
@@ -72,6 +79,24 @@ export const verifySignature = (input: VerificationInput): VerificationResult =>
   if (keyIndex < 0) return refused(scheme, 'mismatch')
   return checkAge(input, scheme, { claim, keyIndex })
 }
+
+/** Who shows one of the tokens is believed, whatever the body is. */
+function verifyToken(
+  { keys, headers }: VerificationInput,
+  scheme: BearerScheme,
+): VerificationResult {
+  const authorization = headers('authorization')
+  const check = checkBearerToken({ authorization, tokenHashes: keys.map(tokenHashOf) })
+  if (check.ok) {
+    return { ok: true, scheme: scheme.name, keyIndex: check.tokenIndex, messageIdSigned: true }
+  }
+  if (check.reason === 'missing') return refused(scheme, 'missing-header')
+  const isRepeated = authorization !== undefined && typeof authorization !== 'string'
+  return refused(scheme, isRepeated ? 'repeated-header' : check.reason)
+}
+
+const tokenHashOf = (key: SigningKey): TokenHash =>
+  key.use === 'hmac' ? hashToken(key.key.export().toString('utf8')) : ''
 
 interface SignatureSearch {
   readonly scheme: SignedScheme
@@ -169,7 +194,7 @@ function checkAge(
   return { ...verified, timestampMs, skewMs }
 }
 
-const refused = (scheme: SignedScheme, reason: RefusalReason): Refused => ({
+const refused = (scheme: Pick<SignedScheme, 'name'>, reason: RefusalReason): Refused => ({
   ok: false,
   scheme: scheme.name,
   reason,

@@ -33,6 +33,10 @@ export const COLLECTIONS = {
   /** What a person did: key is the operation's id. */
   operations: { byTime: ['atMs'] },
   replays: { byState: ['state', 'createdAtMs'] },
+  /** A replay's part of one partition, on a shared store: key `run LF partition`. */
+  replayParts: { byState: ['state', 'createdAtMs'] },
+  /** What one process asks of the worker that has a partition; gone once it is answered. */
+  requests: { byState: ['state', 'atMs'] },
   /** What a guarded replay has run: key `run LF consumer LF position`. */
   replayed: {},
   /** A message that was discarded because its `ttl` had passed: key `consumer LF position`. */
@@ -80,6 +84,8 @@ interface Rows {
   alerts: AlertRow
   operations: OperationRow
   replays: ReplayRow
+  replayParts: ReplayRow & { readonly partition: string }
+  requests: RequestRow
   replayed: { readonly atMs: number }
   expired: { readonly consumer: string; readonly position: number; readonly atMs: number }
   onceResults: {
@@ -108,7 +114,7 @@ interface Rows {
 export interface ProgressRow {
   readonly consumer: string
   readonly channel: string
-  /** Slots this row speaks for; one range today, split when workers share a channel. */
+  /** Slots this row speaks for: `0-63`, or those of one partition. */
   readonly slots: string
   /** Everything at or below it is finished or has a row of its own. */
   readonly watermark: number
@@ -281,12 +287,26 @@ export interface ReplayRow {
   readonly actor: string
   readonly reason: string
   readonly ratePerSecond: number
+  /** On a shared store: partitions whose workers run it, each with a row of its own. */
+  readonly parts?: readonly string[]
   /** Key of the last item handled. */
   readonly cursor: string
   readonly released: number
   readonly skipped: number
   readonly failed: number
   readonly total: number
+}
+
+export interface RequestRow {
+  readonly partition: string
+  readonly command: 'dead-letter.retry' | 'dead-letter.drop'
+  readonly ids: readonly string[]
+  readonly actor: string
+  readonly atMs: number
+  readonly state: 'asked' | 'answered'
+  /** How many of `ids` it was done for, and why not for the others. */
+  readonly done?: number
+  readonly problem?: { readonly problem: string; readonly fix: string }
 }
 
 export interface TimerRow {

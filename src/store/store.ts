@@ -110,10 +110,12 @@ export interface Leases {
   take(request: LeaseRequest): Promise<Lease | undefined>
   /** Undefined when it is free, or its holder has not been heard of for too long. */
   holder(name: string): Promise<LeaseHolder | undefined>
+  /** All that are held now, by name. Without it, each known name is asked for. */
+  readonly list?: () => Promise<ReadonlyMap<string, LeaseHolder>>
 }
 
 export interface LeaseRequest {
-  /** `consumers` today; one for each range of slots when workers share a channel. */
+  /** For example `consumer/finance`, or `consumer/finance/0-7` for one of its partitions. */
   readonly name: string
   /** Whether its holder wants to be woken when others append. @default false */
   readonly listens?: boolean

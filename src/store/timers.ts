@@ -1,5 +1,4 @@
 import {
-  assert,
   type Clock,
   LIMITS,
   type Logger,
@@ -19,8 +18,9 @@ import type { RowWrite, Store } from './store.ts'
 export interface Timers {
   /**
    * `wake` is called with the reference of each timer of `owner` that is due; it must not throw.
+   * An owner may register several, each of which knows its own. What is given ends it.
    */
-  register(owner: string, wake: (reference: string) => void): void
+  register(owner: string, wake: (reference: string) => void): () => void
   /** Tells the service that a timer was committed, so that it may have to wake earlier. */
   scheduled(timer: TimerRow): void
   start(): Promise<void>
@@ -55,7 +55,7 @@ const SLEEP_MS_MAX = 60_000
 
 export const createTimers = (options: TimersOptions): Timers => {
   const { store, clock, steady, log } = options
-  const owners = new Map<string, (reference: string) => void>()
+  const owners = new Map<string, Set<(reference: string) => void>>()
   /** Woken and not yet deleted by their owner: not woken twice by this process. */
   const woken = new Map<string, number>()
   let timer: Timer | undefined
@@ -112,16 +112,25 @@ export const createTimers = (options: TimersOptions): Timers => {
   }
 
   const wake = (key: string, row: TimerRow): void => {
-    if (woken.get(key) === row.dueAtMs) return
+    const wakers = owners.get(row.owner)
+    // Its owner is another process's, or not here yet.
+    if (!wakers || woken.get(key) === row.dueAtMs) return
     if (woken.size >= LIMITS.fetchWindowMax) woken.clear()
     woken.set(key, row.dueAtMs)
-    owners.get(row.owner)?.(row.reference)
+    for (const one of wakers) one(row.reference)
   }
 
   return {
     register(owner, wakeOwner) {
-      assert(!owners.has(owner), `one owner of the timers of ${owner}`)
-      owners.set(owner, wakeOwner)
+      const wakers = owners.get(owner) ?? new Set()
+      owners.set(owner, wakers.add(wakeOwner))
+      for (const key of woken.keys()) if (key.startsWith(`${owner}\n`)) woken.delete(key)
+      // What is due, or was passed while nobody here wanted it, is found now.
+      if (mode === 'running') arm(steady.now())
+      return () => {
+        wakers.delete(wakeOwner)
+        if (wakers.size === 0 && owners.get(owner) === wakers) owners.delete(owner)
+      }
     },
     scheduled(row) {
       // Set anew, perhaps for the same moment: it is owed a wake of its own.

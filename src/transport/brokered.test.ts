@@ -10,7 +10,8 @@ import {
   type VirtualClock,
 } from '../testing/index.ts'
 import type { Broker } from './broker.ts'
-import { type BrokeredTransport, createBrokeredTransport, type RelayPlace } from './brokered.ts'
+import { type BrokeredTransport, createBrokeredTransport } from './brokered.ts'
+import type { RelayPlace } from './channel-relays.ts'
 
 const recordOf = (channel: string, n: number, key: string): LogRecord => ({
   head: {
@@ -59,7 +60,7 @@ const open = async (before?: Before): Promise<World> => {
     channels: ['a', 'b'].map((channel) => ({ channel, retentionMs: 86_400_000 })),
     storeId: 'store_1',
     headPosition: await store.headPosition(),
-    places: before?.transport?.places ?? new Map<string, RelayPlace>(),
+    places: async () => before?.transport?.places ?? new Map<string, RelayPlace>(),
     republishAfter: async () => 0,
     on: {
       moved: () => undefined,

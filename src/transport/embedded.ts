@@ -189,12 +189,18 @@ export const createEmbeddedTransport = (
   }
 }
 
-const decode = (stored: StoredRecord): Delivered => ({
-  position: stored.position,
-  slot: stored.slot,
-  atMs: stored.atMs,
-  record: decodeRecord(stored.bytes, stored.position),
-})
+/** Decoded when somebody looks into it: a partition skips what is another's by its slot. */
+const decode = ({ position, slot, atMs, bytes }: StoredRecord): Delivered => {
+  let record: LogRecord | undefined
+  return {
+    position,
+    slot,
+    atMs,
+    get record() {
+      return (record ??= decodeRecord(bytes, position))
+    },
+  }
+}
 
 function takeFromTail(tail: Tail, afterPosition: number, limit: number): readonly Delivered[] {
   const { records } = tail

@@ -1,5 +1,6 @@
 export * from './broker.ts'
 export * from './brokered.ts'
+export * from './channel-relays.ts'
 export * from './embedded.ts'
 export * from './kafka/index.ts'
 export * from './rabbitmq/index.ts'

@@ -267,11 +267,13 @@ export const overviewOf = (nowMs: number): Overview => ({
     sizeBytes: 61_300_000,
   },
   transport: {
+    name: 'embedded',
     engine: 'embedded',
     connected: null,
     unpublished: null,
     durability: 'fsync',
     unitOfOrder: 'key',
+    bridges: [],
   },
 })
 
@@ -282,6 +284,9 @@ export const consumerOf = (name: string, change: Partial<ConsumerStatus> = {}): 
   version: 2,
   mode: 'running',
   watermark: 96_420,
+  partitions: [
+    { slots: '0-63', mode: 'running', watermark: 96_420, holder: null, managementUrl: null },
+  ],
   lag: 0,
   oldestPendingAgeMs: null,
   inFlight: 0,

@@ -2,14 +2,20 @@ import type { Pool } from 'pg'
 import { type Clock, LIMITS, type Timer } from '../../kernel/index.ts'
 import type { Lease, LeaseHolder, LeaseRequest, Leases } from '../store.ts'
 import { createOrderGuard } from './order-guard.ts'
-import { createSession, integerAt, type Session, type SqlRow } from './session.ts'
+import { createSession, integerAt, type Session, type SqlRow, textAt } from './session.ts'
 import { orderOf } from './writer.ts'
 
 /** The leases that this process has; every commit of it is refused once one is gone. */
 export interface HeldLeases {
-  /** Sent with the lock that orders commits: what is held, and whether others listen. */
-  readonly checkSql: string
-  /** Whether the row of `checkSql` says that every lease is still this process's. */
+  /** What to ask with the lock that orders commits. */
+  check(): LeaseCheck
+}
+
+/** Of the leases that were held when it was made: others may be taken and given back meanwhile. */
+export interface LeaseCheck {
+  /** One row: what is held, and how many others listen. */
+  readonly sql: string
+  /** Whether that row says that every lease is still this process's. */
   holdsAll(row: SqlRow | undefined): boolean
 }
 
@@ -38,22 +44,32 @@ export const createLeaseTable = (options: LeaseTableOptions): LeaseTable => new 
 class RowLeases implements LeaseTable {
   readonly #options: LeaseTableOptions
   readonly #held = new Map<string, HeldLease>()
+  #timer: Timer | undefined
+  #renewing: Promise<void> | undefined
+  #isClosed = false
 
   constructor(options: LeaseTableOptions) {
     this.#options = options
   }
 
-  get checkSql(): string {
+  check(): LeaseCheck {
     const { schema, owner } = this.#options
     const held = [...this.#held.values()]
     const mine = held.map(({ name, epoch }) => `(${quote(name)}, ${epoch})`).join(', ')
-    const count = `(select count(*) from ${schema}.lease where (name, epoch) in (${mine}))`
-    return `select ${held.length === 0 ? '0::bigint' : count}, (select count(*) from ${schema}.lease
+    const names = `(select coalesce(json_agg(name)::text, '[]') from ${schema}.lease
+      where (name, epoch) in (${mine}))`
+    const sql = `select ${held.length === 0 ? "'[]'" : names}, (select count(*) from ${schema}.lease
       where listens and owner <> ${quote(owner)} and expires_at > clock_timestamp())`
-  }
-
-  holdsAll(row: SqlRow | undefined): boolean {
-    return integerAt(row, 0) === this.#held.size
+    return {
+      sql,
+      holdsAll: (row) => {
+        if (held.length === 0) return true
+        const found: unknown = JSON.parse(textAt(row, 0))
+        const still = new Set(Array.isArray(found) ? found : [])
+        // One that was given back meanwhile may be another's by now.
+        return held.every((lease) => still.has(lease.name) || this.#held.get(lease.name) !== lease)
+      },
+    }
   }
 
   async take(request: LeaseRequest): Promise<Lease | undefined> {
@@ -78,9 +94,15 @@ class RowLeases implements LeaseTable {
       return row && integerAt(row, 0)
     })
     if (epoch === undefined) return undefined
-    const forget = (): void => void this.#held.delete(name)
-    const lease = new HeldLease({ pool, clock, schema, name, epoch, leaseMs, forget })
+    const lease = new HeldLease({
+      pool,
+      schema,
+      name,
+      epoch,
+      forget: () => this.#held.delete(name),
+    })
     this.#held.set(name, lease)
+    this.#arm()
     return lease
   }
 
@@ -100,8 +122,52 @@ class RowLeases implements LeaseTable {
     }
   }
 
+  async list(): Promise<ReadonlyMap<string, LeaseHolder>> {
+    const { schema, pool } = this.#options
+    const rows = await createSession(pool).rows(
+      `select name, owner, url, epoch from ${schema}.lease where expires_at > clock_timestamp()`,
+    )
+    const holders = new Map<string, LeaseHolder>()
+    for (const row of rows) {
+      const url = row[2]
+      const holder = { owner: textAt(row, 1), epoch: integerAt(row, 3) }
+      holders.set(textAt(row, 0), typeof url === 'string' ? { ...holder, url } : holder)
+    }
+    return holders
+  }
+
   async close(): Promise<void> {
-    for (const lease of this.#held.values()) await lease.release()
+    this.#isClosed = true
+    this.#timer?.cancel()
+    await this.#renewing
+    for (const lease of [...this.#held.values()]) await lease.release()
+  }
+
+  #arm(): void {
+    const { clock, leaseMs } = this.#options
+    if (this.#isClosed) return
+    this.#timer ??= clock.setTimer(leaseMs / LIMITS.leaseRenewals, () => {
+      this.#timer = undefined
+      this.#renewing = this.#renew()
+    })
+  }
+
+  /** All in one statement: a process may hold many. */
+  async #renew(): Promise<void> {
+    const { schema, pool, leaseMs } = this.#options
+    const held = [...this.#held.values()].filter((lease) => lease.isRenewed)
+    if (held.length === 0) return
+    const mine = held.map(({ name, epoch }) => `(${quote(name)}, ${epoch})`).join(', ')
+    const sql = `update ${schema}.lease set expires_at = ${expiryOf('$1')}
+      where (name, epoch) in (${mine}) returning name`
+    try {
+      const rows = await createSession(pool).rows(sql, leaseMs)
+      const renewed = new Set(rows.map((row) => textAt(row, 0)))
+      for (const lease of held) if (!renewed.has(lease.name)) lease.taken()
+    } catch {
+      // The server is away. Whether a lease was lost meanwhile, the next renewal finds out.
+    }
+    this.#arm()
   }
 
   /** On a connection of the pool: the writers may be busy with statements that take long. */
@@ -128,11 +194,9 @@ class RowLeases implements LeaseTable {
 
 interface HeldLeaseOptions {
   readonly pool: Pool
-  readonly clock: Clock
   readonly schema: string
   readonly name: string
   readonly epoch: number
-  readonly leaseMs: number
   /** Commits do not depend on it any more. */
   readonly forget: () => void
 }
@@ -144,8 +208,6 @@ class HeldLease implements Lease {
   readonly lost: Promise<void>
   readonly #options: HeldLeaseOptions
   #tellLost: () => void = () => undefined
-  #timer: Timer | undefined
-  #renewing: Promise<void> | undefined
   #isOver = false
 
   constructor(options: HeldLeaseOptions) {
@@ -153,7 +215,17 @@ class HeldLease implements Lease {
     this.name = options.name
     this.epoch = options.epoch
     this.lost = new Promise((resolve) => (this.#tellLost = resolve))
-    this.#arm()
+  }
+
+  get isRenewed(): boolean {
+    return !this.#isOver
+  }
+
+  /** It stays among those that commits compare: they are refused from now on. */
+  taken(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#tellLost()
   }
 
   async announce(url: string): Promise<void> {
@@ -164,45 +236,18 @@ class HeldLease implements Lease {
   async release(): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    this.#timer?.cancel()
-    await this.#renewing
+    // First: a commit under way must not be refused because the next holder has it already.
+    this.#options.forget()
     const sql = `update ${this.#table} set expires_at = '-infinity', listens = false
       where name = $1 and epoch = $2`
     await createSession(this.#options.pool)
       .run(sql, this.name, this.epoch)
       // Without it the next holder waits for the lease to expire: slower, and as safe.
       .catch(() => undefined)
-    this.#options.forget()
   }
 
   get #table(): string {
     return `${this.#options.schema}.lease`
-  }
-
-  #arm(): void {
-    const { clock, leaseMs } = this.#options
-    this.#timer = clock.setTimer(leaseMs / LIMITS.leaseRenewals, () => {
-      this.#renewing = this.#renew()
-    })
-  }
-
-  async #renew(): Promise<void> {
-    const { pool, leaseMs } = this.#options
-    const sql = `update ${this.#table} set expires_at = ${expiryOf('$1')}
-      where name = $2 and epoch = $3`
-    try {
-      const renewed = await createSession(pool).run(sql, leaseMs, this.name, this.epoch)
-      if (renewed === 1) {
-        if (!this.#isOver) this.#arm()
-        return
-      }
-      this.#isOver = true
-      // It stays among those that commits compare: they are refused from now on.
-      this.#tellLost()
-    } catch {
-      // The server is away. Whether the lease was lost meanwhile, the next renewal finds out.
-      if (!this.#isOver) this.#arm()
-    }
   }
 }
 

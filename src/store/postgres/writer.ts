@@ -102,11 +102,12 @@ export class Writer {
   /** Takes the lock that orders commits, and looks at what they have left. */
   async #order(session: Session, before: string): Promise<Ordered> {
     const { schema, known, leases, fate, guard } = this.#options
+    const check = leases.check()
     const results = await guard.during(
-      session.batch(`${before}${orderOf(schema)};${known.lookSql};${leases.checkSql}`),
+      session.batch(`${before}${orderOf(schema)};${known.lookSql};${check.sql}`),
     )
     const [held] = results.at(-1) ?? []
-    if (!leases.holdsAll(held)) {
+    if (!check.holdsAll(held)) {
       throw fate.lose(new JuncturaError('JUNCTURA_STORE_FENCED', { details: { store: schema } }))
     }
     const view = known.seen(results.at(-2)?.[0]) ?? (await known.look(session))

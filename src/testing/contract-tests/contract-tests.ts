@@ -3,6 +3,7 @@ import {
   type Consumer,
   formatFinding,
   type Integration,
+  takenPush,
   type Webhook,
 } from '../../contract/index.ts'
 import { JuncturaError } from '../../kernel/index.ts'
@@ -118,7 +119,7 @@ const exampleOf = (options: ContractTestOptions, webhook: Webhook, version: numb
 function withStandIn(consumer: Consumer, { handlers = {} }: ContractTestOptions): Consumer {
   const handle = Object.hasOwn(handlers, consumer.name) ? handlers[consumer.name] : undefined
   if (!handle) return consumer
-  if (!consumer.handleBatch) return { ...consumer, handle }
+  if (!consumer.handleBatch) return { ...takenPush(consumer), handle }
   return { ...consumer, handleBatch: (items, ctx) => handle(items, batchContext(ctx)) }
 }
 

@@ -61,7 +61,7 @@ const REPLAYED_CASE: WebhookCase = {
       const other = `To the same signed request under another ${source.name}, which nothing signs,`
       await expectRepeat(subject, world, { answer, when: other, headBefore })
     }
-    if (verify.kind === 'unsigned' || verify.timestampUnit === undefined) {
+    if (verify.kind !== 'signed' || verify.timestampUnit === undefined) {
       return holds('The same request again is a repeat, as long as its key is remembered.')
     }
     const { pastMs, futureMs } = verify.tolerance

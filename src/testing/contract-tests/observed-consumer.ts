@@ -6,6 +6,7 @@ import {
   type Integration,
   sql,
   type SqlMigration,
+  takenPush,
 } from '../../contract/index.ts'
 import { messageOf } from '../../kernel/index.ts'
 import { never, type TestBench } from './test-bench.ts'
@@ -126,7 +127,7 @@ export const observeConsumer = (
   })
   const { handleBatch } = declared
   const consumer: Consumer = {
-    ...declared,
+    ...takenPush(declared),
     // A fresh store has nothing behind its head, and what is tried comes after the start.
     from: 'earliest',
     handle: (data, context) =>

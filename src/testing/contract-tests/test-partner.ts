@@ -1,6 +1,8 @@
 import {
+  type BearerScheme,
   describeSecret,
   type KeySource,
+  sampleEventHeaders,
   type SecretReference,
   type SignedScheme,
   type Webhook,
@@ -81,6 +83,10 @@ export const createTestPartner = (webhook: Webhook, random: Random): TestPartner
           'content-type': webhook.contentTypes[0] ?? 'application/json',
           ...headerOf(webhook.version, String(plan.version ?? webhook.accepts.latest)),
           ...headerOf(webhook.idempotency.key, id),
+          ...sampleEventHeaders(
+            { endpoint: webhook.endpoint, from: webhook.from.name, accepts: webhook.accepts.name },
+            { id, version: plan.version ?? webhook.accepts.latest },
+          ),
           ...signed,
         },
       }
@@ -113,15 +119,18 @@ function signatureHeaders(
     body: plan.signature === 'of-other-bytes' ? Buffer.concat([body, utf8(' ')]) : body,
   })
   if (plan.signature !== 'missing') return headers
-  const names = new Set(scheme.headers.map(({ signature }) => signature))
+  const names = new Set(
+    scheme.kind === 'bearer' ? ['authorization'] : scheme.headers.map(({ signature }) => signature),
+  )
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.has(name)))
 }
 
 const SECRET_BYTES = 32
 
 /** A secret of the scheme's own form, and the key that a partner makes of it. */
-function makeSecret(scheme: SignedScheme, random: Random): Secret {
-  const signsByHash = scheme.versions.some(({ algorithm }) => algorithm !== 'ed25519')
+function makeSecret(scheme: SignedScheme | BearerScheme, random: Random): Secret {
+  const signsByHash =
+    scheme.kind === 'bearer' || scheme.versions.some(({ algorithm }) => algorithm !== 'ed25519')
   const form = scheme.secretForms.find(({ use }) => (use === 'hmac') === signsByHash)
   const bytes = random.bytes(Math.max(SECRET_BYTES, scheme.secretBytesMin))
   if (!form || form.use === 'hmac') {

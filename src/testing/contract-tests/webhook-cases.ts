@@ -68,10 +68,19 @@ const WRONG_SIGNATURE_CASE: WebhookCase = {
   async run(subject) {
     const unsigned = isUnsigned(subject)
     if (unsigned) return unsigned
-    await refuseAll(subject, [
-      { when: 'To a signature of other bytes', plan: { signature: 'of-other-bytes' } },
-      { when: "To a stranger's signature", plan: { signature: 'by-a-stranger' } },
-    ])
+    const stranger = {
+      when: "To a stranger's signature",
+      plan: { signature: 'by-a-stranger' },
+    } as const
+    if (subject.webhook.verify.kind === 'bearer') {
+      await refuseAll(subject, [stranger])
+      return holds("A stranger's token is answered 401; nothing is kept.")
+    }
+    const other = {
+      when: 'To a signature of other bytes',
+      plan: { signature: 'of-other-bytes' },
+    } as const
+    await refuseAll(subject, [other, stranger])
     return holds("A signature of other bytes, and a stranger's, are answered 401; nothing is kept.")
   },
 }
@@ -96,7 +105,7 @@ const timestampCase = (past: boolean): WebhookCase => ({
     const unsigned = isUnsigned(subject)
     if (unsigned) return unsigned
     const { verify } = subject.webhook
-    if (verify.kind === 'unsigned' || verify.timestampUnit === undefined) {
+    if (verify.kind !== 'signed' || verify.timestampUnit === undefined) {
       return told(`${verify.name} signs no timestamp: only the dedupe record stops an old request.`)
     }
     const toleranceMs = past ? verify.tolerance.pastMs : verify.tolerance.futureMs

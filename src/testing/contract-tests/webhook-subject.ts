@@ -157,9 +157,8 @@ export const otherBody = (
 
 /** Whether the sender's signature covers the key by which its messages are told apart. */
 export const isKeySigned = ({ verify, idempotency: { key } }: Webhook): boolean =>
-  key === undefined ||
-  key.from === 'body' ||
-  verify.kind === 'unsigned' ||
+  key?.from !== 'header' ||
+  verify.kind !== 'signed' ||
   (verify.messageId === 'signed' && verify.headers.some(({ id }) => id === key.name))
 
 /** Ends the case unless the answer is this problem. */

@@ -1,9 +1,10 @@
-import type {
-  BatchItem,
-  Consumer,
-  ConsumedMessage,
-  ConsumerContext,
-  Database,
+import {
+  type BatchItem,
+  type Consumer,
+  type ConsumedMessage,
+  type ConsumerContext,
+  type Database,
+  takenPush,
 } from '../../contract/index.ts'
 import { isJuncturaError } from '../../kernel/index.ts'
 import type { FaultDice } from './fault-dice.ts'
@@ -44,7 +45,7 @@ export const instrumentConsumer = (consumer: Consumer, options: InstrumentOption
       withFates(options, { messages: [context.message], context }, (calls) =>
         consumer.handle(data, watchContext(options, calls, context)),
       )
-    return { ...consumer, handle }
+    return { ...takenPush(consumer), handle }
   }
   const batch: NonNullable<Consumer['handleBatch']> = (items, context) => {
     const messages = items.map((item: BatchItem<unknown>) => item.message)

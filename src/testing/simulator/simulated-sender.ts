@@ -1,4 +1,4 @@
-import type { Webhook } from '../../contract/index.ts'
+import { sampleEventHeaders, type Webhook } from '../../contract/index.ts'
 import { bodyOfBytes, type IngressResponse } from '../../ingress/index.ts'
 import { type Random, randomInteger } from '../../kernel/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
@@ -166,7 +166,11 @@ class Sender {
     const answer = runtime.ingress.handle({
       method: 'POST',
       target: webhook.path,
-      rawHeaders: ['content-type', 'application/json', ...Object.entries(headers).flat()],
+      rawHeaders: [
+        'content-type',
+        'application/json',
+        ...Object.entries({ ...headers, ...eventHeaders(webhook, id) }).flat(),
+      ],
       remoteAddress: '127.0.0.1',
       body: bodyOfBytes(body),
     })
@@ -194,10 +198,17 @@ const isRefusedForGood = ({ status, headers }: IngressResponse): boolean =>
   headers['retry-after'] === undefined
 
 /** Whether the id that the sender signs is what tells its messages apart. */
-const isKeyedById = ({ verify, idempotency: { key } }: Webhook): boolean =>
-  verify.kind !== 'unsigned' &&
-  key?.from === 'header' &&
-  verify.headers.some(({ id }) => id === key.name)
+const isKeyedById = ({ verify, idempotency: { key }, endpoint }: Webhook): boolean =>
+  endpoint !== undefined ||
+  (verify.kind === 'signed' &&
+    key?.from === 'header' &&
+    verify.headers.some(({ id }) => id === key.name))
+
+const eventHeaders = ({ endpoint, from, accepts }: Webhook, id: string) =>
+  sampleEventHeaders(
+    { endpoint, from: from.name, accepts: accepts.name },
+    { id, version: accepts.latest },
+  )
 
 /** A success as the border words it; undefined for everything else, and where there is no body. */
 function readAnswer({

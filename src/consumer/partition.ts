@@ -1,0 +1,58 @@
+import { type Consumer, SLOT_COUNT, slotOf } from '../contract/index.ts'
+import type { Delivered } from '../transport/index.ts'
+
+/** Slots of a channel, inclusive: what one partition of a consumer has of it. */
+export interface SlotRange {
+  readonly first: number
+  readonly last: number
+}
+
+export const ALL_SLOTS: SlotRange = { first: 0, last: SLOT_COUNT - 1 }
+
+/** The slots of each partition, in order; their sizes differ by one at most. */
+export const slotRanges = (partitions: number): readonly SlotRange[] =>
+  Array.from({ length: partitions }, (_, index) => ({
+    first: Math.ceil((index * SLOT_COUNT) / partitions),
+    last: Math.ceil(((index + 1) * SLOT_COUNT) / partitions) - 1,
+  }))
+
+export const slotsText = ({ first, last }: SlotRange): string => `${first}-${last}`
+
+/** Of a text that `slotsText` gave. */
+export const readSlots = (text: string): SlotRange => {
+  const [first = 0, last = SLOT_COUNT - 1] = text.split('-').map(Number)
+  return { first, last }
+}
+
+export const holdsSlots = (range: SlotRange, other: SlotRange): boolean =>
+  range.first <= other.first && other.last <= range.last
+
+export const sharesSlots = (range: SlotRange, other: SlotRange): boolean =>
+  range.first <= other.last && other.first <= range.last
+
+/** Names one partition of a consumer: that of the consumer itself where it has all slots. */
+export const partitionId = (consumer: string, slots: SlotRange): string =>
+  holdsSlots(slots, ALL_SLOTS) ? consumer : `${consumer}/${slotsText(slots)}`
+
+/**
+ * The slot of a lane of a consumer: that of its key, or without order that of the message. Lanes do
+ * not name their tenant, so this stands for the default one as they do.
+ */
+export const slotOfLane = (lane: string): number => slotOf('default', lane)
+
+/** The same of a message, without looking into it. */
+export const slotOfDelivered = (consumer: Consumer, { position, slot }: Delivered): number =>
+  consumer.ordering === 'none' ? slotOfLane(`#${position}`) : slot
+
+/** A part of a consumer that one worker runs at a time. */
+export interface ConsumerPartition {
+  readonly id: string
+  readonly consumer: Consumer
+  readonly slots: SlotRange
+}
+
+export const partitionsOf = (
+  consumer: Consumer,
+  ranges: readonly SlotRange[],
+): readonly ConsumerPartition[] =>
+  ranges.map((slots) => ({ id: partitionId(consumer.name, slots), consumer, slots }))

@@ -1,0 +1,5 @@
+export * from './http-dial.ts'
+export * from './http-dialer.ts'
+export * from './judge-reply.ts'
+export * from './push-handler.ts'
+export * from './push-request.ts'

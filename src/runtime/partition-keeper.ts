@@ -1,0 +1,238 @@
+import type { ConsumerPartition } from '../consumer/index.ts'
+import { JuncturaError, type Kernel, LIMITS, messageOf, sleep } from '../kernel/index.ts'
+import type { Lease, Leases } from '../store/index.ts'
+import {
+  BROKER_LEASE,
+  DUTIES_LEASE,
+  type LeaseView,
+  partitionLease,
+  viewLeases,
+  WORKER_LEASES,
+} from './lease-names.ts'
+import { spreadPartitions } from './spread.ts'
+
+export interface PartitionKeeperOptions {
+  readonly leases: Leases
+  readonly kernel: Pick<Kernel, 'clock' | 'log'>
+  readonly partitions: readonly ConsumerPartition[]
+  /** With a broker one worker has everything, and the others wait for it. */
+  readonly isAlone: boolean
+  /**
+   * Brings partitions to work whose leases are held, and gives those that cannot be yet: they are
+   * given back, and tried again.
+   */
+  readonly open: (partitions: readonly ConsumerPartition[]) => Promise<ReadonlySet<string>>
+  /** Ends the work on a partition; once it resolves, nothing of it is written here any more. */
+  readonly handBack: (id: string) => Promise<void>
+  /** This worker is the one that has the duties of the store. */
+  readonly beginDuties: () => Promise<void>
+  /** A lease is lost, or something could not be brought to work: the process has to begin anew. */
+  readonly onFatal: (error: unknown) => void
+}
+
+/**
+ * What this worker runs of a shared store. Every partition of a consumer is a lease, every worker
+ * holds a number, and each decides for itself, over the leases that it sees, what it takes and what
+ * it gives back (`spreadPartitions`). There is no leader, and nobody is asked.
+ *
+ * `waiting` for a number (and with a broker for its lease) → `working` → `leaving` takes nothing
+ * more. One whose lease is taken while it slept writes nothing more and has to be started anew.
+ */
+export interface PartitionKeeper {
+  /** Resolves when what is this worker's now is at work; with `isAlone` it waits until it is. */
+  start(): Promise<void>
+  /** Whether this worker has the duties of the store. */
+  readonly hasDuties: boolean
+  view(): Promise<LeaseView>
+  /** Where this process's management API is. */
+  announce(url: string): Promise<void>
+  /** Looks no more, and says so: others count without this worker. */
+  leave(): Promise<void>
+  /** Nothing of it runs any more: others may have it at once. */
+  release(): Promise<void>
+}
+
+export const createPartitionKeeper = (options: PartitionKeeperOptions): PartitionKeeper =>
+  new LeasedPartitions(options)
+
+class LeasedPartitions implements PartitionKeeper {
+  readonly #options: PartitionKeeperOptions
+  readonly #stop = new AbortController()
+  readonly #held = new Map<string, Lease>()
+  /** Given back soon, by id. */
+  readonly #leaving = new Map<string, Promise<void>>()
+  #worker: Lease | undefined
+  #duties: Lease | undefined
+  #broker: Lease | undefined
+  #hasDuties = false
+  #url: string | undefined
+  #loop: Promise<void> | undefined
+  #saidStandby = false
+  /** What is held is not at work, or not yet. */
+  #isStuck = false
+
+  constructor(options: PartitionKeeperOptions) {
+    this.#options = options
+  }
+
+  get hasDuties(): boolean {
+    return this.#hasDuties
+  }
+
+  async start(): Promise<void> {
+    const { clock } = this.#options.kernel
+    while (this.#options.isAlone && !(this.#broker ??= await this.#take(BROKER_LEASE))) {
+      this.#sayStandby('the process that publishes to the broker takes everything')
+      await sleep(clock, LIMITS.leasePollMs, this.#stop.signal)
+      if (this.#stop.signal.aborted) return
+    }
+    await this.#look()
+    this.#loop = this.#run()
+  }
+
+  view(): Promise<LeaseView> {
+    const { leases, partitions } = this.#options
+    return viewLeases(
+      leases,
+      partitions.map(({ id }) => id),
+    )
+  }
+
+  async announce(url: string): Promise<void> {
+    this.#url = url
+    await this.#worker?.announce(url)
+  }
+
+  async leave(): Promise<void> {
+    this.#stop.abort()
+    await this.#loop
+    await Promise.all(this.#leaving.values())
+    await this.#worker?.release()
+  }
+
+  async release(): Promise<void> {
+    const all = [this.#duties, this.#broker, ...this.#held.values()]
+    await Promise.all(all.map((lease) => lease?.release()))
+  }
+
+  async #run(): Promise<void> {
+    const { kernel, onFatal } = this.#options
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      await sleep(kernel.clock, LIMITS.leasePollMs, signal)
+      if (signal.aborted) return
+      try {
+        await this.#look()
+      } catch (error) {
+        if (this.#isStuck) return onFatal(error)
+        const problem = messageOf(error)
+        kernel.log.warn({ problem }, 'the leases could not be looked at; trying again')
+      }
+    }
+  }
+
+  /** One look at the leases, and what follows from it. */
+  async #look(): Promise<void> {
+    let view = await this.view()
+    if (!this.#worker) {
+      this.#worker = await this.#takeNumber(view)
+      if (!this.#worker) return this.#sayStandby(`${LIMITS.workersMax} workers share the store`)
+      view = await this.view()
+    }
+    const move = this.#moveOf(view, this.#worker)
+    for (const id of move.giveBack) this.#leaving.set(id, this.#giveBack(id))
+    const taken: ConsumerPartition[] = []
+    for (const partition of this.#options.partitions) {
+      if (!move.take.includes(partition.id)) continue
+      const lease = await this.#take(partitionLease(partition.id))
+      if (!lease) continue
+      this.#held.set(partition.id, lease)
+      taken.push(partition)
+    }
+    if (taken.length > 0) await this.#open(taken)
+    if (view.duties || this.#duties) return
+    this.#duties = await this.#take(DUTIES_LEASE)
+    if (!this.#duties) return
+    await this.#atWork(() => this.#options.beginDuties())
+    this.#hasDuties = true
+  }
+
+  async #open(taken: readonly ConsumerPartition[]): Promise<void> {
+    let notYet: ReadonlySet<string> = new Set()
+    // Held and not at work: whoever holds a lease and does nothing is worse than one who dies.
+    await this.#atWork(async () => {
+      notYet = await this.#options.open(taken)
+    })
+    for (const id of notYet) await this.#release(id)
+    const ids = taken.map(({ id }) => id).filter((id) => !notYet.has(id))
+    if (ids.length === 0) return
+    this.#options.kernel.log.info({ partitions: ids.join(', ') }, 'this worker runs these now')
+  }
+
+  #moveOf(view: LeaseView, worker: Lease): ReturnType<typeof spreadPartitions> {
+    const self = view.all.get(worker.name)?.owner ?? ''
+    const holders = new Map<string, string>()
+    for (const [id, { owner }] of view.partitions) {
+      holders.set(id, this.#leaving.has(id) ? '' : owner)
+    }
+    for (const id of this.#held.keys()) if (!this.#leaving.has(id)) holders.set(id, self)
+    const partitions = this.#options.partitions.map(({ id, consumer }) => ({
+      id,
+      consumer: consumer.name,
+    }))
+    const workers = this.#options.isAlone ? [self] : [...view.workers.keys()]
+    return spreadPartitions({ partitions, holders, workers, self })
+  }
+
+  async #giveBack(id: string): Promise<void> {
+    const { handBack, kernel, onFatal } = this.#options
+    try {
+      await handBack(id)
+      await this.#release(id)
+      kernel.log.info({ partition: id }, 'another worker may have this partition')
+    } catch (error) {
+      onFatal(error)
+    } finally {
+      this.#leaving.delete(id)
+    }
+  }
+
+  async #release(id: string): Promise<void> {
+    const lease = this.#held.get(id)
+    this.#held.delete(id)
+    await lease?.release()
+  }
+
+  async #takeNumber({ all }: LeaseView): Promise<Lease | undefined> {
+    for (const name of WORKER_LEASES) {
+      const lease = all.has(name) ? undefined : await this.#take(name)
+      if (!lease) continue
+      if (this.#url !== undefined) await lease.announce(this.#url)
+      return lease
+    }
+    return undefined
+  }
+
+  async #take(name: string): Promise<Lease | undefined> {
+    // Whoever may run something wants to hear of what others append.
+    const lease = await this.#options.leases.take({ name, listens: true })
+    void lease?.lost.then(() => {
+      if (this.#stop.signal.aborted) return
+      const details = { store: name }
+      this.#options.onFatal(new JuncturaError('JUNCTURA_STORE_FENCED', { details }))
+    })
+    return lease
+  }
+
+  async #atWork(work: () => Promise<void>): Promise<void> {
+    this.#isStuck = true
+    await work()
+    this.#isStuck = false
+  }
+
+  #sayStandby(why: string): void {
+    if (this.#saidStandby) return
+    this.#saidStandby = true
+    this.#options.kernel.log.info({ why }, 'standing by')
+  }
+}
