@@ -22,6 +22,10 @@ const inFlight = Number(values['in-flight'])
 const padding = 'x'.repeat(940)
 const KEYS = 1_000
 const TELL_MS = 10
+/** So that several processes can share the work. */
+const PARTITIONS = 8
+/** By then each has its part of it. */
+const SHARED_OUT_MS = 3_000
 
 const owner = team('bench')
 const Sample = event('bench.measured', {
@@ -61,6 +65,7 @@ async function child(url: string, schema: string, roles: readonly Role[]): Promi
     afterDeadLetter: 'park',
     replay: 'safe',
     concurrency: 256,
+    partitions: PARTITIONS,
     handle: () => {
       handled += 1
       return Promise.resolve()
@@ -154,6 +159,7 @@ async function all(url: string, count: number): Promise<object> {
   const processes: Process[] = []
   // One after the other: the first makes the tables.
   while (processes.length < count) processes.push(await start(url, schema, ['gateway', 'worker']))
+  if (count > 1) await new Promise((resolve) => setTimeout(resolve, SHARED_OUT_MS))
   const serverCpu = await openServerCpu(url)
   const serverMs = serverCpu() ?? 0
   const startedMs = performance.now()

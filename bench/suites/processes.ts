@@ -59,7 +59,8 @@ export const processes: Suite = {
 /**
  * Messages a second that the parts allow, the least of three: the cores, for all CPU that a message
  * takes anywhere; the one thread of the busiest process; and commits, which follow one another. A
- * commit takes what one of a single message does, and then the server's time for each more.
+ * commit takes what one of a single message does, and then the server's time for each more. Every
+ * process that handles reads the log, also what is another's.
  */
 export function predict(
   { publishing, single, handling }: Parts,
@@ -69,7 +70,8 @@ export function predict(
     cores,
   }: { readonly count: number; readonly share: number; readonly cores: number },
 ): number {
-  const serverUs = publishing.serverCpuUs + handling.serverCpuUs
+  const readers = share < 1 ? count : 1
+  const serverUs = publishing.serverCpuUs + handling.serverCpuUs * readers
   const all = (cores * 1e6) / (publishing.cpuUs + handling.cpuUs + serverUs)
   const busiest = 1e6 / (publishing.cpuUs / count + handling.cpuUs * share)
   const commits = 1e6 / (publishing.serverCpuUs + 1e6 / single.perSecond / COMMIT_MESSAGES)

@@ -68,7 +68,8 @@ export const createSession = (queryable: Queryable): Session => {
     async copyOut(query, read) {
       const copy = new CopyOut(`copy (${query}) to stdout (format binary)`, read)
       // A pool answers when it is over, also where it has no connection to ask on.
-      await queryable.query(copy)
+      const asked: unknown = queryable.query(copy)
+      await asked
       return await copy.rows
     },
     async copyIn(sql, data) {
