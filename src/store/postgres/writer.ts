@@ -103,14 +103,15 @@ export class Writer {
   async #order(session: Session, before: string): Promise<Ordered> {
     const { schema, known, leases, fate, guard } = this.#options
     const check = leases.check()
+    const look = known.prepareLook()
     const results = await guard.during(
-      session.batch(`${before}${orderOf(schema)};${known.lookSql};${check.sql}`),
+      session.batch(`${before}${orderOf(schema)};${look.sql};${check.sql}`),
     )
     const [held] = results.at(-1) ?? []
     if (!check.holdsAll(held)) {
       throw fate.lose(new JuncturaError('JUNCTURA_STORE_FENCED', { details: { store: schema } }))
     }
-    const view = known.seen(results.at(-2)?.[0]) ?? (await known.look(session))
+    const view = look.seen(results.at(-2)?.[0]) ?? (await known.look(session))
     if (view.head < known.view.head) {
       const there = `the last position there is ${view.head} and was ${known.view.head}`
       throw fate.lose(unknownCommit(there))
