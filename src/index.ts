@@ -18,6 +18,7 @@ export {
   sql,
   system,
   team,
+  topicSource,
   webhook,
 } from './contract/index.ts'
 export type {
@@ -71,6 +72,12 @@ export type {
   SystemOptions,
   Team,
   TeamOptions,
+  TopicEngine,
+  TopicFormat,
+  TopicJsonFormat,
+  TopicPlace,
+  TopicSource,
+  TopicSourceOptions,
   TransformContext,
   Transforms,
   TypedJsonSchema,
@@ -197,6 +204,7 @@ export type {
   Page,
   PageQuery,
   ReplayView,
+  TopicView,
   WebhookStatus,
 } from './runtime/index.ts'
 export type { DeadLetterRow } from './store/index.ts'

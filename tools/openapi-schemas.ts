@@ -161,6 +161,23 @@ const outboxStatus = {
   'oldestAtMs?': timeMs,
 }
 
+const topicStatus = {
+  name: text,
+  engine: words('kafka', 'nats', 'rabbitmq'),
+  resource: text,
+  accepts: listOf(text),
+  state: words('starting', 'running', 'away', 'standing-by', 'stopped'),
+  moved: count,
+  invalid: count,
+  repeats: count,
+  lost: count,
+  next: { type: 'object', additionalProperties: text },
+  'lag?': count,
+  'lastMovedAtMs?': timeMs,
+  'durability?': text,
+  'lastError?': text,
+}
+
 const summary = {
   id,
   type: text,
@@ -348,6 +365,8 @@ export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
   ConsumerList: listBody('ConsumerStatus'),
   OutboxStatus: exactly(outboxStatus),
   OutboxList: listBody('OutboxStatus'),
+  TopicStatus: exactly(topicStatus),
+  TopicList: listBody('TopicStatus'),
   Model: {
     type: 'object',
     required: ['schemaVersion', 'modelVersion', 'name', 'hash'],

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createSystemKernel } from '../../src/kernel/index.ts'
+import { createRuntime, type Runtime } from '../../src/runtime/index.ts'
 import {
   type Broker,
   type BrokerMessage,
@@ -16,6 +17,7 @@ import {
 } from '../../src/transport/index.ts'
 import { engineForTests, type RunningEngine } from '../../test/engines/engine.ts'
 import { fetchPythonPackages } from './python-packages.ts'
+import { shopOrders } from './shop-orders.ts'
 
 const BROKERS = {
   nats: (url: string) => createNatsBroker({ ...createSystemKernel(), url }),
@@ -146,6 +148,49 @@ describe.each(Object.entries(BROKERS))('Python over %s', (name, open) => {
       })
       expect(key).toBe('ö 1%')
       expect(JSON.parse(Buffer.from(data).toString('utf8'))).toEqual({ number, text: 'żółw' })
+    }
+  })
+
+  it('is a source: what a program without a library of ours writes has one effect each', async () => {
+    const topic = `python-topic-${process.pid}`
+    const directory = join(folder, `store-${name}`)
+    const kernel = {
+      ...createSystemKernel(),
+      env: (variable: string) => (variable === 'SHOP_BROKER_URL' ? engine.url : undefined),
+    }
+    const produce = async (numbers: readonly number[]): Promise<void> => {
+      const producer = python('produce.py', [engine.url, topic, '--source', '/shop'])
+      for (const number of numbers) {
+        const data = number === 7 ? { number } : { number, text: 'żółw' }
+        const line = { type: 'shop.order-placed', key: KEYS[number % 3], data }
+        producer.stdin?.write(`${JSON.stringify(line)}\n`)
+      }
+      producer.stdin?.end()
+      expect((await once(producer, 'exit'))[0]).toBe(0)
+    }
+    const store = { engine: 'sqlite', directory } as const
+    const run = (): Promise<Runtime> => createRuntime(shopOrders(name, topic), { kernel, store })
+    const placed = (): readonly number[] => {
+      const database = new DatabaseSync(join(directory, 'junctura.db'), { readOnly: true })
+      const rows = database.prepare('select number from placed order by id').all()
+      database.close()
+      return rows.map(({ number }) => Number(number))
+    }
+
+    await produce([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    const first = await run()
+    await expect.poll(placed, { timeout: 60_000 }).toHaveLength(9)
+    await first.close()
+    await produce([10, 11, 12])
+    const second = await run()
+    await expect.poll(placed, { timeout: 60_000 }).toHaveLength(12)
+    const { items } = await second.invalid({ limit: 9 })
+    await second.close()
+
+    expect(items).toMatchObject([{ webhook: 'topic/shop-orders', reason: 'schema' }])
+    for (const key of [0, 1, 2]) {
+      const numbers = placed().filter((number) => number % 3 === key)
+      expect(numbers).toEqual(numbers.toSorted((one, other) => one - other))
     }
   })
 })

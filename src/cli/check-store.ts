@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Integration } from '../contract/index.ts'
 import { isJuncturaError, type Kernel, messageOf } from '../kernel/index.ts'
 import { openStore, type StoreChoice, viewLeases } from '../runtime/index.ts'
 import { type RepairReport, repairSqliteStore, type Store } from '../store/index.ts'
@@ -10,6 +11,8 @@ export interface StoreCheckOptions {
   readonly choice: StoreChoice
   /** Reads everything, and not only what a start reads. */
   readonly deep: boolean
+  /** What the engine has to keep, where a declaration was given. */
+  readonly integration?: Integration | undefined
 }
 
 /** Opens the store as a start would, and closes it again. Makes nothing that was not there. */
@@ -32,12 +35,41 @@ export const checkStore = async (options: StoreCheckOptions): Promise<readonly C
     const text = `${engine} opens${bytes}; it keeps order per ${unitOfOrder}`
     return [
       ok('store', text),
+      ...(await checkEngine(store, options.integration)),
       ...(await checkSharing(store)),
       ...(options.deep ? await checkDeeply(store) : []),
     ]
   } finally {
     await store.close()
   }
+}
+
+/** The live server, against what the contracts promise. */
+async function checkEngine(
+  store: Store,
+  integration: Integration | undefined,
+): Promise<readonly Check[]> {
+  if (!store.examine) return []
+  const contracts = [...(integration?.contracts.values() ?? [])]
+  const findings = await store.examine({
+    durableContracts: contracts
+      .filter(({ guarantee }) => guarantee !== 'at-most-once')
+      .map(({ name }) => name),
+    hasTables: (integration?.tables.length ?? 0) > 0,
+  })
+  const survives = `what is acknowledged survives ${SURVIVES[store.features.durability]}`
+  return [
+    ok('durability', survives),
+    ...findings.map(({ severity, resource, problem, fix }) =>
+      (severity === 'error' ? fail : warn)('store', `${resource}: ${problem}`, fix),
+    ),
+  ]
+}
+
+const SURVIVES: Readonly<Record<Store['features']['durability'], string>> = {
+  process: 'the end of the process, not a power failure',
+  fsync: 'a power failure, not the loss of the machine',
+  replicated: 'the loss of the machine',
 }
 
 /** How processes on one store hear of each other, and which of them runs the consumers. */

@@ -70,14 +70,20 @@ const examine = async (
   }
   const { checkStore } = await import('./check-store.ts')
   const deep = options.deep === true
-  checks.push(...(await checkStore({ kernel: io.kernel, choice, deep })))
   const declared = file === undefined ? undefined : await declaration(io, file)
+  const integration = declared?.integration
+  checks.push(...(await checkStore({ kernel: io.kernel, choice, deep, integration })))
   checks.push(...(declared?.checks ?? []))
   const transport = readTransportChoice(options.transport, choice)
   const transports = [transport, ...readBridges(options)]
   const { checkTransports } = await import('./check-transport.ts')
-  checks.push(...(await checkTransports(io.kernel, transports, declared?.integration)))
-  const engines = [choice.engine, ...transports.map(({ engine }) => engine)]
+  checks.push(...(await checkTransports(io.kernel, transports, integration)))
+  if (integration) {
+    const { checkTopics } = await import('./check-topics.ts')
+    checks.push(...(await checkTopics(io.kernel, integration)))
+  }
+  const read = integration?.topics ?? []
+  const engines = [choice.engine, ...[...transports, ...read].map(({ engine }) => engine)]
   checks.push(...(await checkSurroundings(io, options, engines)))
   const failed = checks.some(({ state }) => state === 'fail')
   out.result('doctor', { ok: !failed, checks }, () => renderChecks(checks, out.paint))

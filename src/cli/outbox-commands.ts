@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { formatDuration } from '../kernel/index.ts'
 import { createJsonLogger } from '../observe/index.ts'
-import type { OutboxView } from '../runtime/index.ts'
+import type { OutboxView, TopicView } from '../runtime/index.ts'
 import type { CliIo } from './cli-io.ts'
 import {
   type ClientOptions,
@@ -60,7 +60,7 @@ export const addOutboxCommands = (program: Command, { io, finish }: CommandConte
     })
 
   withJson(outbox.command('relay <file>'))
-    .description('Moves the outboxes into the store, and runs nothing else.')
+    .description('Moves the outboxes, and topics of others, into the store, and runs nothing else.')
     .option('--data <dir>', 'where everything durable lives', '.junctura')
     .option('--store <store>', 'sqlite, memory, postgres or postgres://…', 'sqlite')
     .option('--once', 'ends when everything is moved that was committed before')
@@ -119,11 +119,13 @@ const relay = async (io: CliIo, file: string, options: RelayOptions): Promise<Ex
     })
     const code = options.once === true ? await moveOnce(running) : await asked
     const items = await running.views()
+    const topics = running.topics()
     await running.close()
-    const moved = items.reduce((sum, one) => sum + one.moved, 0)
-    const invalid = items.reduce((sum, one) => sum + one.invalid, 0)
-    out.result('outbox-relay', { moved, invalid, items }, () =>
-      items
+    const all = [...items, ...topics]
+    const moved = all.reduce((sum, one) => sum + one.moved, 0)
+    const invalid = all.reduce((sum, one) => sum + one.invalid, 0)
+    out.result('outbox-relay', { moved, invalid, items, topics }, () =>
+      all
         .map((one) => `${one.name}: ${one.moved} moved, ${one.invalid} invalid${errorOf(one)}`)
         .join('\n'),
     )
@@ -133,15 +135,16 @@ const relay = async (io: CliIo, file: string, options: RelayOptions): Promise<Ex
   }
 }
 
-const errorOf = ({ lastError }: OutboxView): string =>
+const errorOf = ({ lastError }: OutboxView | TopicView): string =>
   lastError === undefined ? '' : `; ${lastError}`
 
 /** One that is away has not been moved, and whoever waits for the end must know. */
 async function moveOnce(running: {
   idle(): Promise<void>
   views(): Promise<readonly OutboxView[]>
+  topics(): readonly TopicView[]
 }): Promise<ExitCode> {
   await running.idle()
-  const items = await running.views()
+  const items = [...(await running.views()), ...running.topics()]
   return items.some(({ state }) => state === 'away') ? EXIT.findings : EXIT.ok
 }

@@ -11,6 +11,7 @@ import { addInvalidCommands } from './invalid-commands.ts'
 import { addModelCommand } from './model-command.ts'
 import { addNewCommand } from './new-command.ts'
 import { addOutboxCommands } from './outbox-commands.ts'
+import { addTopicCommands } from './topic-commands.ts'
 import { addOperationsCommand } from './operations-command.ts'
 import { readOwnVersion } from './own-version.ts'
 import { addReplayCommands } from './replay-commands.ts'
@@ -59,6 +60,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addAlertCommands,
   addConsumerCommands,
   addOutboxCommands,
+  addTopicCommands,
   addOperationsCommand,
   addModelCommand,
   addStoreCommand,

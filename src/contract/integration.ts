@@ -8,6 +8,7 @@ import type { OutboxSource } from './outbox-source.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { System, Team } from './system.ts'
 import type { SqlMigration } from './tables.ts'
+import type { TopicSource } from './topic-source.ts'
 import type { Webhook } from './webhook.ts'
 
 const MARK: unique symbol = Symbol.for('junctura.integration') as never
@@ -20,6 +21,7 @@ export type Part =
   | Team
   | Call
   | OutboxSource
+  | TopicSource
   | EventsEndpoint
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
@@ -31,6 +33,7 @@ export interface Integration {
   readonly contracts: ReadonlyMap<string, AnyContract>
   readonly systems: readonly System[]
   readonly outboxes: readonly OutboxSource[]
+  readonly topics: readonly TopicSource[]
   readonly calls: readonly Call[]
   readonly tables: readonly SqlMigration[]
   readonly model: Model
@@ -57,21 +60,34 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   const webhooks = [...declared, ...endpoints.flatMap(({ doors }) => doors)]
   const consumers = parts.filter((part) => part.part === 'consumer')
   const outboxes = parts.filter((part) => part.part === 'outbox')
+  const topics = parts.filter((part) => part.part === 'topic')
   const calls = parts.filter((part) => part.part === 'call')
   const tables = options.tables ?? []
   // An endpoint and a webhook of one name would share what they remember.
   refuseTwins('webhook', [...declared, ...endpoints])
   refuseTwins('consumer', consumers)
   refuseTwins('outbox', outboxes)
+  refuseTwins('topic', topics)
   refuseTwins('call', calls)
   refuseTwins('table', tables)
   refuseTwins(
     'webhook path',
     [...declared, ...endpoints].map((hook) => ({ name: hook.path })),
   )
-  const contracts = collectContracts({ parts, webhooks, consumers, outboxes })
-  const systems = collectSystems({ parts, webhooks, calls, outboxes })
-  const content = { name, webhooks, consumers, outboxes, contracts, systems, calls, tables, at }
+  const contracts = collectContracts({ parts, webhooks, consumers, outboxes, topics })
+  const systems = collectSystems({ parts, webhooks, calls, outboxes, topics })
+  const content = {
+    name,
+    webhooks,
+    consumers,
+    outboxes,
+    topics,
+    contracts,
+    systems,
+    calls,
+    tables,
+    at,
+  }
   const built: Integration = { ...content, model: buildModel(content) }
   return Object.freeze(Object.defineProperty(built, MARK, { value: true }))
 }
@@ -99,7 +115,8 @@ function collectContracts({
   webhooks,
   consumers,
   outboxes,
-}: Pick<Integration, 'webhooks' | 'consumers' | 'outboxes'> & {
+  topics,
+}: Pick<Integration, 'webhooks' | 'consumers' | 'outboxes' | 'topics'> & {
   readonly parts: readonly Part[]
 }): ReadonlyMap<string, AnyContract> {
   const found = new Map<string, AnyContract>()
@@ -108,6 +125,7 @@ function collectContracts({
     ...webhooks.map((hook) => hook.accepts),
     ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
     ...outboxes.flatMap((one) => one.accepts),
+    ...topics.flatMap((one) => one.accepts),
   ]
   for (const contract of all) {
     const known = found.get(contract.name)
@@ -128,13 +146,15 @@ function collectSystems({
   webhooks,
   calls,
   outboxes,
-}: Pick<Integration, 'webhooks' | 'calls' | 'outboxes'> & {
+  topics,
+}: Pick<Integration, 'webhooks' | 'calls' | 'outboxes' | 'topics'> & {
   readonly parts: readonly Part[]
 }): readonly System[] {
   const all = [
     ...parts.filter((part) => part.part === 'system'),
     ...webhooks.map((hook) => hook.from),
     ...outboxes.flatMap((one) => one.from ?? []),
+    ...topics.flatMap((one) => one.from ?? []),
     ...calls.flatMap((one) => [one.from, one.to]),
   ]
   return [...new Map(all.map((one) => [one.name, one])).values()]

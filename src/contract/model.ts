@@ -32,6 +32,8 @@ export interface Model {
   readonly consumers: readonly Json[]
   /** Tables of other databases that a relay moves into the log. */
   readonly outboxes: readonly Json[]
+  /** Topics, streams and queues of others that a relay moves into the log. */
+  readonly topics: readonly Json[]
   /** Who sends what to whom, also what Junctura does not run. */
   readonly edges: readonly Json[]
   readonly tables: readonly Json[]
@@ -47,6 +49,7 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
   for (const hook of content.webhooks) note('webhook', hook)
   for (const consumer of content.consumers) note('consumer', consumer)
   for (const outbox of content.outboxes) note('outbox', outbox)
+  for (const topic of content.topics) note('topic', topic)
   for (const system of content.systems) note('system', system)
   for (const call of content.calls) note('call', call)
   for (const table of content.tables) note('table', table)
@@ -59,6 +62,7 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
     webhooks: content.webhooks.map(describeWebhook),
     consumers: content.consumers.map(describeConsumer),
     outboxes: content.outboxes.map(describeOutbox),
+    topics: content.topics.map(describeTopic),
     edges: describeEdges(content),
     tables: content.tables.map(({ name, checksum, sqlite, postgres }) =>
       json({
@@ -90,6 +94,7 @@ function describeTeams(content: Omit<Integration, 'model'>): readonly Json[] {
     ...content.consumers.flatMap((consumer) => [consumer.owner, consumer.deadLetter?.owner]),
     ...content.webhooks.map((hook) => hook.owner),
     ...content.outboxes.map((outbox) => outbox.owner),
+    ...content.topics.map((topic) => topic.owner),
     ...content.systems.map((system) => system.owner),
   ].filter((team) => team !== undefined)
   const byName = new Map(teams.map((team) => [team.name, team]))
@@ -197,6 +202,28 @@ const describeOutbox = (outbox: Integration['outboxes'][number]): Json =>
     accepts: outbox.accepts.map((contract) => contract.name),
   })
 
+const describeTopic = (source: Integration['topics'][number]): Json => {
+  const { name, engine, resource, topic, format } = source
+  const url = 'kafka' in topic ? topic.kafka : 'nats' in topic ? topic.nats : topic.rabbitmq
+  return json({
+    name,
+    owner: source.owner.name,
+    from: source.from?.name,
+    summary: source.summary,
+    broker: { kind: engine, url: describeSecret(url) },
+    resource,
+    subjects: 'nats' in topic ? topic.subjects : undefined,
+    format: format === 'cloudevents' ? format : 'json',
+    id: format === 'cloudevents' ? undefined : format.id,
+    accepts: [...source.types].map(([type, contract]) => ({
+      type,
+      contract: contract.name,
+      version: contract.asked,
+    })),
+    startAt: source.startAt,
+  })
+}
+
 function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
   const inbound = content.webhooks.map((hook) => ({
     kind: hook.endpoint ? 'events' : 'webhook',
@@ -213,6 +240,19 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     outbox.accepts.map((contract) => ({
       kind: 'outbox',
       from: outbox.from?.name ?? `outbox/${outbox.name}`,
+      to: `channel/${contract.channel}`,
+      contract: contract.name,
+      style: 'messaging',
+      coordination: 'async',
+      guarantee: contract.guarantee,
+      verified: true,
+      run: true,
+    })),
+  )
+  const transferred = content.topics.flatMap((topic) =>
+    topic.accepts.map((contract) => ({
+      kind: 'topic',
+      from: topic.from?.name ?? `topic/${topic.name}`,
       to: `channel/${contract.channel}`,
       contract: contract.name,
       style: 'messaging',
@@ -246,7 +286,7 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     summary: call.summary,
     run: false,
   }))
-  return [...inbound, ...relayed, ...consumed, ...calls].map(json)
+  return [...inbound, ...relayed, ...transferred, ...consumed, ...calls].map(json)
 }
 
 function deepFreeze<T>(value: T): T {

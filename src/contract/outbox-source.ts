@@ -95,12 +95,14 @@ function checkDatabase(database: unknown, field: string): OutboxDatabase {
   throw declarationError(field, 'it names neither one PostgreSQL nor one SQLite database', fix)
 }
 
-function checkAccepts(accepts: unknown, field: string): readonly AnyContract[] {
+/** @throws JUNCTURA_DECLARATION when it is not a list of at least one contract. */
+export const checkAccepts = (accepts: unknown, field: string): readonly AnyContract[] => {
   const list: readonly unknown[] = Array.isArray(accepts) ? accepts : []
   const contracts = list.filter(isContract)
   if (contracts.length > 0 && contracts.length === list.length) return Object.freeze(contracts)
   throw declarationError(field, 'it is not a list of contracts', 'write accepts: [OrderPlaced]')
 }
 
-const isContract = (value: unknown): value is AnyContract =>
+/** Whether it is a contract, of this copy of the package or another. */
+export const isContract = (value: unknown): value is AnyContract =>
   typeof value === 'object' && value !== null && Reflect.get(value, 'part') === 'contract'

@@ -1,6 +1,7 @@
 export * from './border-events.ts'
 export * from './check-body.ts'
 export * from './contract-book.ts'
+export * from './foreign-event.ts'
 export * from './inbox.ts'
 export * from './inbox-context.ts'
 export * from './invalid-shelf.ts'

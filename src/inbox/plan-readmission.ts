@@ -19,7 +19,12 @@ export type ReadmissionForecast =
       readonly detail: string
     }
 
-export type StillInvalidFor = (BodyCheck & { readonly ok: false })['reason'] | 'conflict' | 'gone'
+export type StillInvalidFor =
+  | (BodyCheck & { readonly ok: false })['reason']
+  | 'conflict'
+  /** Of a topic: no contract is accepted under its type. */
+  | 'contract'
+  | 'gone'
 
 /**
  * Says of kept requests what re-admitting them would come to, one after the other: each is read

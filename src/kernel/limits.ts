@@ -220,10 +220,23 @@ export const LIMITS = {
   /** Records looked through, and ranges kept, when the partitions of a consumer are joined. */
   repartitionRecordsMax: 100_000,
   repartitionRangesMax: 2_000,
+  /**
+   * Left free above the highest position known when a store has gone back in time: what is known
+   * may be a little behind, and no position that somebody has seen is given to another record.
+   */
+  positionGap: 1_000_000,
   /** How long a commit waits for the commits of all other processes before it is refused. */
   orderLockWaitMs: 10_000,
   /** A process that hangs while every other one waits for its commit loses its connection. */
   orderedIdleMs: 3_000,
+  /** A network that swallows packets breaks nothing: past this, a connection is taken for broken. */
+  sqlConnectMs: 10_000,
+  /** The same for the store's own statements in a commit: longer than the wait for its order. */
+  sqlAnswerMs: 15_000,
+  /** The same for what is read, which may be much. */
+  sqlReadMs: 45_000,
+  /** How long a commit whose answer was lost is asked for before the process gives itself up. */
+  commitAskMs: 30_000,
   /**
    * How often a process looks for what others have appended: when it cannot be told, just after
    * something came, and when it is told and only makes sure.
@@ -271,6 +284,25 @@ export const LIMITS = {
   outboxAwayAlertMs: 10_000,
   /** Idle, a relay asks this often: 20 statements a second, and 25 ms until found on average. */
   outboxIdleMs: 50,
+  /** Messages and bytes that a topic's relay moves in one commit; as much more is on its way. */
+  topicBatchMax: 500,
+  topicBatchBytesMax: 8_388_608,
+  /** How often a topic is asked for its ends: what its lag is, and whether its broker answers. */
+  topicInspectMs: 5_000,
+  /** A broker of a topic that is away for longer is told. */
+  topicAwayAlertMs: 30_000,
+  /** Longest pause before a topic is opened again. */
+  topicPauseMsMax: 30_000,
+  /** Invalid messages of one topic that nobody has dealt with; past it the relay waits. */
+  topicInvalidOpenMax: 10_000,
+  /** Of an invalid message, body and headers are kept up to this size; the topic has the rest. */
+  topicInvalidBytesMax: 1_048_576,
+  /** A source of CloudEvents is a URI; a longer one is none that anybody reads. */
+  eventSourceCharsMax: 1_024,
+  /** How long the ids of a queue's messages are known; what crashes bring back comes in seconds. */
+  queueDedupeMs: 86_400_000,
+  /** After another process has moved a topic, this one looks again. */
+  topicStandByMs: 10_000,
   /** Messages published to a broker at once; they come again together where it fails. */
   relayBatchMax: 512,
   /** Longest pause before publishing is tried again. */

@@ -58,6 +58,14 @@ const OBSERVING: readonly Route[] = [
     { handle: async ({ runtime }) => ({ items: await runtime.outboxes() }) },
   ),
   get(
+    '/api/v1/topics',
+    {
+      summary: 'Each topic that others write: how far it is moved, what waits, what is lost.',
+      answer: 'TopicList',
+    },
+    { handle: async ({ runtime }) => ({ items: await runtime.topics() }) },
+  ),
+  get(
     '/api/v1/model',
     { summary: 'The declaration that runs, as the Model.', answer: 'Model' },
     { handle: ({ runtime }) => Promise.resolve(runtime.model) },

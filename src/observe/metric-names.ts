@@ -291,6 +291,50 @@ export const METRICS = {
     labels: ['outbox'],
   },
 
+  // The topics of others.
+  topicMoved: {
+    name: 'junctura_topic_moved',
+    type: 'counter',
+    help: 'Messages that a relay has moved from a topic of others into the log.',
+    unit: '',
+    labels: ['topic'],
+  },
+  topicInvalid: {
+    name: 'junctura_topic_invalid',
+    type: 'counter',
+    help: 'Messages of a topic that fit no contract; kept as invalid.',
+    unit: '',
+    labels: ['topic'],
+  },
+  topicRepeats: {
+    name: 'junctura_topic_repeats',
+    type: 'counter',
+    help: 'Messages of a topic that were known already, by their fact or, in a queue, by their id.',
+    unit: '',
+    labels: ['topic'],
+  },
+  topicLost: {
+    name: 'junctura_topic_lost',
+    type: 'counter',
+    help: 'Offsets of a topic that were gone before they were moved, as far as they can be counted.',
+    unit: '',
+    labels: ['topic'],
+  },
+  topicLag: {
+    name: 'junctura_topic_lag',
+    type: 'gauge',
+    help: 'Offsets of a topic, or messages of a queue, that are not moved yet.',
+    unit: '',
+    labels: ['topic'],
+  },
+  topicUp: {
+    name: 'junctura_topic_up',
+    type: 'gauge',
+    help: 'Whether the topic is read: 1 or 0; 0 as well where another process moves it.',
+    unit: '',
+    labels: ['topic'],
+  },
+
   // The broker between the log and the consumers, and those of bridges.
   transportPublished: {
     name: 'junctura_transport_published',

@@ -206,6 +206,7 @@ describe('METRICS', () => {
       'severity',
       'stage',
       'state',
+      'topic',
       'version',
       'webhook',
     ])

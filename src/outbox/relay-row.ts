@@ -10,26 +10,21 @@ import {
 import {
   contractKey,
   type ContractBook,
-  eventAppend,
-  factScope,
+  factClaim,
+  foreignAppend,
+  foreignFault,
+  type ForeignFault,
+  type ForeignVerdict,
   type MessageOrigin,
 } from '../inbox/index.ts'
-import { isJuncturaError, LIMITS, messageOf, toBase64, utf8Length } from '../kernel/index.ts'
+import { isJuncturaError, LIMITS, messageOf, toBase64 } from '../kernel/index.ts'
 import { parseTraceparent } from '../observe/index.ts'
 import { parseJson } from '../schema/index.ts'
-import type { Append, InvalidRow } from '../store/index.ts'
+import type { InvalidRow } from '../store/index.ts'
 import type { OutboxRow } from './outbox-reader.ts'
 
 /** What becomes of one row of an outbox. */
-export type RowVerdict =
-  | { readonly kind: 'append'; readonly append: Append }
-  | { readonly kind: 'invalid'; readonly fault: RowFault }
-
-/** Why a row is no message; without any of its data. */
-export interface RowFault {
-  readonly reason: Extract<InvalidRow['reason'], 'schema' | 'version' | 'syntax' | 'contract'>
-  readonly errors: readonly { readonly pointer: string; readonly message: string }[]
-}
+export type RowVerdict = ForeignVerdict
 
 export interface RowReading {
   readonly source: Pick<OutboxSource, 'name' | 'accepts'>
@@ -44,10 +39,10 @@ export interface RowReading {
 export const readRow = (row: OutboxRow, reading: RowReading): RowVerdict => {
   const contract = reading.source.accepts.find(({ name }) => name === row.type)
   if (!contract) {
-    return invalid('contract', '/type', `The outbox does not accept ${shown(row.type)}.`)
+    return foreignFault('contract', '/type', `The outbox does not accept ${shown(row.type)}.`)
   }
   if (contract.guarantee === 'at-most-once') {
-    return invalid('contract', '/type', 'An at-most-once contract is in no log.')
+    return foreignFault('contract', '/type', 'An at-most-once contract is in no log.')
   }
   return row.record
     ? takeRecord(row, row.record, { ...reading, contract })
@@ -55,11 +50,6 @@ export const readRow = (row: OutboxRow, reading: RowReading): RowVerdict => {
 }
 
 type WithContract = RowReading & { readonly contract: AnyContract }
-
-const invalid = (reason: RowFault['reason'], pointer: string, message: string): RowVerdict => ({
-  kind: 'invalid',
-  fault: { reason, errors: [{ pointer, message }] },
-})
 
 const shown = (text: string): string => JSON.stringify(text.slice(0, 100))
 
@@ -73,11 +63,11 @@ function takeRecord(row: OutboxRow, bytes: Uint8Array, reading: WithContract): R
       isJuncturaError(error, 'JUNCTURA_RECORD_VERSION') ||
       error instanceof SyntaxError
     if (!isOurs) throw error
-    return invalid('syntax', '/record', `It is no record: ${messageOf(error)}`)
+    return foreignFault('syntax', '/record', `It is no record: ${messageOf(error)}`)
   }
   const { envelope } = record.head
   if (envelope.type !== row.type || envelope.id !== row.id || !isText(envelope.partitionkey)) {
-    return invalid('syntax', '/record', 'Its record is of another row.')
+    return foreignFault('syntax', '/record', 'Its record is of another row.')
   }
   const { contract, nowMs } = reading
   const fact = row.fact ?? factOf(contract, record)
@@ -88,7 +78,8 @@ function takeRecord(row: OutboxRow, bytes: Uint8Array, reading: WithContract): R
     bytes,
     record,
   }
-  return { kind: 'append', append: claimed(append, contract, { fact, nowMs }) }
+  const claim = factClaim(contract, fact, nowMs)
+  return { kind: 'append', append: claim ? { ...append, claim } : append }
 }
 
 const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
@@ -101,75 +92,17 @@ function factOf(contract: AnyContract, { data }: LogRecord): string | null {
   return key?.ok === true ? (key.key ?? null) : null
 }
 
-function claimed(
-  append: Append,
-  contract: AnyContract,
-  { fact, nowMs }: { readonly fact: string | null; readonly nowMs: number },
-): Append {
-  if (!contract.fact || fact === null) return append
-  const scope = factScope(DEFAULT_TENANT, contract)
-  return {
-    ...append,
-    claim: { scope, key: fact, expiresAtMs: nowMs + contract.fact.retentionMs },
-  }
-}
-
 function build(row: OutboxRow, reading: WithContract): RowVerdict {
   const { contract, book, nowMs, source } = reading
-  const version = row.version ?? contract.latest
-  if (!contract.versions.has(version)) {
-    const known = [...contract.versions.keys()].join(', ')
-    return invalid('version', '/version', `It has version ${version}; known are ${known}.`)
+  const foreign = {
+    contract,
+    version: row.version ?? contract.latest,
+    data: Buffer.from(row.payload ?? '', 'utf8'),
+    dataAt: '/payload',
+    key: row.key ?? undefined,
+    origin: originOf(row, source.name, nowMs),
   }
-  if (!/^[\x21-\x7e]+$/.test(row.id) || row.id.length > LIMITS.messageIdCharsMax) {
-    return invalid(
-      'syntax',
-      '/id',
-      'The id has other characters than printable ASCII, or too many.',
-    )
-  }
-  const data = Buffer.from(row.payload ?? '', 'utf8')
-  const parsed = parseJson(data)
-  if (!parsed.ok) return invalid('syntax', '/payload', parsed.detail)
-  const validation = book.validate(contract, version, parsed.value)
-  if (!validation.ok) {
-    const errors = validation.errors.slice(0, LIMITS.problemErrorsMax)
-    return { kind: 'invalid', fault: { reason: 'schema', errors } }
-  }
-  const key = keyOf(row, contract, parsed.value)
-  if (!key.ok) return invalid('schema', '/key', key.problem)
-  const fact = contractKey(contract.fact?.paths ?? [], parsed.value)
-  if (!fact.ok) return invalid('schema', '', fact.problem)
-  const event = {
-    contract: { ...contract, latest: version },
-    text: row.payload ?? '',
-    key: key.key,
-    factKey: fact.key,
-  }
-  try {
-    const append = eventAppend(
-      originOf(row, source.name, nowMs),
-      { ...event, factSalt: 0 },
-      { index: 0 },
-    )
-    return { kind: 'append', append: claimed(append, contract, { fact: fact.key ?? null, nowMs }) }
-  } catch (error) {
-    if (!isJuncturaError(error, 'JUNCTURA_RECORD_TOO_LARGE')) throw error
-    return invalid('schema', '', messageOf(error))
-  }
-}
-
-/** The data say what the key is, where the contract does; else the column does. */
-function keyOf(
-  row: OutboxRow,
-  contract: AnyContract,
-  data: unknown,
-): ReturnType<typeof contractKey> {
-  const read = contractKey(contract.key, data)
-  if (read.ok && read.key !== undefined) return read
-  if (row.key === null) return read
-  if (row.key !== '' && utf8Length(row.key) <= LIMITS.keyBytesMax) return { ok: true, key: row.key }
-  return { ok: false, problem: `The key has no or more than ${LIMITS.keyBytesMax} bytes.` }
+  return foreignAppend(foreign, { book, nowMs })
 }
 
 function originOf(row: OutboxRow, outbox: string, nowMs: number): MessageOrigin {
@@ -208,7 +141,7 @@ export const outboxShelf = (name: string): string => `outbox/${name}`
 /** The row as the shelf keeps it, with the bytes that were in the table. */
 export const shelve = (
   row: OutboxRow,
-  fault: RowFault,
+  fault: ForeignFault,
   { source, nowMs }: Pick<RowReading, 'source' | 'nowMs'>,
 ): InvalidRow => {
   const body = row.record ?? Buffer.from(row.payload ?? '', 'utf8')

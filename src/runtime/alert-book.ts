@@ -79,6 +79,7 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'shelf-full',
   'expired',
   'store-rolled-back',
+  'store-failed-over',
   'store-warning',
   'transport-loss',
   'transport-oversize',

@@ -1,7 +1,13 @@
-import type { Inbox, ReadmissionPlan, StillInvalidFor } from '../inbox/index.ts'
+import type {
+  Inbox,
+  ReadmissionForecast,
+  ReadmissionPlan,
+  StillInvalidFor,
+} from '../inbox/index.ts'
 import type { Integration } from '../contract/index.ts'
 import { type Clock, JuncturaError, type Kernel, sleep } from '../kernel/index.ts'
 import { createMasker } from '../security/index.ts'
+import { type TopicReadmission, topicShelf } from '../source/index.ts'
 import type { Committer, InvalidRow, Store } from '../store/index.ts'
 import type { OperationCommand } from './commands.ts'
 import { eachRow, pageOf } from './paging.ts'
@@ -12,6 +18,8 @@ export interface InvalidRequestsOptions {
   readonly committer: Committer
   readonly kernel: Kernel
   readonly inbox: Pick<Inbox, 'readmit' | 'planReadmission'>
+  /** For what was kept of topics. */
+  readonly topics: TopicReadmission
   readonly integration: Integration
 }
 
@@ -58,16 +66,26 @@ const GROUPED_MAX = 20_000
 const RATE_DEFAULT = 100
 
 export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidRequests => {
-  const { store, committer, kernel, inbox, integration } = options
+  const { store, committer, kernel, inbox, integration, topics } = options
   const maskers = new Map(
     integration.webhooks.map((hook) => [hook.name, createMasker(hook.accepts.pii)] as const),
   )
+  for (const { name, types } of integration.topics) {
+    for (const [type, { pii }] of types) {
+      maskers.set(`${topicShelf(name)}\n${type}`, createMasker(pii))
+    }
+  }
 
   const view = (row: InvalidRow): InvalidView => {
     const { body, ...rest } = row
     try {
       const value: unknown = JSON.parse(Buffer.from(body, 'base64').toString('utf8'))
-      return { ...rest, payload: maskers.get(row.webhook)?.value(value) ?? null }
+      // A structured CloudEvent holds the data one level deeper than the paths say.
+      const isPlain = !row.mediaType.startsWith('application/cloudevents')
+      const masker = isPlain
+        ? (maskers.get(row.webhook) ?? maskers.get(`${row.webhook}\n${row.contract}`))
+        : undefined
+      return { ...rest, payload: masker?.value(value) ?? null }
     } catch {
       // Not JSON: nothing in it can be told to be harmless, so it is not shown.
       return { ...rest, payload: null }
@@ -95,6 +113,11 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
     for await (const { row } of eachRow(store, { collection: 'invalid', ...scan })) yield row
   }
 
+  const admitTopic = async (id: string): Promise<{ readonly kind: string }> => {
+    const row = await store.row('invalid', id)
+    return row?.state === 'open' ? topics.admit(row) : { kind: 'duplicate' }
+  }
+
   return {
     list: (query) => {
       const state = query.state ?? 'open'
@@ -120,14 +143,21 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
     },
     async readmit(command) {
       if (command.planOnly === true) {
-        return forecast(selected(command), inbox.planReadmission(), kernel.clock)
+        const plan = inbox.planReadmission()
+        const planned: ReadmissionPlan = {
+          next: async (row) => (topics.owns(row) ? planTopic(topics, row) : plan.next(row)),
+        }
+        return forecast(selected(command), planned, kernel.clock)
       }
-      const rows: string[] = []
-      for await (const row of selected(command)) if (row.state === 'open') rows.push(row.id)
+      const rows: Pick<InvalidRow, 'id' | 'webhook'>[] = []
+      for await (const { id, webhook, state } of selected(command)) {
+        if (state === 'open') rows.push({ id, webhook })
+      }
       const report = { planned: rows.length, admitted: 0, stillInvalid: 0, duplicates: 0 }
       const delayMs = 1_000 / Math.max(0.1, command.ratePerSecond ?? RATE_DEFAULT)
-      for (const id of rows) {
-        const result = await inbox.readmit(id)
+      for (const { id, webhook } of rows) {
+        const isOfTopic = topics.owns({ webhook })
+        const result = isOfTopic ? await admitTopic(id) : await inbox.readmit(id)
         if (result.kind === 'accepted') report.admitted += 1
         else if (result.kind === 'duplicate') report.duplicates += 1
         else report.stillInvalid += 1
@@ -146,6 +176,12 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
       return { dropped }
     },
   }
+}
+
+function planTopic(topics: TopicReadmission, row: InvalidRow): ReadmissionForecast {
+  const result = topics.plan(row)
+  if (result.kind === 'still-invalid') return result
+  return { kind: result.kind === 'accepted' ? 'accept' : 'duplicate' }
 }
 
 const REASONS_SHOWN = 20

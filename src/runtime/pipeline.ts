@@ -46,6 +46,7 @@ import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
 import { openLinks } from './open-links.ts'
 import { openPushConsumers, type PushConsumers } from './push-consumers.ts'
+import { recordFailOver } from './record-fail-over.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
@@ -57,6 +58,7 @@ import { tellBorderEvent } from './tell-border-event.ts'
 import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
 import type { MessageStatus } from './views.ts'
+import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
 /**
@@ -64,7 +66,8 @@ import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
  *
  * 1. `ingress` takes a request: size, route, rate, signature, time, parse, version, schema.
  * 2. `inbox` stores it and what the transform made of it, with its key, in one commit; then 2xx.
- *    `relays` bring what services emitted in their own transactions to the same log.
+ *    `relays` bring what services emitted in their own transactions to the same log, and `topics`
+ *    what other systems write into brokers.
  * 3. `committer` joins what came together into one transaction of the `store`.
  * 4. `transport` gives what was appended to the consumers, in order.
  * 5. `runners` run the handlers, one lane for each key; failure → retry → dead letter → alert.
@@ -77,6 +80,8 @@ export interface Pipeline extends Foundations, Alerting {
   readonly ingress: Ingress
   /** Move what services wrote in their own databases into the log. */
   readonly relays: Relays
+  /** Move what other systems write into topics into the log. */
+  readonly topics: Topics
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -107,6 +112,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
+  await recordFailOver({ ...base, ...alerting })
   const inbox = createInbox({
     ...base,
     modelHash: integration.model.hash,
@@ -166,7 +172,8 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const replays = createReplays({ ...base, runners, deadLetters, requests, duties })
   people.replays = replays
   const views = createMessageViews({ ...base, runners })
-  const invalid = createInvalidRequests({ ...base, inbox })
+  const topics = createTopics({ ...base, ...alerting })
+  const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
   const relays = createRelays({ ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options })
@@ -179,6 +186,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     developmentSecrets: [...border.developmentSecrets, ...pushes.developmentSecrets],
     pushes,
     relays,
+    topics,
     runners,
     consumers,
     letters,

@@ -3,7 +3,8 @@ import { JuncturaError, type Kernel } from '../kernel/index.ts'
 import { openStore, type StoreChoice } from './open-store.ts'
 import { layFoundations, openAlerting } from './pipeline.ts'
 import { createRelays } from './relays.ts'
-import type { OutboxView } from './views.ts'
+import { createTopics } from './topics.ts'
+import type { OutboxView, TopicView } from './views.ts'
 
 export interface RunRelaysOptions {
   readonly kernel: Kernel
@@ -16,22 +17,25 @@ export interface RunningRelays {
   /** Resolves when everything is moved that was committed before the call. */
   idle(): Promise<void>
   views(): Promise<readonly OutboxView[]>
+  topics(): readonly TopicView[]
   close(): Promise<void>
 }
 
 /**
- * Moves the outboxes of an integration into its store, and does nothing else: no listener, no
- * consumer. What it moves is handled by the next process that runs the integration on that store.
+ * Moves the outboxes and the topics of an integration into its store, and does nothing else: no
+ * listener, no consumer. What it moves is handled by the next process that runs the integration on
+ * that store.
  *
- * @throws JUNCTURA_USAGE when the integration has no outbox; JUNCTURA_STORE_… of the store.
+ * @throws JUNCTURA_USAGE when the integration has neither; JUNCTURA_STORE_… of the store.
  */
 export const runRelays = async (
   integration: Integration,
   options: RunRelaysOptions,
 ): Promise<RunningRelays> => {
   const { kernel, onFatal } = options
-  if (integration.outboxes.length === 0) {
-    const problem = `${integration.name} has no outbox. Declare one: outboxSource('…', { … })`
+  if (integration.outboxes.length + integration.topics.length === 0) {
+    const fix = "Declare one: outboxSource('…', { … }) or topicSource('…', { … })"
+    const problem = `${integration.name} has no outbox and no topic. ${fix}`
     throw new JuncturaError('JUNCTURA_USAGE', { details: { problem } })
   }
   const store = await openStore(options.store, kernel)
@@ -40,12 +44,18 @@ export const runRelays = async (
     const base = await layFoundations(integration, opened)
     const alerting = await openAlerting(base, opened, () => true)
     const relays = createRelays({ ...base, ...alerting })
+    const topics = createTopics({ ...base, ...alerting })
     relays.start()
+    topics.start()
     alerting.notifier.poke()
     return {
-      idle: () => relays.idle(),
+      idle: async () => {
+        await Promise.all([relays.idle(), topics.idle()])
+      },
       views: () => relays.views(),
+      topics: () => topics.views(),
       async close() {
+        await topics.close()
         await relays.close()
         await alerting.notifier.close()
         await base.committer.close()

@@ -35,6 +35,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  TopicView,
 } from './views.ts'
 import { createWorker, pausedKey, type Worker } from './worker.ts'
 
@@ -135,6 +136,10 @@ export class RunningIntegration implements Runtime {
 
   outboxes(): Promise<readonly OutboxView[]> {
     return this.#pipeline.relays.views()
+  }
+
+  topics(): Promise<readonly TopicView[]> {
+    return Promise.resolve(this.#pipeline.topics.views())
   }
 
   messages(query: MessageQuery): Promise<MessagePage> {
@@ -324,7 +329,7 @@ export class RunningIntegration implements Runtime {
 
   async idle(): Promise<void> {
     const runners = [...this.#pipeline.runners.values()]
-    await this.#pipeline.relays.idle()
+    await Promise.all([this.#pipeline.relays.idle(), this.#pipeline.topics.idle()])
     // One consumer's emits are another one's work: all must be idle at the same moment.
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()

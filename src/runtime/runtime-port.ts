@@ -19,6 +19,7 @@ import type {
   MessageView,
   OperationView,
   OutboxView,
+  TopicView,
   Overview,
   Page,
   PageQuery,
@@ -60,6 +61,8 @@ export interface Runtime extends AsyncDisposable {
   consumers(): Promise<readonly ConsumerStatus[]>
   /** The outboxes and how far their relays are; asks each database once. */
   outboxes(): Promise<readonly OutboxView[]>
+  /** The topics of others and how far their relays are, as last seen. */
+  topics(): Promise<readonly TopicView[]>
 
   messages(query: MessageQuery): Promise<MessagePage>
   message(id: string): Promise<MessageView | undefined>

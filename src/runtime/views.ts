@@ -139,6 +139,36 @@ export interface OutboxView {
   readonly oldestAtMs?: number
 }
 
+/** A topic of others, and how far its relay is. */
+export interface TopicView {
+  readonly name: string
+  readonly engine: 'kafka' | 'nats' | 'rabbitmq'
+  /** Name of the topic, stream or queue. */
+  readonly resource: string
+  readonly accepts: readonly string[]
+  /**
+   * `starting`, `running`, `away` (it cannot be read), `standing-by` (another process moves it) or
+   * `stopped`.
+   */
+  readonly state: string
+  /** Since this process started. */
+  readonly moved: number
+  readonly invalid: number
+  /** Known already, by their fact or, in a queue, by their id. */
+  readonly repeats: number
+  /** Offsets that were gone before they were moved, since the first start. */
+  readonly lost: number
+  /** The next offset of each partition; empty for a queue. */
+  readonly next: Readonly<Record<string, string>>
+  /** Offsets, or messages of a queue, that are not moved yet; undefined while it is away. */
+  readonly lag: number | undefined
+  readonly lastMovedAtMs: number | undefined
+  /** What a message there survives, and the settings that say so; undefined until it was asked. */
+  readonly durability: string | undefined
+  /** Why it is not moved; undefined while it is. */
+  readonly lastError: string | undefined
+}
+
 export interface WebhookStatus {
   readonly name: string
   readonly path: string

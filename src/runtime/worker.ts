@@ -41,6 +41,7 @@ export const createWorker = (options: WorkerOptions): Worker => new ConsumersAtW
 
 class ConsumersAtWork implements Worker {
   readonly #pipeline: Pipeline
+  readonly #onFatal: (error: unknown) => void
   readonly #keeper: PartitionKeeper | undefined
   readonly #stop = new AbortController()
   #watch: StoreWatch | undefined
@@ -50,6 +51,7 @@ class ConsumersAtWork implements Worker {
 
   constructor({ pipeline, onFatal }: WorkerOptions) {
     this.#pipeline = pipeline
+    this.#onFatal = onFatal
     const { kernel, link } = pipeline
     const { leases } = pipeline.store
     if (!leases) return
@@ -76,7 +78,10 @@ class ConsumersAtWork implements Worker {
       await this.#beginDuties()
       await replays.resumeAll()
     } else {
-      this.#watch = await store.watch?.(({ head }) => transport.advanced(head))
+      this.#watch = await store.watch?.(({ head, lost }) => {
+        if (lost) this.#onFatal(lost)
+        else transport.advanced(head)
+      })
       await this.#keeper.start()
       this.#listening = this.#listen()
     }
@@ -88,12 +93,13 @@ class ConsumersAtWork implements Worker {
   }
 
   async close(graceMs: number): Promise<void> {
-    const { runners, timers, retention, replays, relays } = this.#pipeline
+    const { runners, timers, retention, replays, relays, topics } = this.#pipeline
     this.#stop.abort()
     await this.#listening
     await this.#keeper?.leave()
     await this.#watch?.close()
     await relays.close()
+    await topics.close()
     await replays.close()
     await retention.close()
     await timers.close()
@@ -235,7 +241,7 @@ class ConsumersAtWork implements Worker {
   }
 
   async #beginDuties(): Promise<void> {
-    const { retention, relays, deadLetters, duties, notifier } = this.#pipeline
+    const { retention, relays, topics, deadLetters, duties, notifier } = this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
     const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
@@ -244,6 +250,7 @@ class ConsumersAtWork implements Worker {
     for (const bridge of links) if (bridge !== link) await bridge.start({ committer, alerts })
     retention.start()
     relays.start()
+    topics.start()
     await this.#pipeline.replays.look()
     await deadLetters.settleAll()
     notifier.poke()

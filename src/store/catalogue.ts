@@ -56,6 +56,8 @@ export const COLLECTIONS = {
    * that of two relays one commits.
    */
   outboxCursors: {},
+  /** How far the relay of a topic of others has come: keys as those of `outboxCursors`. */
+  topicCursors: {},
   /** Each model that was started: key is its hash. */
   models: {},
   /** Each start: key grows with time. */
@@ -101,6 +103,7 @@ interface Rows {
     readonly atMs: number
   }
   outboxCursors: OutboxCursorRow
+  topicCursors: TopicCursorRow
   models: { readonly model: unknown; readonly firstAtMs: number }
   starts: {
     readonly atMs: number
@@ -135,6 +138,21 @@ export interface OutboxCursorRow {
     readonly fence: number | null
     readonly sinceMs: number
   }[]
+}
+
+/** As the source room understands it. */
+export interface TopicCursorRow {
+  /** What was read: a source that reads something else has another name. */
+  readonly engine: string
+  readonly resource: string
+  /** Which topic of that name it is; empty where the engine cannot tell. */
+  readonly incarnation: string
+  /** How often the topic was replaced: a part of the ids of what has no id of its own. */
+  readonly era: number
+  /** The next offset of each partition, as text. */
+  readonly next: Readonly<Record<string, string>>
+  /** Offsets that were gone before they were read, since the beginning. */
+  readonly lost: number
 }
 
 export interface LaneRow {

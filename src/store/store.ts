@@ -1,4 +1,5 @@
 import type { Database, Features, LogRecord, SqlMigration } from '../contract/index.ts'
+import type { JuncturaError } from '../kernel/index.ts'
 import type { CollectionName, Row } from './catalogue.ts'
 
 /**
@@ -92,6 +93,11 @@ export interface Store extends AsyncDisposable {
   migrate(tables: readonly SqlMigration[]): Promise<void>
   /** What harms the store now and nobody reports: asked for once a minute, so it is quick. */
   readonly warnings?: () => Promise<readonly StoreProblem[]>
+  /**
+   * Asks the live engine about what the promises rest on: version, rights, limits, durability. For
+   * `doctor`; quick, and changes nothing. Present where there is somebody to ask.
+   */
+  readonly examine?: (needs: StoreNeeds) => Promise<readonly StoreFinding[]>
   /** Reads everything and checks it: for `doctor`. */
   check(): Promise<readonly StoreProblem[]>
   /** Bytes on disk, where the engine can say it. */
@@ -142,6 +148,8 @@ export interface LeaseHolder {
 export interface StoreNews {
   /** Last position that was seen. */
   readonly head: number
+  /** Why this process can no longer trust what it knows of the store: it should end. */
+  readonly lost?: JuncturaError
 }
 
 export interface StoreWatch {
@@ -309,6 +317,40 @@ export interface AcceptedRollback {
   /** The next position to be given. */
   readonly nextPosition: number
   readonly acceptedAtMs: number
+}
+
+/**
+ * Key in `meta` under which a driver notes that the server has another history than before: a
+ * replica was promoted, or a backup put back. The runtime journals it, tells people, and takes the
+ * note away.
+ */
+export const FAILED_OVER = 'failover'
+
+export interface FailOver {
+  /** What an acknowledged commit survived before. */
+  readonly durability: Features['durability']
+  /** Where the log ends that the server brought along. */
+  readonly position: number
+  /** The highest position that a process remembers to have seen; null while none has said so. */
+  readonly reached: number | null
+  /** Positions that were given and are gone; null while nobody remembers. */
+  readonly missing: number | null
+  /** The next position to be given. */
+  readonly nextPosition: number
+  readonly noticedAtMs: number
+}
+
+/** What an integration needs of the engine, for the finding to name it. */
+export interface StoreNeeds {
+  /** Contracts that promise to lose nothing that was acknowledged. */
+  readonly durableContracts: readonly string[]
+  /** Whether the integration has tables of its own. */
+  readonly hasTables: boolean
+}
+
+/** An error breaks a promise now; a warning may break one later. */
+export interface StoreFinding extends StoreProblem {
+  readonly severity: 'error' | 'warning'
 }
 
 export interface StoreProblem {

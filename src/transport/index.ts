@@ -1,4 +1,5 @@
 export * from './broker.ts'
+export * from './foreign-topic.ts'
 export * from './brokered.ts'
 export * from './channel-relays.ts'
 export * from './embedded.ts'

@@ -7,6 +7,7 @@ import { describeCareless, runCareless } from './careless-handlers.ts'
 import { describeClockJumps, runClockJumps } from './clock-jumps.ts'
 import { runDrain } from './drain-under-load.ts'
 import { describeFrozen, runFrozen } from './frozen-process.ts'
+import { describeFailOvers, runFailOvers } from './fail-overs.ts'
 import { runFullDisk } from './full-disk.ts'
 import { describeParserFuzz } from './fuzz-parsers.ts'
 import { describeProcessFuzz, fuzzProcess } from './fuzz-process.ts'
@@ -16,6 +17,12 @@ import { describeRepairs, listRepairCases, makeDamagedStore, runRepairs } from '
 import { runKillRounds } from './kill-rounds.ts'
 import { runKillerMessage } from './killer-message.ts'
 import { describeManyMessages, runManyMessages } from './many-messages.ts'
+import {
+  describeRecoveries,
+  POSTGRES_FAULTS,
+  type PostgresFaultsOptions,
+  runPostgresFaults,
+} from './postgres-faults.ts'
 import { describeReadOnly, runReadOnlyDisk } from './read-only-disk.ts'
 import { describeSlowSenders, runSlowSenders } from './slow-senders.ts'
 import { smallDisk } from './small-disk.ts'
@@ -62,6 +69,40 @@ const broker =
       },
     ]
   }
+
+const postgres =
+  (engine: PostgresFaultsOptions['engine']): Attack =>
+  async ({ newFolder, seed, rounds }) => {
+    const options = { engine, dataDir: newFolder(), seed, rounds: Math.min(rounds, 10) }
+    const { verdict, partner, recoveryMs, ends } = await runPostgresFaults(options)
+    return [
+      {
+        what: `${engine} as the store: ${POSTGRES_FAULTS.join(', ')}`,
+        figures: figuresOf(verdict),
+        recovery: `${describeRecoveries(recoveryMs)}; ${options.rounds} rounds of each`,
+        faults: [...faultsOf(verdict, partner), ...ends.map((end) => `the runtime ended: ${end}`)],
+      },
+    ]
+  }
+
+const failOver: Attack = async ({ newFolder, seed, rounds }) => {
+  const lines: AttackLine[] = []
+  for (const isSynchronous of [true, false]) {
+    lines.push(
+      describeFailOvers(
+        isSynchronous,
+        await runFailOvers({
+          engine: 'postgres18',
+          isSynchronous,
+          dataDir: newFolder(),
+          seed,
+          rounds: Math.min(rounds, 10),
+        }),
+      ),
+    )
+  }
+  return lines
+}
 
 const drain: Attack = async ({ newFolder, seed }) => {
   const options = { dataDir: newFolder(), seed, loadMs: 3_000, connections: 12 }
@@ -203,5 +244,8 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   nats: broker('nats'),
   kafka: broker('kafka'),
   rabbitmq: broker('rabbitmq'),
+  postgres18: postgres('postgres18'),
+  postgres15: postgres('postgres15'),
+  'fail-over': failOver,
   soak,
 }

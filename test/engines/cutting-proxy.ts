@@ -6,9 +6,10 @@ export interface CuttingProxy {
   readonly port: number
   /**
    * Breaks the connection that next sends `text`: before it reaches the server, or after the
-   * server has answered and before the client hears of it.
+   * server has answered and before the client hears of it. With `stay`, every other one breaks
+   * too, and none is taken until it is healed.
    */
-  cutAt(text: string, when: 'before' | 'after'): void
+  cutAt(text: string, when: 'before' | 'after', then?: 'stay'): void
   /** Breaks every connection, and refuses new ones until it is healed. */
   cut(): Promise<void>
   /** Everything arrives later, in order; with `bytesPerSecond`, also not more than that. */
@@ -64,8 +65,9 @@ export const startCuttingProxy = async (
   await open()
   return {
     port,
-    cutAt(text, when) {
-      network.cutAt = { text, when }
+    cutAt(text, when, then) {
+      const after = (): void => (then === 'stay' ? void shut() : undefined)
+      network.cutAt = { text, when, after }
     },
     cut: shut,
     slow(how) {
@@ -85,9 +87,15 @@ export const startCuttingProxy = async (
 /** What a chunk may wait for, before the next one of its direction is read: memory is bounded. */
 const WAITING_BYTES_MAX = 1_048_576
 
+interface CutAt {
+  readonly text: string
+  readonly when: 'before' | 'after'
+  readonly after: () => void
+}
+
 /** The state of the network, which all connections share. */
 class Network {
-  cutAt: { readonly text: string; readonly when: 'before' | 'after' } | undefined
+  cutAt: CutAt | undefined
   slowness: SlowNetwork | undefined
   /** Fulfilled while anything passes. */
   #passable: Promise<void> = Promise.resolve()
@@ -113,7 +121,7 @@ class Link {
   onEnd: () => void = () => {}
   readonly #client: Socket
   readonly #server: Socket
-  #answerIsLost = false
+  #lostAnswer: CutAt | undefined
 
   constructor(client: Socket, server: Socket, network: Network) {
     this.#client = client
@@ -129,17 +137,22 @@ class Link {
       const wanted = network.cutAt
       if (wanted !== undefined && chunk.includes(wanted.text)) {
         network.cutAt = undefined
-        if (wanted.when === 'before') return this.break()
-        this.#answerIsLost = true
+        if (wanted.when === 'before') return this.#cut(wanted)
+        this.#lostAnswer = wanted
       }
       up.send(chunk)
     })
     server.on('data', (chunk: Buffer) => {
-      if (this.#answerIsLost) this.break()
+      if (this.#lostAnswer) this.#cut(this.#lostAnswer)
       else down.send(chunk)
     })
     client.on('close', () => void up.after(() => this.break()))
     server.on('close', () => void down.after(() => this.break()))
+  }
+
+  #cut({ after }: CutAt): void {
+    this.break()
+    after()
   }
 
   break(): void {

@@ -57,11 +57,7 @@ export const createEngine = async (
   name: EngineName,
   options: EngineOptions,
 ): Promise<EngineInstance> => {
-  await RECIPES[name].fetch()
-  const directory = mkdtempSync(join(tmpdir(), `junctura-${name}-`))
-  const ports = await findFreePorts(RECIPES[name].portCount)
-  const { settings = {}, ...others } = options
-  const engine = new EngineInstance({ name, directory, ports, settings, ...others })
+  const engine = await placeEngine(name, options)
   try {
     await engine.layOut()
   } catch (error) {
@@ -69,6 +65,21 @@ export const createEngine = async (
     throw error
   }
   return engine
+}
+
+/** A folder and ports for a server whose data the caller brings. */
+export const placeEngine = async (
+  name: EngineName,
+  options: EngineOptions,
+): Promise<EngineInstance> => {
+  await RECIPES[name].fetch()
+  const directory = mkdtempSync(join(tmpdir(), `junctura-${name}-`))
+  const { uid, gid } = RECIPES[name].user?.() ?? {}
+  chmodSync(directory, 0o755)
+  if (uid !== undefined) chownSync(directory, uid, gid ?? uid)
+  const ports = await findFreePorts(RECIPES[name].portCount)
+  const { settings = {}, ...others } = options
+  return new EngineInstance({ name, directory, ports, settings, ...others })
 }
 
 const START_MS_MAX = 120_000
@@ -105,10 +116,6 @@ export class EngineInstance {
   }
 
   async layOut(): Promise<void> {
-    const { directory } = this.#state
-    const { uid, gid } = this.#recipe.user?.() ?? {}
-    chmodSync(directory, 0o755)
-    if (uid !== undefined) chownSync(directory, uid, gid ?? uid)
     await this.#recipe.layOut(this.#state)
   }
 

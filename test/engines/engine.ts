@@ -34,9 +34,10 @@ export interface RunningEngine {
 export const startEngine = async (
   name: EngineName,
   options: EngineOptions = {},
-): Promise<RunningEngine> => run(await createEngine(name, options))
+): Promise<RunningEngine> => runEngine(await createEngine(name, options))
 
-const run = async (engine: EngineInstance): Promise<RunningEngine> => {
+/** Starts one that was laid out; it ends with this process, however that ends. */
+export const runEngine = async (engine: EngineInstance): Promise<RunningEngine> => {
   const watchdog = watch(engine.state.directory)
   const stop = async (): Promise<void> => {
     await engine.remove()
@@ -73,7 +74,7 @@ export const startProxiedEngine = async (
   const target = { host: '127.0.0.1', port: portAt(engine.state, 0) }
   const proxy = await startCuttingProxy(target, advertisedPort)
   try {
-    const running = await run(engine)
+    const running = await runEngine(engine)
     const stop = async (): Promise<void> => {
       await proxy.close()
       await running.stop()

@@ -119,6 +119,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     readiness: () => shows.ready,
     overview: () => answer(shows.overview),
     outboxes: () => Promise.resolve([]),
+    topics: () => Promise.resolve([]),
     differences: () => [],
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {

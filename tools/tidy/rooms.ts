@@ -18,6 +18,7 @@ const ROOM_LEVELS: Readonly<Record<string, number>> = {
   transport: 4,
   inbox: 5,
   outbox: 5,
+  source: 5,
   ingress: 5,
   cdc: 5,
   sync: 5,
@@ -37,6 +38,7 @@ const ROOM_LEVELS: Readonly<Record<string, number>> = {
 const NEIGHBOURS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   ingress: { inbox: 'What passed the border is handed over; its types join the two.' },
   outbox: { inbox: 'A message is prepared in one way, wherever it is written.' },
+  source: { inbox: 'A message is prepared in one way, wherever it is written.' },
   cli: {
     manage: 'A command that starts the runtime opens its management listener too.',
     testing: 'One command runs the contract tests that the test kit derives.',

@@ -1,6 +1,7 @@
 import { decodeRecord } from '../../contract/index.ts'
 import { isJuncturaError, LIMITS } from '../../kernel/index.ts'
 import type { StoreProblem } from '../store.ts'
+import { checkDurability } from './check-server.ts'
 import type { LogView } from './known-layout.ts'
 import type { LogTables } from './log-tables.ts'
 import { integerAt, type Session, textAt } from './session.ts'
@@ -16,7 +17,7 @@ export interface CheckParts {
 
 /** Reads every record and every row, and the settings that the promise of the store rests on. */
 export const checkStore = async (parts: CheckParts): Promise<readonly StoreProblem[]> => [
-  ...(await checkServer(parts.session)),
+  ...(await checkDurability(parts.session)),
   ...(await longTransactions(parts.session)),
   ...(await checkLog(parts)),
   ...(await checkState(parts)),
@@ -59,29 +60,6 @@ export const longTransactions = async (session: Session): Promise<readonly Store
       fix: 'End it, or set idle_in_transaction_session_timeout for whoever opens such.',
     },
   ]
-}
-
-const VERSION_MIN = 140_000
-
-async function checkServer(session: Session): Promise<readonly StoreProblem[]> {
-  const problems: StoreProblem[] = []
-  const [row] = await session.rows(
-    `select current_setting('server_version_num')::integer, current_setting('fsync'),
-            current_setting('full_page_writes')`,
-  )
-  const say = (setting: string, problem: string, fix: string): void =>
-    void problems.push({ resource: `PostgreSQL setting ${setting}`, problem, fix })
-  if (integerAt(row, 0) < VERSION_MIN) {
-    say('server_version', 'the server is older than PostgreSQL 14', 'upgrade the server')
-  }
-  if (textAt(row, 1) !== 'on') {
-    say('fsync', 'off: what was acknowledged is lost with the power', 'set fsync = on')
-  }
-  if (textAt(row, 2) !== 'on') {
-    const problem = 'off: a page that was being written when the power failed stays torn'
-    say('full_page_writes', problem, 'set full_page_writes = on')
-  }
-  return problems
 }
 
 async function checkLog({ session, log, view }: CheckParts): Promise<readonly StoreProblem[]> {

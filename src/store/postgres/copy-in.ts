@@ -58,12 +58,17 @@ function writeInteger(out: Buffer, value: number, at: number): number {
  */
 export class CopyIn implements Submittable {
   readonly done: Promise<void>
+  /** Read by `pg`: without an answer by then, it fails. */
+  readonly query_timeout: number | undefined
+  /** Set by `pg` where there is a time limit: called when it is over. */
+  callback: ((error?: unknown) => void) | undefined
   readonly #text: string
   readonly #data: Uint8Array
   #resolve: () => void = () => undefined
   #reject: (error: unknown) => void = () => undefined
 
-  constructor(text: string, data: Uint8Array) {
+  constructor(text: string, data: Uint8Array, answerMs: number = Infinity) {
+    this.query_timeout = Number.isFinite(answerMs) ? answerMs : undefined
     this.#text = text
     this.#data = data
     this.done = new Promise((resolve, reject) => {
@@ -89,10 +94,12 @@ export class CopyIn implements Submittable {
   }
 
   handleReadyForQuery(): void {
+    this.callback?.()
     this.#resolve()
   }
 
   handleError(error: unknown): void {
+    this.callback?.(error)
     this.#reject(error)
   }
 

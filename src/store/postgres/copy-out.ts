@@ -9,6 +9,8 @@ import type { Connection, Submittable } from 'pg'
  */
 export class CopyOut<Row> implements Submittable {
   readonly rows: Promise<readonly Row[]>
+  /** Read by `pg`: without an answer by then, it fails. */
+  readonly query_timeout: number | undefined
   /** Set by a pool, and where a statement has a time limit: called when it is over. */
   callback: ((error?: unknown) => void) | undefined
   readonly #text: string
@@ -20,7 +22,8 @@ export class CopyOut<Row> implements Submittable {
   #reject: (error: unknown) => void = () => undefined
 
   /** What `read` gives is all that stays: the bytes under the tuple are used again. */
-  constructor(text: string, read: (tuple: CopyTuple) => Row) {
+  constructor(text: string, read: (tuple: CopyTuple) => Row, answerMs: number = Infinity) {
+    this.query_timeout = Number.isFinite(answerMs) ? answerMs : undefined
     this.#text = text
     this.#read = read
     this.rows = new Promise((resolve, reject) => {

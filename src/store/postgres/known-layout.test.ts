@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { createKnownLayout } from './known-layout.ts'
 
+const LINE = { name: '', sql: `''::text`, check: () => undefined }
 const OPEN = { createdAtMs: 0, lastPosition: undefined, times: undefined }
 
 describe('what a process knows of the tables', () => {
   it('reads an answer by the tables that were asked, also when newer ones became known meanwhile', () => {
-    const known = createKnownLayout('junctura')
+    const known = createKnownLayout('junctura', () => LINE)
     const first = { id: 1, firstPosition: 1, ...OPEN }
     known.settle({ layout: { version: 1, partitions: [first], buckets: new Set() }, head: 10 })
     const look = known.prepareLook()

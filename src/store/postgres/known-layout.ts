@@ -1,5 +1,6 @@
 import { LIMITS } from '../../kernel/index.ts'
 import { isUndefinedTable } from './postgres-errors.ts'
+import type { ServerLine } from './server-line.ts'
 import { integerAt, type Session, type SqlRow } from './session.ts'
 
 /** Which tables the log and the idempotency keys are in. */
@@ -50,11 +51,15 @@ export interface KnownLayout {
 
 export interface PreparedLook {
   readonly sql: string
-  /** What its row says; undefined when the layout has changed and must be read. */
+  /**
+   * What its row says; undefined when the layout has changed and must be read.
+   *
+   * @throws JUNCTURA_STORE_UNKNOWN when the server has another history than the one that is known.
+   */
   seen(row: SqlRow | undefined): LogView | undefined
 }
 
-export const createKnownLayout = (schema: string): KnownLayout => {
+export const createKnownLayout = (schema: string, line: () => ServerLine): KnownLayout => {
   let view: LogView = { layout: UNKNOWN, head: 0 }
 
   const settle = (next: LogView): void => {
@@ -78,8 +83,9 @@ export const createKnownLayout = (schema: string): KnownLayout => {
         ? '0::bigint'
         : `coalesce((select max(position) from ${schema}.log_${open.id}), ${open.firstPosition - 1})`
     return {
-      sql: `select version, ${head} from ${schema}.layout`,
+      sql: `select version, ${head}, ${line().sql} from ${schema}.layout`,
       seen(row) {
+        line().check(row?.[2])
         if (integerAt(row, 0) !== layout.version) return undefined
         return { layout, head: integerAt(row, 1) }
       },

@@ -157,4 +157,15 @@ const FORMATS: readonly ((schema: string) => string)[] = [
       -- Whether the holder wants to hear of what others append.
       listens boolean not null default false
     );`,
+  (schema) => `
+    create table ${schema}.server_line (
+      one boolean primary key default true check (one),
+      -- The history of the server that the store was last used on: its identity and its timeline.
+      -- With another one, a replica was promoted or a backup put back.
+      line text not null,
+      -- What an acknowledged commit survived there.
+      durability text not null,
+      -- How this history began, as JSON, if the store saw it begin.
+      began text
+    );`,
 ]

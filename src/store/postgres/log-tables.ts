@@ -30,6 +30,12 @@ export interface LogTables {
     appends: readonly PlacedAppend[],
     at: AppendAt,
   ): Promise<readonly Partition[] | undefined>
+  /** Begins a partition in the open transaction; the one before it is closed. */
+  begin(
+    session: Session,
+    at: LogView & { readonly nowMs: number },
+    firstPosition: number,
+  ): Promise<readonly Partition[]>
   page(session: Session, view: LogView, query: LogQuery): Promise<LogPage>
   backwards(
     session: Session,
@@ -68,39 +74,47 @@ class PartitionedLog implements LogTables {
   async append(
     session: Session,
     appends: readonly PlacedAppend[],
-    { layout, head, nowMs, along }: AppendAt,
+    at: AppendAt,
   ): Promise<readonly Partition[] | undefined> {
     const [first] = appends
+    const { along } = at
     if (first === undefined) {
       if (along !== '') await session.exec(along)
       return undefined
     }
+    const open = at.layout.partitions.at(-1)
+    const rotates = open === undefined || (await this.#isDue(session, open, at.nowMs))
+    const partitions = rotates ? await this.begin(session, at, first.position) : undefined
+    const id = partitions?.at(-1)?.id ?? open?.id ?? 1
+    for (const { bytes } of appends) this.#bytesUnmeasured += bytes.length + ROW_BYTES
+    await writeRecords(session, `${this.#options.schema}.log_${id}`, { appends, along })
+    return partitions
+  }
+
+  async begin(
+    session: Session,
+    { layout, head, nowMs }: LogView & { readonly nowMs: number },
+    firstPosition: number,
+  ): Promise<readonly Partition[]> {
     const { schema } = this.#options
     const open = layout.partitions.at(-1)
-    const rotates = open === undefined || (await this.#isDue(session, open, nowMs))
-    const id = rotates ? (open?.id ?? 0) + 1 : open.id
-    if (rotates) {
-      await session.exec(createLogTable(schema, id))
-      await session.run(
-        `insert into ${schema}.log_partition (id, first_position, created_at_ms)
-         values ($1, $2, $3)`,
-        id,
-        first.position,
-        nowMs,
-      )
-      await session.run(
-        `update ${schema}.log_partition set last_position = $1 where id = $2`,
-        head,
-        open?.id ?? 0,
-      )
-    }
-    for (const { bytes } of appends) this.#bytesUnmeasured += bytes.length + ROW_BYTES
-    await writeRecords(session, `${schema}.log_${id}`, { appends, along })
-    if (!rotates) return undefined
+    const id = (open?.id ?? 0) + 1
+    await session.exec(createLogTable(schema, id))
+    await session.run(
+      `insert into ${schema}.log_partition (id, first_position, created_at_ms)
+       values ($1, $2, $3)`,
+      id,
+      firstPosition,
+      nowMs,
+    )
+    await session.run(
+      `update ${schema}.log_partition set last_position = $1 where id = $2`,
+      head,
+      open?.id ?? 0,
+    )
     const closed = layout.partitions.map((one) =>
       one === open ? { ...one, lastPosition: head } : one,
     )
-    const { position: firstPosition } = first
     const begun = { id, firstPosition, createdAtMs: nowMs, lastPosition: undefined }
     return [...closed, { ...begun, times: undefined }]
   }

@@ -42,6 +42,10 @@ export const isEngineFailure = (error: unknown): boolean => {
   return /^(08|53|57P|58|XX|F0)/.test(state)
 }
 
+/** Whether the server has said so; otherwise what became of the statement is not known. */
+export const isAnswer = (error: unknown): boolean =>
+  isJuncturaError(error) || sqlStateOf(error) !== undefined
+
 export const isUndefinedTable = (error: unknown): boolean => sqlStateOf(error) === '42P01'
 
 /** The five characters of an answer of the server; undefined for an error of the connection. */

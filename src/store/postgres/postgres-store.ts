@@ -1,6 +1,6 @@
 import type { Pool } from 'pg'
 import type { Features, SqlMigration } from '../../contract/index.ts'
-import { type Clock, JuncturaError, LIMITS, type Random } from '../../kernel/index.ts'
+import { type Clock, JuncturaError, LIMITS, must, type Random } from '../../kernel/index.ts'
 import type { CollectionName, Row } from '../catalogue.ts'
 import type {
   BackwardsQuery,
@@ -13,14 +13,18 @@ import type {
   ScanQuery,
   Store,
   StoredRecord,
+  StoreFinding,
+  StoreNeeds,
   StoreNews,
   StoreProblem,
   StoreWatch,
   Unit,
   UnitOutcome,
 } from '../store.ts'
+import { checkServer } from './check-server.ts'
 import { checkStore, durabilityOf, longTransactions } from './check-store.ts'
 import { type ClaimTables, createClaimTables, expiredBuckets } from './claim-tables.ts'
+import { isOnKnownLine, settleServerLine } from './fail-over.ts'
 import { commitUnits } from './group-commit.ts'
 import { createKnownLayout, type KnownLayout, type LogView, nextVersion } from './known-layout.ts'
 import {
@@ -34,12 +38,20 @@ import { createLeaseTable, type LeaseTable } from './lease-table.ts'
 import { createLogTables, type LogTables } from './log-tables.ts'
 import { createOrderGuard } from './order-guard.ts'
 import { isUndefinedTable, storeErrorOf } from './postgres-errors.ts'
+import { createServerLine, type LineName, readLine, type ServerLine } from './server-line.ts'
 import { createSession, integerAt, loadPg, type PgModule, type Session } from './session.ts'
 import { createStateTables, type StateTables } from './state-tables.ts'
 import { createTeller, watchStore } from './store-watch.ts'
 import { claimId } from './unit-group.ts'
 import { applyMigration, lockMigrations, pendingMigrations } from './user-migrations.ts'
-import { closedError, createStoreFate, createTurn, Writer } from './writer.ts'
+import {
+  closedError,
+  createStoreFate,
+  createTurn,
+  orderOf,
+  type StoreFate,
+  Writer,
+} from './writer.ts'
 
 export interface PostgresStoreOptions {
   /** For example `postgres://user:password@host:5432/database`; never shown in an error. */
@@ -91,23 +103,25 @@ export const createPostgresStore = async (options: PostgresStoreOptions): Promis
   const { url, clock, random, schema = 'junctura', leaseMs = LIMITS.leaseMs } = options
   checkSchemaName(schema)
   const owner = `${Buffer.from(random.bytes(8)).toString('hex')}, process ${process.pid}`
-  const known = createKnownLayout(schema)
+  const fate = createStoreFate()
+  let line: ServerLine | undefined
+  const known = createKnownLayout(schema, () => must(line, 'the server was asked before the log'))
   const state = createStateTables(schema)
   const pool = new pg.Pool({
     connectionString: url,
     max: LIMITS.postgresReadersMax,
     keepAlive: true,
+    connectionTimeoutMillis: LIMITS.sqlConnectMs,
     application_name: `junctura reader ${schema}`,
   })
   // A reader that breaks while idle is replaced by the pool.
   pool.on('error', () => undefined)
   const leases = createLeaseTable({ schema, clock, pool, owner, leaseMs })
   const guard = createOrderGuard({ schema, clock, pool })
-  const fates = { fate: createStoreFate(), turn: createTurn(), guard }
-  const shared = { pg, url, schema, known, leases, ...fates }
+  const order = { turn: createTurn(), guard }
+  const shared = { pg, url, schema, clock, known, leases, fate, ...order }
   const parts: StoreParts = {
     ...shared,
-    clock,
     owner,
     pool,
     state,
@@ -124,9 +138,19 @@ export const createPostgresStore = async (options: PostgresStoreOptions): Promis
   try {
     await prepareStore(parts)
     const session = createSession(pool)
-    const durability = await durabilityOf(session)
+    const opened = {
+      ...parts,
+      durability: await durabilityOf(session),
+      line: await readLine(session),
+    }
+    if (!(await isOnKnownLine(session, opened))) await settleLine(opened)
+    let noted: Promise<void> | undefined
+    line = createServerLine(opened.line, {
+      fate,
+      onMoved: () => (noted = noteMove(opened)),
+    })
     await known.look(session)
-    return new PostgresStore({ ...parts, durability })
+    return new PostgresStore({ ...opened, noted: () => noted })
   } catch (error) {
     await Promise.all([parts.plain.close(), pool.end()])
     throw storeErrorOf(error, schema)
@@ -157,6 +181,23 @@ async function prepareStore({ pool, schema, state }: StoreParts): Promise<void> 
   }
 }
 
+/** A server with another history is taken into use; see `settleServerLine`. */
+const settleLine = (
+  parts: StoreParts & { readonly line: LineName },
+  reached?: number,
+): Promise<void> =>
+  inTransaction(parts.pool, async (session) => {
+    await session.batch(orderOf(parts.schema))
+    await settleServerLine(session, { ...parts, nowMs: parts.clock.now() }, reached)
+  })
+
+/** What this process alone remembers would be gone with it; the next start does the rest. */
+async function noteMove(parts: StoreParts): Promise<void> {
+  const reached = parts.known.view.head
+  const line = await readLine(createSession(parts.pool))
+  await settleLine({ ...parts, line }, reached)
+}
+
 /** On a connection of the pool; one that failed is not used again. */
 async function inTransaction<T>(
   pool: Pool,
@@ -164,7 +205,8 @@ async function inTransaction<T>(
   settings: string = '',
 ): Promise<T> {
   const client = await pool.connect()
-  const session = createSession(client)
+  // A migration takes as long as it takes.
+  const session = createSession(client, Infinity)
   let broken: Error | undefined
   try {
     await session.exec(
@@ -192,6 +234,9 @@ interface StoreParts {
   readonly plain: Writer
   readonly handlers: Writer
   readonly known: KnownLayout
+  readonly fate: StoreFate
+  /** What this process notes of a fail-over, before it ends. */
+  readonly noted?: () => Promise<void> | undefined
   readonly leases: LeaseTable
   readonly claims: ClaimTables
   readonly state: StateTables
@@ -344,6 +389,11 @@ class PostgresStore implements Store {
     return this.#readNow((session, view) => checkStore({ session, schema, log, state, view }))
   }
 
+  examine(needs: StoreNeeds): Promise<readonly StoreFinding[]> {
+    const { schema } = this.#parts
+    return this.#read((session) => checkServer(session, { schema, needs }))
+  }
+
   warnings(): Promise<readonly StoreProblem[]> {
     return this.#read(longTransactions)
   }
@@ -361,8 +411,9 @@ class PostgresStore implements Store {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      const { plain, handlers, leases, pool } = this.#parts
+      const { plain, handlers, leases, pool, noted } = this.#parts
       await Promise.all([plain.close(), handlers.close()])
+      await noted?.()?.catch(() => undefined)
       await leases.close()
       await pool.end()
     })()

@@ -1,6 +1,6 @@
 import type * as Pg from 'pg'
-import type { QueryArrayConfig } from 'pg'
-import { assert, loadPeer } from '../../kernel/index.ts'
+import type { QueryArrayConfig, QueryConfig } from 'pg'
+import { assert, LIMITS, loadPeer } from '../../kernel/index.ts'
 import { CopyIn } from './copy-in.ts'
 import { CopyOut, type CopyTuple } from './copy-out.ts'
 
@@ -43,42 +43,64 @@ export const loadPg = async (
   load: () => Promise<PgModule> = () => import('pg'),
 ): Promise<PgModule> => loadPeer({ package: 'pg', feature: 'the PostgreSQL store' }, load)
 
-export const createSession = (queryable: Queryable): Session => {
+/**
+ * A statement without an answer by `answerMs` fails; whoever has the connection drops it then.
+ * Infinity for what takes as long as it takes.
+ */
+export const createSession = (
+  queryable: Queryable,
+  answerMs: number = LIMITS.sqlReadMs,
+): Session => {
+  const bound = Number.isFinite(answerMs) ? { query_timeout: answerMs } : {}
   const query = async (
     text: string,
     values: readonly SqlInput[],
   ): Promise<{ readonly rows: readonly SqlRow[]; readonly rowCount: number | null }> => {
-    const config: QueryArrayConfig = { text, values: [...values], rowMode: 'array', types: TYPES }
+    const config: BoundedQuery = {
+      text,
+      values: [...values],
+      rowMode: 'array',
+      types: TYPES,
+      ...bound,
+    }
     return await queryable.query(config)
   }
   return {
     async exec(sql) {
-      const result: unknown = await queryable.query(sql)
+      const config: QueryConfig & BoundedAnswer = { text: sql, ...bound }
+      const result: unknown = await queryable.query(config)
       const last: unknown = Array.isArray(result) ? result.at(-1) : result
       const command = typeof last === 'object' && last !== null && 'command' in last && last.command
       return typeof command === 'string' ? command : ''
     },
     async batch(sql) {
-      const config: QueryArrayConfig = { text: sql, rowMode: 'array', types: TYPES }
+      const config: BoundedQuery = { text: sql, rowMode: 'array', types: TYPES, ...bound }
       const result: unknown = await queryable.query(config)
       return (Array.isArray(result) ? result : [result]).map(rowsOfResult)
     },
     rows: async (sql, ...values) => (await query(sql, values)).rows,
     run: async (sql, ...values) => (await query(sql, values)).rowCount ?? 0,
     async copyOut(query, read) {
-      const copy = new CopyOut(`copy (${query}) to stdout (format binary)`, read)
+      const copy = new CopyOut(`copy (${query}) to stdout (format binary)`, read, answerMs)
       // A pool answers when it is over, also where it has no connection to ask on.
       const asked: unknown = queryable.query(copy)
       await asked
       return await copy.rows
     },
     async copyIn(sql, data) {
-      const copy = new CopyIn(sql, data)
+      const copy = new CopyIn(sql, data, answerMs)
       queryable.query(copy)
       await copy.done
     },
   }
 }
+
+/** Known to pg and missing in its types. */
+export interface BoundedAnswer {
+  readonly query_timeout?: number
+}
+
+type BoundedQuery = QueryArrayConfig & BoundedAnswer
 
 const rowsOfResult = (result: unknown): readonly SqlRow[] => {
   const rows: unknown =

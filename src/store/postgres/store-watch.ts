@@ -3,6 +3,7 @@ import { type Clock, LIMITS, sleep } from '../../kernel/index.ts'
 import type { StoreNews, StoreWatch } from '../store.ts'
 import type { KnownLayout } from './known-layout.ts'
 import { createSession, type PgModule } from './session.ts'
+import type { StoreFate } from './writer.ts'
 
 export interface StoreWatchOptions {
   readonly pg: PgModule
@@ -13,6 +14,7 @@ export interface StoreWatchOptions {
   readonly known: KnownLayout
   /** Chance of its own, so that a process knows its own test of the connection. */
   readonly probe: string
+  readonly fate: StoreFate
   readonly onNews: (news: StoreNews) => void
 }
 
@@ -68,6 +70,7 @@ class PollingWatch implements StoreWatch {
     const client = new pg.Client({
       connectionString: url,
       keepAlive: true,
+      connectionTimeoutMillis: LIMITS.sqlConnectMs,
       application_name: `junctura listener ${schema}`,
     })
     const gone = (): void => {
@@ -139,6 +142,9 @@ class PollingWatch implements StoreWatch {
         const { head } = await known.look(session)
         quiet = this.#news(head) ? 0 : quiet + 1
       } catch {
+        const { lost } = this.#options.fate
+        // A process that only waits would not hear of it.
+        if (lost) return this.#options.onNews({ head: this.#head, lost })
         // The server is away; whoever reads or commits says so.
         await sleep(clock, LIMITS.leasePollMs, signal)
       }

@@ -1,8 +1,8 @@
 import type { ClientBase, QueryConfig } from 'pg'
 import type { Database, SqlValue } from '../../contract/index.ts'
-import { JuncturaError } from '../../kernel/index.ts'
+import { JuncturaError, LIMITS } from '../../kernel/index.ts'
 import { isEngineFailure } from './postgres-errors.ts'
-import { TYPES } from './session.ts'
+import { type BoundedAnswer, TYPES } from './session.ts'
 
 /** The user's statements in a transaction that the store begins and ends. */
 export interface UserDatabase {
@@ -24,6 +24,8 @@ export const createUserDatabase = (client: Pick<ClientBase, 'query'>): UserDatab
         values: [...values],
         types: TYPES,
         queryMode: 'extended',
+        // The server ends it before; this is for one that is not heard of any more.
+        query_timeout: LIMITS.sqlStatementMs + LIMITS.sqlAnswerMs,
       }
       return await client.query(config)
     })
@@ -51,7 +53,7 @@ interface QueryAnswer {
   readonly rowCount: number | null
 }
 
-interface ExtendedQuery extends QueryConfig {
+interface ExtendedQuery extends QueryConfig, BoundedAnswer {
   /** Known to pg since 8.12 and missing in its types. */
   readonly queryMode: 'extended'
 }

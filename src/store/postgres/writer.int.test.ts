@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { startCuttingProxy } from '../../../test/engines/cutting-proxy.ts'
 import { type PostgresEngine, startPostgres } from '../../../test/engines/postgres.ts'
 import {
@@ -10,7 +10,7 @@ import {
   statusesOf,
   unitOf,
 } from '../../../test/engines/postgres-bench.ts'
-import { createSystemClock, must } from '../../kernel/index.ts'
+import { type Clock, createSystemClock, isJuncturaError, must } from '../../kernel/index.ts'
 import { postgresStoreSql, type PostgresStoreOptions, type Store } from '../index.ts'
 
 /** As `pg_dump` wrote it of a store of the release before. */
@@ -40,6 +40,15 @@ afterEach(async () => {
 const theServer = (): PostgresEngine => must(engine, 'the server runs')
 const theBench = (): PostgresBench => must(bench, 'a test has a database')
 const open = (options?: Partial<PostgresStoreOptions>): Promise<Store> => theBench().open(options)
+const serverOf = (url: string): { readonly host: string; readonly port: number } => ({
+  host: '127.0.0.1',
+  port: Number(new URL(url).port),
+})
+const through = (url: string, port: number): string => {
+  const changed = new URL(url)
+  changed.port = String(port)
+  return changed.href
+}
 const query = (sql: string): Promise<readonly object[]> => theBench().query(sql)
 
 describe('a store', () => {
@@ -71,7 +80,7 @@ describe('a store', () => {
 })
 
 describe('when the connection breaks', () => {
-  it('does not know of a commit whose answer was lost, and trusts nothing afterwards', async () => {
+  it('asks the server what became of a commit whose answer was lost, and goes on (F21)', async () => {
     for (const when of ['before', 'after'] as const) {
       const proxy = await startCuttingProxy({
         host: '127.0.0.1',
@@ -84,19 +93,96 @@ describe('when the connection breaks', () => {
       proxy.cutAt('commit\0', when)
 
       const lost = store.commit([unitOf(`lost ${when}`)])
+      const next = store.commit([unitOf(`next ${when}`)])
 
-      await expect(lost).rejects.toMatchObject({ code: 'JUNCTURA_STORE_UNKNOWN' })
-      const next = store.commit([unitOf('next')])
-      await expect(next).rejects.toMatchObject({ code: 'JUNCTURA_STORE_UNKNOWN' })
+      if (when === 'after') {
+        expect(await lost).toMatchObject([{ status: 'committed' }])
+      } else {
+        await expect(lost).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FAILED' })
+      }
+      expect(await next).toMatchObject([{ status: 'committed' }])
+      expect(await holds(store, `first ${when}`)).toBe(true)
+      expect(await holds(store, `lost ${when}`)).toBe(when === 'after')
+      expect(await holds(store, `next ${when}`)).toBe(true)
       await store.close()
       await proxy.close()
-
-      const opened = await open({ leaseMs: 300 })
-      expect(await holds(opened, `first ${when}`)).toBe(true)
-      expect(await holds(opened, `lost ${when}`)).toBe(when === 'after')
-      expect(await holds(opened, 'next')).toBe(false)
-      await opened.close()
     }
+  })
+
+  it('runs the statements of a handler once, whatever became of the answer to their commit', async () => {
+    const proxy = await startCuttingProxy(serverOf(theBench().url))
+    await query('create table effects (id text primary key)')
+    const store = await open({ url: through(theBench().url, proxy.port) })
+    for (const when of ['before', 'after'] as const) {
+      let calls = 0
+      proxy.cutAt('commit\0', when)
+
+      const outcome = await store
+        .commit([
+          {
+            tx: async (db) => {
+              calls += 1
+              await db.run('insert into effects (id) values ($1)', when)
+              return {}
+            },
+          },
+        ])
+        .then(
+          ([one]) => one?.status,
+          (error: unknown) => isJuncturaError(error) && error.code,
+        )
+
+      expect(calls).toBe(1)
+      expect(outcome).toBe(when === 'after' ? 'committed' : 'JUNCTURA_STORE_FAILED')
+      const found = await query(`select id from effects where id = '${when}'`)
+      expect(found).toHaveLength(when === 'after' ? 1 : 0)
+    }
+    await store.close()
+    await proxy.close()
+  })
+
+  it('gives itself up when the server cannot be asked, and what is opened then knows', async () => {
+    const proxy = await startCuttingProxy(serverOf(theBench().url))
+    const real = createSystemClock()
+    const hasty: Clock = {
+      ...real,
+      now: () => real.now(),
+      monotonicMs: () => real.monotonicMs() * 100,
+    }
+    const store = await open({ url: through(theBench().url, proxy.port), clock: hasty })
+    await store.commit([unitOf('first')])
+    proxy.cutAt('commit\0', 'after', 'stay')
+
+    const lost = store.commit([unitOf('lost')])
+
+    await expect(lost).rejects.toMatchObject({ code: 'JUNCTURA_STORE_UNKNOWN' })
+    const next = store.commit([unitOf('next')])
+    await expect(next).rejects.toMatchObject({ code: 'JUNCTURA_STORE_UNKNOWN' })
+    await store.close()
+    await proxy.close()
+    const opened = await open()
+    expect(await holds(opened, 'lost')).toBe(true)
+    expect(await holds(opened, 'next')).toBe(false)
+  })
+
+  it('takes a network that swallows everything for a broken one, and goes on when it is mended', async () => {
+    const proxy = await startCuttingProxy(serverOf(theBench().url))
+    const store = await open({ url: through(theBench().url, proxy.port) })
+    await store.commit([unitOf('first')])
+    proxy.blackhole()
+
+    const lost = store.commit([unitOf('swallowed')])
+
+    await expect(lost).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FAILED' })
+    // What was sent arrives at a server that has given the connection up.
+    await proxy.heal()
+    await vi.waitFor(
+      async () => expect(await statusesOf(store, [unitOf('mended')])).toEqual(['committed']),
+      { timeout: 30_000, interval: 200 },
+    )
+    expect(await holds(store, 'swallowed')).toBe(false)
+    await store.close()
+    await proxy.close()
   })
 
   it('has written nothing when it breaks before the commit, and goes on by itself', async () => {
@@ -161,8 +247,10 @@ describe('when the connection breaks', () => {
       const lanes = [0, 1, 2, 3].map(write)
       while (count < 40 + round * 7) await createSystemClock().yield()
       await server.kill()
-      await Promise.all(lanes)
+      running = false
       await server.restart()
+      // A commit that was under way asks the server that is back.
+      await Promise.all(lanes)
       await store.close()
     }
 

@@ -1,10 +1,16 @@
 import type { Client } from 'pg'
-import { assert, JuncturaError, LIMITS } from '../../kernel/index.ts'
+import { assert, type Clock, JuncturaError, LIMITS, sleep } from '../../kernel/index.ts'
 import type { KnownLayout, LogView } from './known-layout.ts'
 import type { HeldLeases } from './lease-table.ts'
 import { type OrderGuard, orderKeyOf } from './order-guard.ts'
-import { isConflict, isUndefinedTable, storeErrorOf, unknownCommit } from './postgres-errors.ts'
-import { createSession, integerAt, type PgModule, type Session } from './session.ts'
+import {
+  isAnswer,
+  isConflict,
+  isUndefinedTable,
+  storeErrorOf,
+  unknownCommit,
+} from './postgres-errors.ts'
+import { createSession, integerAt, type PgModule, type Session, textAt } from './session.ts'
 
 /**
  * A connection that writes. A store has two: a commit that runs statements of the user waits for
@@ -17,8 +23,9 @@ import { createSession, integerAt, type PgModule, type Session } from './session
  * There is no session lock: a pooler may stand between.
  *
  * A connection that breaks outside of a commit changes nothing: the next transaction makes a new
- * one. After a commit whose outcome is unknown, or once another process has taken a lease that
- * this one held, nothing is written any more by any of them.
+ * one. When the answer to a commit does not come, the server is asked what became of it, and
+ * everybody behind it waits. What stays unknown, another history of the server, or another process
+ * that has taken a lease of this one: then nothing is written any more by any of them.
  */
 export class Writer {
   readonly #options: WriterOptions
@@ -41,7 +48,8 @@ export class Writer {
   /**
    * One transaction. The caller has the connection `exclusively`.
    *
-   * @throws JUNCTURA_STORE_UNKNOWN when the answer to the commit did not come.
+   * @throws JUNCTURA_STORE_UNKNOWN when the answer to the commit did not come, and the server
+   *   could not be asked for it in time.
    * @throws JUNCTURA_STORE_FENCED when another process has taken a lease of this one.
    */
   transaction<T>(work: (transaction: WriterTransaction) => Promise<T>): Promise<T> {
@@ -77,22 +85,26 @@ export class Writer {
     const { fate, turn, schema } = this.#options
     if (fate.lost) throw fate.lost
     const client = await this.#connected()
-    const session = createSession(client)
+    const session = createSession(client, LIMITS.sqlAnswerMs)
     let endTurn: (() => void) | undefined
+    let ordered: OrderedCommit | undefined
     try {
       let result: T
       try {
         result = await work(session, client, async (before) => {
           endTurn ??= await turn.take()
           if (fate.lost) throw fate.lost
-          return await this.#order(session, before)
+          ordered = await this.#order(session, before)
+          return ordered
         })
       } catch (error) {
-        await this.#rollback(client)
+        if (isAnswer(error)) await this.#rollback(client)
+        // One that does not answer a statement does not answer the next.
+        else this.#drop(client)
         if (isConflict(error) || isUndefinedTable(error)) throw error
         throw storeErrorOf(error, schema)
       }
-      await this.#commit(client)
+      await this.#commit(client, ordered)
       return result
     } finally {
       endTurn?.()
@@ -100,23 +112,24 @@ export class Writer {
   }
 
   /** Takes the lock that orders commits, and looks at what they have left. */
-  async #order(session: Session, before: string): Promise<Ordered> {
+  async #order(session: Session, before: string): Promise<OrderedCommit> {
     const { schema, known, leases, fate, guard } = this.#options
     const check = leases.check()
     const look = known.prepareLook()
     const results = await guard.during(
-      session.batch(`${before}${orderOf(schema)};${look.sql};${check.sql}`),
+      session.batch(`${before}${orderOf(schema)};${look.sql};${check.sql};${OWN_ID}`),
     )
-    const [held] = results.at(-1) ?? []
+    const [held] = results.at(-2) ?? []
     if (!check.holdsAll(held)) {
       throw fate.lose(new JuncturaError('JUNCTURA_STORE_FENCED', { details: { store: schema } }))
     }
-    const view = look.seen(results.at(-2)?.[0]) ?? (await known.look(session))
+    const view = look.seen(results.at(-3)?.[0]) ?? (await known.look(session))
     if (view.head < known.view.head) {
       const there = `the last position there is ${view.head} and was ${known.view.head}`
       throw fate.lose(unknownCommit(there))
     }
-    return { view, isHeard: integerAt(held, 1) > 0 }
+    const id = textAt(results.at(-1)?.[0], 0)
+    return { view, isHeard: integerAt(held, 1) > 0, id }
   }
 
   async #connected(): Promise<Client> {
@@ -125,6 +138,7 @@ export class Writer {
     const client = new pg.Client({
       connectionString: url,
       keepAlive: true,
+      connectionTimeoutMillis: LIMITS.sqlConnectMs,
       application_name: `junctura writer ${schema}`,
     })
     // A connection that breaks while idle has nobody else to tell.
@@ -144,26 +158,55 @@ export class Writer {
     client.end().catch(() => undefined)
   }
 
-  async #commit(client: Client): Promise<void> {
-    const session = createSession(client)
-    const { fate, schema } = this.#options
+  async #commit(client: Client, ordered: OrderedCommit | undefined): Promise<void> {
+    const session = createSession(client, LIMITS.sqlAnswerMs)
+    const { schema } = this.#options
     try {
       const command = await session.exec('commit')
       assert(command === 'COMMIT', 'a transaction that is committed was not aborted before')
     } catch (error) {
       // A server that answers has ended the transaction; one that is gone may have committed it.
-      if (await this.#rollback(client)) {
+      if (isAnswer(error) && (await this.#rollback(client))) {
         throw isConflict(error) ? error : storeErrorOf(error, schema)
       }
-      throw fate.lose(unknownCommit(error))
+      this.#drop(client)
+      if (!(await this.#hasCommitted(ordered, error))) throw storeErrorOf(error, schema)
     }
+  }
+
+  /**
+   * Asks the server what became of a commit whose answer was lost, until it knows. The transaction
+   * ends by itself where the commit has not arrived. One that stands may still wait for a replica:
+   * a commit behind it, which waits for the same, says that it waits no more.
+   */
+  async #hasCommitted(ordered: OrderedCommit | undefined, cause: unknown): Promise<boolean> {
+    const { clock, fate, known } = this.#options
+    const untilMs = clock.monotonicMs() + LIMITS.commitAskMs
+    while (ordered !== undefined && clock.monotonicMs() < untilMs && !fate.lost) {
+      try {
+        const session = createSession(await this.#connected(), LIMITS.sqlAnswerMs)
+        // First, so that nothing is asked of a server with another history.
+        await known.look(session)
+        const [row] = await session.rows('select pg_xact_status($1::text::xid8)', ordered.id)
+        if (row?.[0] === 'aborted') return false
+        if (row?.[0] === 'committed') {
+          await session.exec(CONFIRM)
+          return true
+        }
+      } catch {
+        // Away still, or with another history: then `fate` says so.
+        if (this.#client) this.#drop(this.#client)
+      }
+      await sleep(clock, ASK_AGAIN_MS)
+    }
+    throw fate.lost ?? fate.lose(unknownCommit(cause))
   }
 
   /** False when the connection is of no use any more. */
   async #rollback(client: Client): Promise<boolean> {
     if (this.#client !== client) return false
     try {
-      await createSession(client).exec('rollback')
+      await createSession(client, LIMITS.sqlAnswerMs).exec('rollback')
       return true
     } catch {
       // Its transaction ends with the connection.
@@ -173,8 +216,26 @@ export class Writer {
   }
 }
 
+/** What a transaction is known by at the server, also after its connection is gone. */
+interface OrderedCommit extends Ordered {
+  readonly id: string
+}
+
+const OWN_ID = 'select pg_current_xact_id()::text'
+
+/** Writes something, or it would not wait for replicas. */
+const CONFIRM = `
+  begin;
+  select set_config('synchronous_commit', 'on', true)
+   where current_setting('synchronous_commit') in ('off', 'local');
+  select pg_logical_emit_message(true, 'junctura', 'confirm');
+  commit`
+
+const ASK_AGAIN_MS = 100
+
 export interface WriterOptions {
   readonly pg: PgModule
+  readonly clock: Clock
   readonly url: string
   readonly schema: string
   /** How long a process that hangs keeps what its statements have locked. */

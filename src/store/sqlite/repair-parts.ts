@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { messageOf } from '../../kernel/index.ts'
+import { LIMITS, messageOf } from '../../kernel/index.ts'
 import { indexedFieldsOf, indexValueOf, rowChecksum } from '../unit-check.ts'
 import { ENTRY_WORDS } from '../key-entry.ts'
 import { decodePage, runOfPage } from './claim-pages.ts'
@@ -17,7 +17,6 @@ import { bytesAt, type Connection, integerAt, type SqlRow, textAt } from './conn
 import { checksumHolds, createLogTable, logTableName } from './log-layout.ts'
 import { transaction } from './log-writer.ts'
 import type { Repair } from './repair.ts'
-import { POSITION_GAP } from './rollback.ts'
 import {
   hasKinds,
   insertSalvaged,
@@ -186,7 +185,7 @@ export const salvageLog = (repair: Repair): void => {
     transaction(target, () => salvagePartition(repair, partition, known))
   }
   const lossless = repair.lostPositions.length === 0 && repair.lost.length === 0
-  const first = repair.highest + 1 + (lossless ? 0 : POSITION_GAP)
+  const first = repair.highest + 1 + (lossless ? 0 : LIMITS.positionGap)
   const id = (partitions.at(-1)?.id ?? 0) + 1
   transaction(target, () => {
     target.db.exec(createLogTable(id))
@@ -241,7 +240,7 @@ function salvagePartition(
     const position = integerAt(row, 0)
     const holds = checksumHolds(row)
     // The number of a damaged row speaks of a position only if one may have been there.
-    if (holds || position <= repair.highest + POSITION_GAP) raise(repair, position)
+    if (holds || position <= repair.highest + LIMITS.positionGap) raise(repair, position)
     if (!holds || !insertSalvaged(target, table, row)) return
     nameChannel(repair, channels, integerAt(row, 1))
     positions.push(position)

@@ -1,4 +1,4 @@
-import { JuncturaError } from '../../kernel/index.ts'
+import { JuncturaError, LIMITS } from '../../kernel/index.ts'
 import { encodeRow } from '../unit-check.ts'
 import { ACCEPTED_ROLLBACK, type AcceptedRollback, type RowWrite } from '../store.ts'
 import type { Connection } from './connection.ts'
@@ -8,12 +8,6 @@ import { addPartition } from './log-layout.ts'
 import type { LogPartitions } from './log-partitions.ts'
 import { transaction } from './log-writer.ts'
 import type { StateWriter } from './state-tables.ts'
-
-/**
- * Left free above the highest position known: the mark may be a little behind, and no position that
- * somebody has seen may ever be given to another record.
- */
-export const POSITION_GAP = 1_000_000
 
 /** In which way a store is behind its mark; undefined when it is not. */
 export const behindMark = (found: Height | undefined, mark: MarkedHeight): string | undefined => {
@@ -56,7 +50,7 @@ export const settleHeight = (
     return { ...found, opens }
   }
   const { mark, problem } = accepted
-  const head = Math.max(found.position, mark.position) + POSITION_GAP
+  const head = Math.max(found.position, mark.position) + LIMITS.positionGap
   const { open } = partitions
   const next = { id: open.id + 1, firstPosition: head + 1, createdAtMs: nowMs }
   const value: AcceptedRollback = {

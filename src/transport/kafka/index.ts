@@ -1,1 +1,2 @@
 export * from './kafka-broker.ts'
+export { openKafkaTopic } from './kafka-topic.ts'

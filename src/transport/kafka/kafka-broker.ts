@@ -2,11 +2,10 @@ import { JuncturaError } from '../../kernel/index.ts'
 import type { Broker, BrokerOptions, Reading } from '../broker.ts'
 import { ensureTopics, replicationOf, type TopicPlan, topicOf } from './channel-topics.ts'
 import { checkCluster } from './check-cluster.ts'
-import { Cluster } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { ENGINE, refused, toPortError } from './kafka-error.ts'
-import { type KafkaPackage, loadKafka } from './kafka-package.ts'
-import { parseKafkaUrl } from './kafka-url.ts'
 import { listOffsets } from './list-offsets.ts'
+import { openCluster } from './open-cluster.ts'
 import { Producer } from './producer.ts'
 import { TopicReader, type TopicReaderOptions } from './topic-reader.ts'
 import type { TlsOptions } from './tls-options.ts'
@@ -53,22 +52,10 @@ export interface KafkaBrokerOptions extends BrokerOptions {
  * @throws JUNCTURA_TRANSPORT_REFUSED when the sign-in is refused.
  */
 export const createKafkaBroker = async (options: KafkaBrokerOptions): Promise<Broker> => {
-  const url = parseKafkaUrl(options.url)
-  const { clock, random, log, publishTimeoutMs = 10_000, onState = () => undefined } = options
+  const { publishTimeoutMs = 10_000 } = options
   const plan = planOf(options)
-  const kafka: KafkaPackage = await loadKafka()
-  const cluster = new Cluster({
-    kafka,
-    url,
-    tls: options.tls,
-    clientId: plan.prefix,
-    clock,
-    random,
-    log,
-    requestTimeoutMs: publishTimeoutMs,
-    onState,
-  })
-  await cluster.open()
+  const requestTimeoutMs = publishTimeoutMs
+  const cluster = await openCluster({ ...options, clientId: plan.prefix, requestTimeoutMs })
   return new KafkaBroker(cluster, plan, publishTimeoutMs)
 }
 

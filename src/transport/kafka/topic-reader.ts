@@ -15,6 +15,13 @@ export interface TopicReaderOptions {
   readonly batchMax: number
   /** Called again with the same messages when it rejects. */
   readonly give: (messages: readonly ReceivedMessage[]) => Promise<void> | void
+  /** Which topic the places are of. @default the one that is there at the start */
+  readonly incarnation?: string
+  /**
+   * Called once where a place is not in the topic any more, or the topic is another: reading ends,
+   * and the caller decides where to go on. Without it, reading goes on with what is there.
+   */
+  readonly onPlaceGone?: (problem: string) => void
 }
 
 /**
@@ -55,13 +62,20 @@ export class TopicReader {
     await this.#giving
   }
 
+  /** The next offset wanted, by partition. */
+  places(): Readonly<Record<string, string>> {
+    const places: Record<string, string> = {}
+    for (const [index, place] of this.#places) places[String(index)] = String(place)
+    return places
+  }
+
   get #isClosed(): boolean {
     return this.#stop.signal.aborted
   }
 
   async #findPlaces(view: TopicView): Promise<void> {
-    const { cluster, topic, from } = this.#options
-    this.#topicId = view.id
+    const { cluster, topic, from, incarnation } = this.#options
+    this.#topicId = incarnation ?? view.id
     if (from === 'end') {
       for (const [partition, end] of await listOffsets(cluster, topic, 'end')) {
         this.#places.set(partition, end)
@@ -81,6 +95,7 @@ export class TopicReader {
         tries = 0
       } catch (error) {
         if (this.#isClosed) return
+        if (error instanceof PlaceGone) return this.#options.onPlaceGone?.(error.message)
         const { clock, log } = this.#options.cluster.options
         if (clock.monotonicMs() - startedMs > LIMITS.kafkaPauseMsMax) tries = 0
         const fields = { topic: this.#options.topic, problem: problemOf(error) }
@@ -121,7 +136,8 @@ export class TopicReader {
   /** A topic that was made again begins anew; added partitions are read from their start. */
   #meet(view: TopicView): void {
     if (this.#topicId !== view.id) {
-      const { cluster, topic } = this.#options
+      const { cluster, topic, onPlaceGone } = this.#options
+      if (onPlaceGone) throw new PlaceGone(`topic ${topic} was made again`)
       cluster.options.log.warn({ topic }, 'the topic was made again: reading from its beginning')
       this.#places.clear()
       this.#topicId = view.id
@@ -220,7 +236,8 @@ export class TopicReader {
    * lost. Goes to what is there, never past anything: a gap is told, a repeat is allowed.
    */
   async #comeBack(partition: number): Promise<void> {
-    const { cluster, topic, from } = this.#options
+    const { cluster, topic, from, onPlaceGone } = this.#options
+    if (onPlaceGone) throw new PlaceGone(`partition ${partition} of ${topic} has lost the place`)
     const starts = await listOffsets(cluster, topic, 'start')
     const ends = await listOffsets(cluster, topic, 'end')
     const [start, end] = [starts.get(partition), ends.get(partition)]
@@ -274,6 +291,9 @@ export class TopicReader {
     )
   }
 }
+
+/** Ends the reader: its owner decides where to go on. */
+class PlaceGone extends Error {}
 
 type FetchAnswer = ReturnType<KafkaPackage['fetchV13']['parseResponse']>
 

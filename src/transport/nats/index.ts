@@ -1,1 +1,2 @@
 export * from './nats-broker.ts'
+export { openNatsTopic } from './nats-topic.ts'

@@ -1,4 +1,4 @@
-import type { ConsumerConfig } from '@nats-io/jetstream'
+import type { ConsumerConfig, StreamState } from '@nats-io/jetstream'
 import type { Msg, Subscription } from '@nats-io/transport-node'
 import {
   type Clock,
@@ -11,6 +11,7 @@ import {
   type Timer,
 } from '../../kernel/index.ts'
 import type { Reading, ReadOptions, ReceivedMessage } from '../broker.ts'
+import type { TopicReading, TopicReadOptions } from '../foreign-topic.ts'
 import { refused, toBrokerError } from './nats-errors.ts'
 import { readHeaders } from './nats-headers.ts'
 import type { NatsLink } from './nats-link.ts'
@@ -23,7 +24,12 @@ export interface NatsReadOptions extends ReadOptions {
   readonly random: Random
   readonly log: Logger
   readonly stream: string
+  /** Of the stream, only what matches one of them. @default all of it */
+  readonly subjects?: readonly string[] | undefined
 }
+
+/** As the owner of a place wants it: told when it is gone, instead of going on somewhere. */
+export type NatsTopicReadOptions = Omit<NatsReadOptions, keyof ReadOptions> & TopicReadOptions
 
 /**
  * Reads a stream from a sequence on. The place is kept here, so the consumer in the server is one
@@ -42,6 +48,13 @@ export const readNats = async (options: NatsReadOptions): Promise<Reading> => {
   const { stream } = options
   if (!isStreamName(stream)) throw noStream(stream)
   const reader = new StreamReader(options)
+  await reader.open()
+  return reader
+}
+
+/** The same for a topic of others, whose place is kept by the caller. */
+export const readNatsTopic = async (options: NatsTopicReadOptions): Promise<TopicReading> => {
+  const reader = new StreamReader(options, options)
   await reader.open()
   return reader
 }
@@ -74,8 +87,9 @@ interface Consumer {
   heardAtMs: number
 }
 
-class StreamReader implements Reading {
+class StreamReader implements TopicReading {
   readonly #options: NatsReadOptions
+  readonly #owner: Owner | undefined
   readonly #batchMax: number
   readonly #stop = new AbortController()
   readonly #forget: () => void
@@ -83,6 +97,8 @@ class StreamReader implements Reading {
   #created = ''
   /** The next sequence that is wanted from the server. */
   #next: number
+  /** The next sequence that is to be given. */
+  #given: number
   #waiting: ReceivedMessage[] = []
   /** A message alone that is larger than a pull may be. */
   #isLarge = false
@@ -90,10 +106,13 @@ class StreamReader implements Reading {
   #watch: Timer | undefined
   #loop: Promise<void> | undefined
 
-  constructor(options: NatsReadOptions) {
+  constructor(options: NatsReadOptions, owner?: Owner) {
     this.#options = options
+    this.#owner = owner
+    this.#created = owner?.incarnation ?? ''
     this.#batchMax = options.batchMax ?? BATCH_DEFAULT
     this.#next = Math.max(1, Number(options.from['0'] ?? '1'))
+    this.#given = this.#next
     this.#forget = options.link.onChange((isConnected) => {
       if (isConnected) this.#wake()
       else this.#drop()
@@ -106,10 +125,16 @@ class StreamReader implements Reading {
       await this.#makeConsumer()
     } catch (error) {
       this.#forget()
+      if (error instanceof PlaceGone) return this.#owner?.onPlaceGone(error.message)
       throw error
     }
     this.#watchHeartbeats()
     this.#loop = this.#run()
+  }
+
+  /** What waits here is not given yet. */
+  places(): Readonly<Record<string, string>> {
+    return { '0': this.#waiting[0]?.offset ?? String(this.#next) }
   }
 
   async close(): Promise<void> {
@@ -133,6 +158,10 @@ class StreamReader implements Reading {
         await this.#sleepUntilWoken()
       } else if (this.#options.link.isConnected) {
         await this.#makeConsumer().catch(async (error: unknown) => {
+          if (error instanceof PlaceGone) {
+            this.#stop.abort()
+            return this.#owner?.onPlaceGone(error.message)
+          }
           if (failures === 0) this.#warn(error, 'the stream cannot be read; trying again')
           failures += 1
           await this.#pause(failures)
@@ -144,6 +173,7 @@ class StreamReader implements Reading {
   }
 
   async #hand(batch: readonly ReceivedMessage[]): Promise<void> {
+    await this.#lookForHoles(batch)
     for (let failures = 1; !this.#stop.signal.aborted; failures++) {
       try {
         return await this.#options.onBatch(batch)
@@ -151,6 +181,28 @@ class StreamReader implements Reading {
         if (failures === 1) this.#warn(error, 'a batch was not handled; it comes again')
         await this.#pause(failures)
       }
+    }
+  }
+
+  /**
+   * The server goes on by itself behind what its limits have dropped. A hole alone says little:
+   * messages are also deleted one by one, or were not wanted.
+   */
+  async #lookForHoles(batch: readonly ReceivedMessage[]): Promise<void> {
+    const { link, stream } = this.#options
+    if (!this.#owner) return
+    const holes: { readonly from: number; readonly to: number }[] = []
+    for (const { offset } of batch) {
+      const sequence = Number(offset)
+      if (sequence > this.#given) holes.push({ from: this.#given, to: sequence })
+      this.#given = sequence + 1
+    }
+    if (holes.length === 0) return
+    const found = await findStream(link, stream).catch(() => undefined)
+    const first = found?.state.first_seq ?? 0
+    for (const { from, to } of holes) {
+      const gone = Math.min(to, first) - from
+      if (gone > 0) this.#owner.onSkipped(0, gone)
     }
   }
 
@@ -174,7 +226,7 @@ class StreamReader implements Reading {
   }
 
   async #makeConsumer(): Promise<void> {
-    const { link, stream } = this.#options
+    const { link, stream, subjects } = this.#options
     await this.#findPlace()
     const config: Partial<ConsumerConfig> = {
       ack_policy: 'none',
@@ -182,6 +234,7 @@ class StreamReader implements Reading {
       mem_storage: true,
       num_replicas: 1,
       inactive_threshold: link.packages.core.nanos(INACTIVE_MS),
+      ...(subjects && { filter_subjects: [...subjects] }),
       ...(this.#next > 1
         ? { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
         : { deliver_policy: 'all' }),
@@ -224,6 +277,7 @@ class StreamReader implements Reading {
     if (!found) throw noStream(stream)
     const { created, state } = found
     const isAnother = this.#created !== '' && this.#created !== created
+    if (this.#owner) return this.#keepPlace(isAnother, state)
     this.#created = created
     if (isAnother || this.#next > state.last_seq + 1) {
       log.warn({ stream, wanted: this.#next, end: state.last_seq }, 'the stream was made again')
@@ -232,6 +286,13 @@ class StreamReader implements Reading {
       const missed = state.first_seq - this.#next
       log.warn({ stream, missed }, 'messages were gone before they were read')
     }
+  }
+
+  /** Somebody else keeps the place and knows what its loss means. */
+  #keepPlace(isAnother: boolean, { last_seq: last }: StreamState): void {
+    const { stream } = this.#options
+    if (isAnother) throw new PlaceGone(`the stream ${stream} was made again`)
+    if (this.#next > last + 1) throw new PlaceGone(`the stream ${stream} has lost its end`)
   }
 
   #arrived(consumer: Consumer, message: Msg): void {
@@ -311,6 +372,11 @@ class StreamReader implements Reading {
     this.#wake()
   }
 }
+
+type Owner = Pick<TopicReadOptions, 'incarnation' | 'onPlaceGone' | 'onSkipped'>
+
+/** Ends the reader: the owner of the place decides where to go on. */
+class PlaceGone extends Error {}
 
 const BATCH_DEFAULT = 500
 

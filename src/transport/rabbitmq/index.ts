@@ -1,1 +1,2 @@
 export * from './rabbitmq-broker.ts'
+export { openRabbitmqQueue } from './rabbitmq-queue.ts'

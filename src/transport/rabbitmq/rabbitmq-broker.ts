@@ -1,5 +1,5 @@
 import type { BrokerFeatures } from '../../contract/index.ts'
-import { isJuncturaError, JuncturaError, LIMITS } from '../../kernel/index.ts'
+import { JuncturaError, LIMITS } from '../../kernel/index.ts'
 import type {
   Broker,
   BrokerChannel,
@@ -9,9 +9,9 @@ import type {
   ReadOptions,
   Reading,
 } from '../broker.ts'
-import { type AmqpChannel, type AmqpModule, loadAmqp } from './amqp-client.ts'
-import { problemOf, replyCodeOf, unavailable } from './amqp-failure.ts'
-import { AmqpLink, closeChannel, inTime, type LinkContext } from './amqp-link.ts'
+import { type AmqpModule, loadAmqp } from './amqp-client.ts'
+import { problemOf } from './amqp-failure.ts'
+import { AmqpLink, type LinkContext } from './amqp-link.ts'
 import { checkSize } from './amqp-message.ts'
 import { ChannelPublisher } from './channel-publisher.ts'
 import { checkBroker } from './check-broker.ts'
@@ -19,8 +19,9 @@ import { type ConnectTarget, readTarget } from './connect-target.ts'
 import { admitQueue } from './admit-queue.ts'
 import { startFollower } from './queue-follower.ts'
 import { startQueueReader } from './queue-reader.ts'
-import { createTopology, ensureChannel, type Topology } from './topology.ts'
+import { createTopology, ensureChannel, type Topology, type UseChannel } from './topology.ts'
 import type { RabbitmqTls } from './tls-options.ts'
+import { channelUser } from './use-channel.ts'
 
 export interface RabbitmqBrokerOptions extends BrokerOptions {
   /**
@@ -86,6 +87,7 @@ class RabbitmqBroker implements Broker {
   readonly #publishers = new Map<string, ChannelPublisher>()
   readonly #readings = new Set<Reading>()
   readonly #timeoutMs: number
+  readonly #useChannel: UseChannel
   #isConnected: boolean | undefined
   #closing: Promise<void> | undefined
 
@@ -104,12 +106,13 @@ class RabbitmqBroker implements Broker {
       })
     this.#publishing = link('publishes')
     this.#reading = link('reads')
+    this.#useChannel = channelUser(this.#reading, { clock, log, timeoutMs: publishTimeoutMs })
   }
 
   async ensure(channels: readonly BrokerChannel[]): Promise<void> {
     this.#assertOpen()
     for (const channel of channels) {
-      await ensureChannel(channel, this.#topology, (use) => this.#useChannel(use))
+      await ensureChannel(channel, this.#topology, this.#useChannel)
     }
   }
 
@@ -139,7 +142,7 @@ class RabbitmqBroker implements Broker {
       timeoutMs: this.#timeoutMs,
       queue,
       read,
-      admit: () => admitQueue(queue, this.#context.log, (use) => this.#useChannel(use)),
+      admit: () => admitQueue(queue, this.#context.log, this.#useChannel),
     })
     return this.#track(reading)
   }
@@ -160,7 +163,7 @@ class RabbitmqBroker implements Broker {
       url: this.#options.url,
       topology: this.#topology,
       blockedBy: this.#publishing.blockedBy,
-      useChannel: (use) => this.#useChannel(use),
+      useChannel: this.#useChannel,
     })
   }
 
@@ -203,18 +206,6 @@ class RabbitmqBroker implements Broker {
     return tracked
   }
 
-  async #useChannel<T>(use: (channel: AmqpChannel) => Promise<T>): Promise<T> {
-    const { clock, log } = this.#context
-    const model = await this.#reading.connection()
-    const channel = await inTime(clock, this.#timeoutMs, model.createChannel()).catch(rethrow)
-    channel.on('error', (error) => log.debug({ problem: problemOf(error) }, 'a channel was closed'))
-    try {
-      return await inTime(clock, this.#timeoutMs, use(channel)).catch(rethrow)
-    } finally {
-      await closeChannel(channel, clock)
-    }
-  }
-
   #changed(): void {
     for (const publisher of this.#publishers.values()) publisher.wake()
     const links = [this.#publishing, this.#reading]
@@ -234,12 +225,6 @@ class RabbitmqBroker implements Broker {
     if (!this.#closing) return
     throw new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The RabbitMQ broker' } })
   }
-}
-
-/** What has no code of the server is the end of the connection, in one of its many words. */
-const rethrow = (error: unknown): never => {
-  if (isJuncturaError(error) || replyCodeOf(error) !== undefined) throw error
-  throw unavailable(problemOf(error), error)
 }
 
 const isSaid = (text: string | undefined): text is string => text !== undefined

@@ -1,0 +1,7 @@
+export * from './open-topic.ts'
+export * from './read-message.ts'
+export * from './readmit-message.ts'
+export * from './topic-alert.ts'
+export * from './topic-cursor.ts'
+export * from './topic-relay.ts'
+export * from './topic-shelf.ts'
