@@ -32,7 +32,7 @@ import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
 import { type AttemptHistory, createAttemptHistory } from './attempt-history.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
 import type { BrokerLink } from './broker-link.ts'
-import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
+import type { DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
 import { registerGauges } from './gauges.ts'
@@ -50,10 +50,11 @@ import { recordFailOver } from './record-fail-over.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
-import { createReplays, type Replays } from './replays.ts'
+import type { Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
-import type { OpenPartitionOptions } from './open-partition.ts'
-import { createRequests, type Requests } from './requests.ts'
+import { openActs, type People } from './open-acts.ts'
+import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
+import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
@@ -125,7 +126,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
       tellBorderEvent(base.events)(event)
     },
   })
-  const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
+  const people: People = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
     readData: pushes.readData,
@@ -133,33 +134,11 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
   })
-  const consumers = openConsumers(base, ports)
+  const consumers = { ports, book: base.book, onStopped: stoppedTeller(base, ports) }
   const webhooks = integration.webhooks.map(({ name }) => name)
   await letters.load(base.store, { consumers: [], webhooks })
-  const requests = createRequests({
-    ...base,
-    runners,
-    perform: ({ command, ids, actor }) =>
-      people.deadLetters?.perform(command, ids, actor) ?? NOBODY,
-  })
-  const deadLetters = createDeadLetters({
-    ...base,
-    ...alerting,
-    runners,
-    requests,
-    retryTransform: async (letter) => {
-      const result = await inbox.retryTransform(letter.id, 'operator')
-      if (result.kind === 'done') letters.add(letter, -1)
-      return { ok: result.kind === 'done' }
-    },
-    onDropped: (letter) => {
-      letters.add(letter, -1)
-      people.replays?.dropped(letter.consumer, letter.position)
-    },
-  })
-  people.deadLetters = deadLetters
-  const replays = createReplays({ ...base, runners, deadLetters, requests, duties })
-  people.replays = replays
+  const acts = openActs(base, alerting, { people, inbox, letters, runners, duties })
+  const { deadLetters } = acts
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
@@ -171,6 +150,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   return {
     ...base,
     ...alerting,
+    ...acts,
     inbox,
     ...border,
     relays,
@@ -179,29 +159,12 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     consumers,
     letters,
     duties,
-    requests,
-    deadLetters,
-    replays,
     views,
     invalid,
     retention,
     overview,
   }
 }
-
-const NOBODY = Promise.resolve(0)
-
-const openConsumers = (base: Foundations, ports: ConsumerPorts): OpenPartitionOptions => ({
-  ports,
-  book: base.book,
-  onStopped: (consumer, error) => {
-    const title = `${consumer.name} stopped: ${messageOf(error)}`
-    const cause = `stopped/${consumer.name}`
-    const atMs = base.kernel.clock.now()
-    const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
-    void offerRows(base, rows).catch(() => undefined)
-  },
-})
 
 export interface Foundations {
   readonly integration: Integration
