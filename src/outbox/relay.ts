@@ -113,7 +113,9 @@ class OutboxRelay implements Relay {
   #writersAtMs = 0
   #cleanedAtMs = -Infinity
   #movedAtClean = 0
-  #isToldOfGap = false
+  /** Unknown at first: the process before may have told of one that has ended meanwhile. */
+  #isToldOfGap: boolean | undefined
+  #wasWell = false
   /** Resolved by the next round that finds nothing. */
   #idlers: (() => void)[] = []
 
@@ -324,7 +326,9 @@ class OutboxRelay implements Relay {
   #isWell(): void {
     this.#state = 'running'
     this.#failures = 0
-    if (this.#awaySinceMs === undefined) return
+    // Who ran before may have told that it is away, and died.
+    if (this.#wasWell && this.#awaySinceMs === undefined) return
+    this.#wasWell = true
     this.#awaySinceMs = undefined
     this.#lastError = undefined
     this.#options.offer(this.#options.resolveAlert(`outbox-away:${this.source.name}`))

@@ -1,133 +1,20 @@
 import { describe, expect, it } from 'vitest'
-import {
-  bearer,
-  type Consumer,
-  type ConsumerContext,
-  event,
-  eventsEndpoint,
-  integration,
-  jsonSchema,
-  secret,
-  system,
-} from '../contract/index.ts'
-import { bodyOfBytes, type IngressResponse } from '../ingress/index.ts'
-import { METRICS } from '../observe/index.ts'
+import type { ConsumerContext } from '../contract/index.ts'
+import type { IngressResponse } from '../ingress/index.ts'
 import { inspectDisk } from '../store/memory/index.ts'
-import type { Runtime } from './runtime-port.ts'
 import {
-  createWorld,
-  effect,
-  EFFECTS,
-  owners,
-  Placed,
-  placedConsumer,
-  type World,
-} from './world.fixture.ts'
-
-const TOKEN = 'a-token-of-the-shop-program-1234'
-const OLD_TOKEN = 'the-token-before-it-of-the-shop-1'
-
-/** Two versions, and the key has another name in the older one. */
-const Renamed = event('stock.moved', {
-  owner: owners,
-  key: 'item',
-  versions: {
-    1: jsonSchema<{ sku: string }>({
-      type: 'object',
-      required: ['sku'],
-      properties: { sku: { type: 'string' } },
-    }),
-    2: jsonSchema<{ item?: string }>({
-      type: 'object',
-      properties: { item: { type: 'string' } },
-    }),
-  },
-  compatibility: 'none',
-  upcast: { 1: ({ sku }) => ({ item: sku }) },
-})
-
-interface Sending {
-  readonly contentType?: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly token?: string | undefined
-  readonly path?: string
-  readonly method?: string
-}
-
-interface Border {
-  readonly world: World
-  readonly runtime: Runtime
-  /** Sends as it is. */
-  send(body: unknown, sending?: Sending): Promise<IngressResponse>
-  /** Sends one event in binary mode. */
-  binary(
-    data: unknown,
-    attributes?: Readonly<Record<string, string>>,
-    sending?: Sending,
-  ): Promise<IngressResponse>
-}
-
-const seen: Consumer = placedConsumer('seen', {}, async (order, ctx) => {
-  await effect('seen', order, ctx)
-})
-
-const openBorder = async (consumers: readonly Consumer[] = [seen]): Promise<Border> => {
-  const world = createWorld()
-  const endpoint = eventsEndpoint('events', {
-    from: system('shop', { kind: 'internal', owner: owners }),
-    accepts: [Placed, Renamed],
-    verify: bearer({
-      secret: secret.env('EVENTS_TOKENS', { development: `${TOKEN}\n${OLD_TOKEN}` }),
-    }),
-    eventsMax: 5,
-  })
-  const runtime = await world.start(consumers, {
-    build: (parts) => integration('demo', { parts: [endpoint, ...parts], tables: [EFFECTS] }),
-  })
-  const send: Border['send'] = (body, sending = {}) => {
-    const { contentType = 'application/json', headers = {}, path = '/events' } = sending
-    const token = 'token' in sending ? sending.token : TOKEN
-    const text = typeof body === 'string' ? body : JSON.stringify(body)
-    return runtime.ingress.handle({
-      method: sending.method ?? 'POST',
-      target: path,
-      rawHeaders: [
-        'Content-Type',
-        contentType,
-        ...(token === undefined ? [] : ['Authorization', `Bearer ${token}`]),
-        ...Object.entries(headers).flat(),
-      ],
-      body: bodyOfBytes(Buffer.from(text)),
-      remoteAddress: '127.0.0.1',
-    })
-  }
-  const binary: Border['binary'] = (data, attributes = {}, sending = {}) => {
-    const all = { specversion: '1.0', id: '1', source: '/shop', type: Placed.name, ...attributes }
-    const named = Object.entries(all).map(([name, value]) => [`ce-${name}`, value])
-    const headers = { ...Object.fromEntries(named), ...sending.headers }
-    return send(data, { ...sending, headers })
-  }
-  return { world, runtime, send, binary }
-}
-
-const structured = (data: unknown, more: object = {}): Record<string, unknown> => ({
-  specversion: '1.0',
-  id: '1',
-  source: '/shop',
-  type: Placed.name,
-  data,
-  ...more,
-})
-
-const STRUCTURED: Sending = { contentType: 'application/cloudevents+json; charset=UTF-8' }
-const BATCH: Sending = { contentType: 'application/cloudevents-batch+json' }
-
-const bodyOf = ({ body }: IngressResponse): Record<string, unknown> => {
-  const parsed: unknown = JSON.parse(body)
-  return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {}
-}
-const codeOf = (response: IngressResponse): string =>
-  `${response.status} ${String(bodyOf(response)['code'])}`
+  BATCH,
+  bodyOf,
+  codeOf,
+  OLD_TOKEN,
+  openBorder,
+  Renamed,
+  seen,
+  STRUCTURED,
+  structured,
+  TOKEN,
+} from './events-endpoint.fixture.ts'
+import { Placed } from './world.fixture.ts'
 
 describe('an event over HTTP', () => {
   it('in binary mode is durable before the answer, and handled with its data (M14)', async () => {
@@ -177,10 +64,11 @@ describe('an event over HTTP', () => {
 
   it('with the id of another is a conflict, also where only the type differs', async () => {
     const { binary, runtime } = await openBorder()
-    await binary({ key: 'a', n: 1 })
+    const data = { key: 'a', n: 1, item: 'a' }
+    await binary(data)
 
     const other = await binary({ key: 'a', n: 2 })
-    const otherType = await binary({ item: 'a' }, { type: 'stock.moved.v2' })
+    const otherType = await binary(data, { type: 'stock.moved.v2' })
     const otherSource = await binary({ key: 'a', n: 2 }, { source: '/other' })
 
     expect(codeOf(other)).toBe('409 JUNCTURA_KEY_CONFLICT')
@@ -402,6 +290,17 @@ describe('a batch of events', () => {
     expect(await world.effects()).toEqual(['a:1', 'a:2'])
   })
 
+  it('keeps the order of a key where the first of two takes longer', async () => {
+    const { world, send } = await openBorder([seen], 'accept-as-new')
+    await send([one(1)], BATCH)
+
+    // Its id is taken, so it is looked at twice.
+    await send([one(1, { data: { key: 'a', n: 9 } }), one(2)], BATCH)
+    await world.pass(1_000)
+
+    expect(await world.effects()).toEqual(['a:1', 'a:9', 'a:2'])
+  })
+
   it('keeps the order of a key where an older version hides it', async () => {
     const keys: (string | undefined)[] = []
     const moved = {
@@ -436,30 +335,5 @@ describe('a batch of events', () => {
 
     expect([none.status, bodyOf(none)['results']]).toEqual([200, []])
     expect(codeOf(six)).toBe('413 JUNCTURA_BATCH_TOO_LARGE')
-  })
-})
-
-describe('what is refused of an events endpoint', () => {
-  it('is kept apart by event, though their data is the same', async () => {
-    const { binary, runtime } = await openBorder()
-    await binary({ sku: 'x' }, { type: 'stock.moved', id: '1' })
-    await binary({ sku: 'x' }, { type: 'stock.moved', id: '2' })
-
-    const { items } = await runtime.invalid({})
-
-    expect(items.map(({ webhook, reason }) => `${webhook} ${reason}`)).toEqual([
-      'events/stock.moved version',
-      'events/stock.moved version',
-    ])
-  })
-
-  it('is counted by its reason and its endpoint', async () => {
-    const { binary, runtime } = await openBorder()
-    await binary({ key: 'a', n: 1 }, { type: 'unknown' })
-
-    const refused = runtime.metrics.read(METRICS.refused)
-
-    expect(JSON.stringify(refused)).toContain('"webhook":"events"')
-    expect(JSON.stringify(refused)).toContain('"reason":"event"')
   })
 })

@@ -5,7 +5,7 @@ import {
   createProgressBook,
   type ReplayedEvent,
 } from '../consumer/index.ts'
-import type { AlertRoute, Consumer, Integration } from '../contract/index.ts'
+import type { AlertRoute, Integration } from '../contract/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import { createIngress, type Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -133,18 +133,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
   })
-  const { book } = base
-  const consumers = {
-    ports,
-    book,
-    onStopped: (consumer: Consumer, error: unknown): void => {
-      const title = `${consumer.name} stopped: ${messageOf(error)}`
-      const cause = `stopped/${consumer.name}`
-      const atMs = base.kernel.clock.now()
-      const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
-      void offerRows(base, rows).catch(() => undefined)
-    },
-  }
+  const consumers = openConsumers(base, ports)
   const webhooks = integration.webhooks.map(({ name }) => name)
   await letters.load(base.store, { consumers: [], webhooks })
   const requests = createRequests({
@@ -175,16 +164,15 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
-  const relays = createRelays({ ...base, ...alerting })
-  const border = await openIngress(base, { inbox, views, options })
+  const { openOutbox } = options
+  const relays = createRelays({ ...base, ...alerting, ...(openOutbox && { openOutbox }) })
+  const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
     ...base,
     ...alerting,
     inbox,
     ...border,
-    developmentSecrets: [...border.developmentSecrets, ...pushes.developmentSecrets],
-    pushes,
     relays,
     topics,
     runners,
@@ -202,6 +190,18 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
 }
 
 const NOBODY = Promise.resolve(0)
+
+const openConsumers = (base: Foundations, ports: ConsumerPorts): OpenPartitionOptions => ({
+  ports,
+  book: base.book,
+  onStopped: (consumer, error) => {
+    const title = `${consumer.name} stopped: ${messageOf(error)}`
+    const cause = `stopped/${consumer.name}`
+    const atMs = base.kernel.clock.now()
+    const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
+    void offerRows(base, rows).catch(() => undefined)
+  },
+})
 
 export interface Foundations {
   readonly integration: Integration
@@ -431,16 +431,23 @@ function openRetention(
 
 async function openIngress(
   base: Foundations,
-  parts: { readonly inbox: Inbox; readonly views: MessageViews; readonly options: Opened },
+  parts: {
+    readonly inbox: Inbox
+    readonly views: MessageViews
+    readonly options: Opened
+    readonly pushes: PushConsumers
+  },
 ): Promise<{
   readonly ingress: Ingress
+  readonly pushes: PushConsumers
   readonly developmentSecrets: readonly DevelopmentValue[]
 }> {
   const { kernel, integration, committer, metrics, tracer, events } = base
   const { webhooks } = integration
   const { ratePerAddress, trustedProxies } = parts.options
   const keys = new Map<string, readonly SigningKey[]>()
-  const developmentSecrets: DevelopmentValue[] = []
+  const { pushes } = parts
+  const developmentSecrets: DevelopmentValue[] = [...pushes.developmentSecrets]
   for (const hook of webhooks) {
     const resolved = await resolveSecrets(kernel, hook.verify)
     keys.set(hook.name, resolved.keys)
@@ -459,7 +466,7 @@ async function openIngress(
     outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
     onRefused: createRefusalTeller({ events, kernel }),
   })
-  return { ingress, developmentSecrets }
+  return { ingress, developmentSecrets, pushes }
 }
 
 const HELD_STATUSES: ReadonlySet<MessageStatus> = new Set(['dead', 'parked', 'dropped', 'expired'])

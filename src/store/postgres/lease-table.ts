@@ -72,7 +72,7 @@ class RowLeases implements LeaseTable {
   }
 
   async take(request: LeaseRequest): Promise<Lease | undefined> {
-    const { schema, owner, leaseMs, clock, pool } = this.#options
+    const { schema, owner, leaseMs, pool } = this.#options
     const { name, listens = false } = request
     // Looked at first, so that those who wait do not take the lock of the others again and again.
     const holder = await this.holder(name)
@@ -139,7 +139,7 @@ class RowLeases implements LeaseTable {
     this.#isClosed = true
     this.#timer?.cancel()
     await this.#renewing
-    for (const lease of [...this.#held.values()]) await lease.release()
+    for (const lease of this.#held.values()) await lease.release()
   }
 
   #arm(): void {

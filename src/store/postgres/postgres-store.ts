@@ -144,7 +144,9 @@ export const createPostgresStore = async (options: PostgresStoreOptions): Promis
     let noted: Promise<void> | undefined
     line = createServerLine(opened.line, {
       fate,
-      onMoved: () => (noted = noteMove(opened)),
+      onMoved: () => {
+        noted = noteMove(opened)
+      },
     })
     await known.look(session)
     return new PostgresStore({ ...opened, noted: () => noted })

@@ -117,11 +117,12 @@ export class Writer {
     const results = await session.batch(
       `${before}${orderOf(schema)};${known.lookSql};${check.sql};${OWN_ID}`,
     )
+    // First: on another history of the server, leases may have gone back too.
+    const view = known.seen(results.at(-3)?.[0]) ?? (await known.look(session))
     const [held] = results.at(-2) ?? []
     if (!check.holdsAll(held)) {
       throw fate.lose(new JuncturaError('JUNCTURA_STORE_FENCED', { details: { store: schema } }))
     }
-    const view = known.seen(results.at(-3)?.[0]) ?? (await known.look(session))
     if (view.head < known.view.head) {
       const there = `the last position there is ${view.head} and was ${known.view.head}`
       throw fate.lose(unknownCommit(there))
