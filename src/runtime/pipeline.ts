@@ -7,7 +7,7 @@ import {
 } from '../consumer/index.ts'
 import type { AlertRoute, Integration } from '../contract/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
-import { createIngress, type Ingress } from '../ingress/index.ts'
+import type { Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
 import {
   createContextTracer,
@@ -17,7 +17,7 @@ import {
   type Metrics,
   type Tracer,
 } from '../observe/index.ts'
-import { type DevelopmentValue, resolveSecrets, type SigningKey } from '../security/index.ts'
+import type { DevelopmentValue } from '../security/index.ts'
 import {
   type Committer,
   createCommitter,
@@ -44,6 +44,7 @@ import { createConsumerObserver } from './observers.ts'
 import { offerRows } from './offer-rows.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
+import { openIngress } from './open-ingress.ts'
 import { openLinks } from './open-links.ts'
 import { openPushConsumers, type PushConsumers } from './push-consumers.ts'
 import { recordFailOver } from './record-fail-over.ts'
@@ -56,9 +57,7 @@ import { openActs, type People } from './open-acts.ts'
 import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
-import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
-import type { MessageStatus } from './views.ts'
 import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
@@ -114,18 +113,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
   await recordFailOver({ ...base, ...alerting })
-  const inbox = createInbox({
-    ...base,
-    modelHash: integration.model.hash,
-    raiseAlert: (alert) => alerting.alerts.raise(borderAlert(alert)),
-    maskText: (contract, text, data) => base.masks.of(contract.name).text(text, data),
-    onEvent: (event) => {
-      if (event.kind === 'transform-failed') {
-        letters.add({ stage: 'transform', consumer: event.webhook }, 1)
-      }
-      tellBorderEvent(base.events)(event)
-    },
-  })
+  const inbox = openInbox(base, alerting, letters)
   const people: People = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
@@ -279,6 +267,21 @@ export async function openAlerting(
   return { alerts, notifier }
 }
 
+function openInbox(base: Foundations, { alerts }: Alerting, letters: LetterBook): Inbox {
+  return createInbox({
+    ...base,
+    modelHash: base.integration.model.hash,
+    raiseAlert: (alert) => alerts.raise(borderAlert(alert)),
+    maskText: (contract, text, data) => base.masks.of(contract.name).text(text, data),
+    onEvent: (event) => {
+      if (event.kind === 'transform-failed') {
+        letters.add({ stage: 'transform', consumer: event.webhook }, 1)
+      }
+      tellBorderEvent(base.events)(event)
+    },
+  })
+}
+
 const borderAlert = (alert: BorderAlert): RaisedAlert => ({
   ...alert,
   target: alert.owner?.oncall ?? LOG_ROUTE,
@@ -390,54 +393,6 @@ function openRetention(
       void offerRows({ committer, kernel }, rows).catch(() => undefined)
     },
   })
-}
-
-async function openIngress(
-  base: Foundations,
-  parts: {
-    readonly inbox: Inbox
-    readonly views: MessageViews
-    readonly options: Opened
-    readonly pushes: PushConsumers
-  },
-): Promise<{
-  readonly ingress: Ingress
-  readonly pushes: PushConsumers
-  readonly developmentSecrets: readonly DevelopmentValue[]
-}> {
-  const { kernel, integration, committer, metrics, tracer, events } = base
-  const { webhooks } = integration
-  const { ratePerAddress, trustedProxies } = parts.options
-  const keys = new Map<string, readonly SigningKey[]>()
-  const { pushes } = parts
-  const developmentSecrets: DevelopmentValue[] = [...pushes.developmentSecrets]
-  for (const hook of webhooks) {
-    const resolved = await resolveSecrets(kernel, hook.verify)
-    keys.set(hook.name, resolved.keys)
-    developmentSecrets.push(...resolved.developmentValues)
-  }
-  const ingress = createIngress({
-    kernel,
-    webhooks,
-    inbox: parts.inbox,
-    committer,
-    keysOf: (hook) => keys.get(hook.name) ?? [],
-    metrics,
-    tracer,
-    ...(ratePerAddress && { ratePerAddress }),
-    ...(trustedProxies && { trustedProxies }),
-    outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
-    onRefused: createRefusalTeller({ events, kernel }),
-  })
-  return { ingress, developmentSecrets, pushes }
-}
-
-const HELD_STATUSES: ReadonlySet<MessageStatus> = new Set(['dead', 'parked', 'dropped', 'expired'])
-
-/** What a sender is told: nothing of who consumes, only whether it is through. */
-function outcomeFor(status: MessageStatus): 'pending' | 'delivered' | 'held' {
-  if (status === 'pending' || status === 'retrying') return 'pending'
-  return HELD_STATUSES.has(status) ? 'held' : 'delivered'
 }
 
 function openOverview(
