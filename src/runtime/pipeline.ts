@@ -168,8 +168,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const views = createMessageViews({ ...base, runners })
   const invalid = createInvalidRequests({ ...base, inbox })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
-  const { openOutbox } = options
-  const relays = createRelays({ ...base, ...alerting, ...(openOutbox && { openOutbox }) })
+  const relays = createRelays({ ...options, ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
