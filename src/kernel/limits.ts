@@ -229,7 +229,7 @@ export const LIMITS = {
   orderLockWaitMs: 10_000,
   /** A process that hangs while every other one waits for its commit loses its connection. */
   orderedIdleMs: 3_000,
-  /** A network that swallows packets breaks nothing: past this, a connection is taken for broken. */
+  /** A network that swallows packets breaks nothing: past this, a connection counts as broken. */
   sqlConnectMs: 10_000,
   /** The same for the store's own statements in a commit: longer than the wait for its order. */
   sqlAnswerMs: 15_000,

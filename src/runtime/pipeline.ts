@@ -131,8 +131,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
-  const { openOutbox } = options
-  const relays = createRelays({ ...base, ...alerting, ...(openOutbox && { openOutbox }) })
+  const relays = createRelays({ ...options, ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {

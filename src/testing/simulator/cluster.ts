@@ -44,8 +44,8 @@ const TAKE_OVER_MS_MAX = 15_000
 const LOOKED_EVERY = 64
 
 /**
- * Several processes on one shared store: each dies, sleeps longer than a lease and wakes as one that
- * has lost it, is stopped in order alone or all of them in turn, and comes again.
+ * Several processes on one shared store: each dies, sleeps longer than a lease and wakes as one
+ * that has lost it, is stopped in order alone or all of them in turn, and comes again.
  */
 export class Cluster implements Processes {
   readonly #options: ClusterOptions
@@ -146,7 +146,7 @@ export class Cluster implements Processes {
 
   async end(): Promise<void> {
     this.#isOver = true
-    await Promise.all(this.#places.map(({ node }) => node?.stop()))
+    await Promise.all(this.#running.map((node) => node.stop()))
   }
 
   get #running(): readonly SimulatedNode[] {

@@ -63,8 +63,8 @@ export const createScheduler = (random: Random): Scheduler => {
 }
 
 /**
- * Everything that promises lead to without the outside world happens before the next tick: a turn of
- * the loop would do the same, and costs as much as most events.
+ * Everything that promises lead to without the outside world happens before the next tick: a turn
+ * of the loop would do the same, and costs as much as many an event.
  */
 const drainPromises = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
 
