@@ -198,7 +198,7 @@ export const LIMITS = {
    * After this without renewal, another process may take over what only one may do, such as running
    * the consumers: with its start, within ten seconds of a death.
    */
-  leaseMs: 6_000,
+  leaseMs: 5_000,
   /** Renewals of a lease before it would expire; fewer, and one slow answer loses it. */
   leaseRenewals: 3,
   /** How often a process that waits for a lease looks whether it is free. */
