@@ -213,3 +213,43 @@ export type { DeadLetterRow } from './store/index.ts'
 export { isJuncturaError, JuncturaError } from './kernel/index.ts'
 export type { ErrorCode, ErrorDetails } from './kernel/index.ts'
 export { VERSION } from './runtime/index.ts'
+
+// A transport of one's own: `testBroker` of `junctura/testing` holds it to the port.
+export type {
+  Attributes,
+  Broker,
+  BrokerChannel,
+  BrokerChannelState,
+  BrokerMessage,
+  BrokerProblem,
+  BrokerState,
+  FollowListener,
+  ReadOptions,
+  Reading,
+  ReceivedMessage,
+} from './transport/index.ts'
+export type { BrokerFeatures } from './contract/index.ts'
+export type { OpenBroker } from './runtime/index.ts'
+
+// A store of one's own: `testStore` of `junctura/testing` holds it to the port.
+export { COLLECTIONS, indexesOf } from './store/index.ts'
+export type {
+  Append,
+  BackwardsQuery,
+  Claim,
+  ClaimedKey,
+  CollectionName,
+  Guard,
+  KeyedRow,
+  LogPage,
+  LogPartition,
+  LogQuery,
+  Row,
+  RowWrite,
+  ScanQuery,
+  Store,
+  StoredRecord,
+  Unit,
+  UnitOutcome,
+} from './store/index.ts'
+export type { Features } from './contract/index.ts'

@@ -58,12 +58,12 @@ const listConsumers = async (session: Session): Promise<ExitCode> => {
     '/api/v1/consumers',
   )
   const ms = (value: number | null): string => (value === null ? '-' : formatDuration(value))
-  const columns: readonly Column<ConsumerStatus>[] = [
+  const columns: Column<ConsumerStatus>[] = [
     { title: 'CONSUMER', cell: (one) => one.name },
     { title: 'ON', cell: (one) => `${one.on}@${one.version}` },
     {
       title: 'MODE',
-      colour: (one) => (one.mode === 'running' ? undefined : 'yellow'),
+      colour: (one) => (WELL.has(one.mode) ? undefined : 'yellow'),
       cell: (one) => one.mode,
     },
     { title: 'DONE', align: 'right', cell: (one) => one.done },
@@ -80,8 +80,23 @@ const listConsumers = async (session: Session): Promise<ExitCode> => {
     { title: 'P50', align: 'right', cell: (one) => ms(one.latencyMsP50) },
     { title: 'P99', align: 'right', cell: (one) => ms(one.latencyMsP99) },
   ]
+  const isShared = items.some(({ partitions }) => partitions.some(({ holder }) => holder !== null))
+  if (isShared) columns.push({ title: 'RUNS IN', cell: whoRuns })
   out.result('consumers', { items }, () =>
     items.length === 0 ? 'No consumers.' : out.table(columns, items),
   )
   return EXIT.ok
+}
+
+const WELL: ReadonlySet<string> = new Set(['running', 'elsewhere'])
+
+/** Each process, and how many partitions where it is not all of them. */
+const whoRuns = ({ partitions }: ConsumerStatus): string => {
+  const counts = new Map<string, number>()
+  for (const { holder, managementUrl } of partitions) {
+    const who = managementUrl ?? holder ?? 'nobody'
+    counts.set(who, (counts.get(who) ?? 0) + 1)
+  }
+  if (counts.size === 1) return [...counts.keys()].join()
+  return [...counts].map(([who, count]) => `${who} (${count})`).join(', ')
 }

@@ -186,12 +186,23 @@ describe('lists', () => {
       done: 99,
       latencyMsP50: 2.5,
       latencyMsP99: null,
+      partitions: [
+        {
+          slots: '0-31',
+          mode: 'paused',
+          watermark: 4,
+          holder: 'a1, process 7',
+          managementUrl: null,
+        },
+        { slots: '32-63', mode: 'standing-by', watermark: 9, holder: null, managementUrl: null },
+      ],
     }
     const routes = { 'GET /api/v1/consumers': { body: { items: [consumer] } } }
     const text = await runCli(['consumers'], { routes })
     const json = await runCli(['consumers', '--json'], { routes })
 
     expect(text.io.out()).toMatch(/finance +orders\.changed@1 +paused +99 +17 +1\.02m +1 +2 +3/)
+    expect(text.io.out()).toContain('a1, process 7 (1), nobody (1)')
     expect(json.io.json()['items']).toEqual([consumer])
   })
 })

@@ -16,6 +16,7 @@ import {
   standardWebhooks,
   system,
   team,
+  topicSource,
   unsigned,
   webhook,
 } from '../contract/index.ts'
@@ -46,8 +47,26 @@ const policy = {
   replay: 'safe',
 } as const
 const common = { from: partner, accepts: order, retriesFor: '3d', emit: () => [] } as const
+const url = secret.env('BROKER_URL')
 const everything = integration('everything', {
   parts: [
+    topicSource('kafka', {
+      owner: shop,
+      from: partner,
+      topic: { kafka: url, topic: 't' },
+      accepts: { 'com.acme.order': order.version(1) },
+      startAt: 'now',
+    }),
+    topicSource('nats', {
+      owner: shop,
+      topic: { nats: url, stream: 's', subjects: ['s.>'] },
+      accepts: [order],
+    }),
+    topicSource('rabbitmq', {
+      owner: shop,
+      topic: { rabbitmq: url, queue: 'q' },
+      format: { json: order, id: body('id') },
+    }),
     webhook('signed', {
       ...common,
       path: '/signed',

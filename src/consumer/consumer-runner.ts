@@ -2,8 +2,9 @@ import type { Consumer } from '../contract/index.ts'
 import { isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit, ProgressRow, UnitOutcome } from '../store/index.ts'
 import type { Delivered, Subscription } from '../transport/index.ts'
-import { isStoreTrouble, STORE_RETRY_MS } from './attempt.ts'
+import { STORE_RETRY_MS } from './attempt.ts'
 import { AttemptWatch } from './attempt-watch.ts'
+import { commitInTheEnd } from './commit-in-the-end.ts'
 import { HeldLanes } from './held-lanes.ts'
 import { type Lane, LaneTable } from './lane-table.ts'
 import { Outage } from './outage.ts'
@@ -11,6 +12,7 @@ import { isPlain, PlainRun } from './plain-run.ts'
 import type { ConsumerPorts } from './ports.ts'
 import {
   ALL_SLOTS,
+  hasSlot,
   holdsSlots,
   partitionId,
   readSlots,
@@ -21,6 +23,7 @@ import {
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
 import { collectSuspects, runSuspects } from './suspects.ts'
+import { VolatileItems } from './volatile-items.ts'
 import { itemOf, type WorkItem } from './work-item.ts'
 
 const FETCH_RECORDS = 512
@@ -57,6 +60,7 @@ export class ConsumerRunner {
   readonly held: HeldLanes
   readonly watch: AttemptWatch
   readonly outage: Outage
+  readonly volatile: VolatileItems = new VolatileItems(this)
   readonly #options: ConsumerRunnerOptions
   readonly #hasAllSlots: boolean
   readonly #stop = new AbortController()
@@ -74,7 +78,6 @@ export class ConsumerRunner {
   #isBatchDue = false
   #takenTo = 0
   #isDispatching = false
-  #volatile = 0
   #rests = 0
 
   constructor(options: ConsumerRunnerOptions) {
@@ -138,10 +141,7 @@ export class ConsumerRunner {
   /** Starts nothing until the same number of `wake`; resolves when nothing runs, or it is told. */
   async rest(signal: AbortSignal): Promise<void> {
     this.#rests += 1
-    const told = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    })
-    while (this.#running > 0 && !signal.aborted) await Promise.race([this.#change(), told])
+    await this.#untilQuiet(signal)
   }
 
   wake(): void {
@@ -158,8 +158,8 @@ export class ConsumerRunner {
   }
 
   /** Writes its row, which says how far it is also when it had nothing to handle. */
-  async note(): Promise<void> {
-    await this.commit({ marks: [{ consumer: this.id }] })
+  note(): Promise<unknown> {
+    return this.commit({ marks: [{ consumer: this.id }] })
   }
 
   /** Runs the suspects, each alone in the process; called for one consumer after the other. */
@@ -211,7 +211,7 @@ export class ConsumerRunner {
     this.#stop.abort()
     await this.#loop
     await this.held.close(isClean)
-    this.#dropQueuedVolatile()
+    this.volatile.dropQueued()
     this.changed()
     if (isClean) this.progress.close()
     await this.note()
@@ -229,27 +229,11 @@ export class ConsumerRunner {
     this.#options.book.remove(this.progress)
   }
 
-  /** A message of an at-most-once contract; dropped, and counted, when there is no room. */
-  offerVolatile(delivered: Delivered): void {
-    const item = itemOf(this.consumer, delivered, 'volatile')
-    if (this.#mode !== 'running' || this.#volatile >= LIMITS.fetchWindowMax)
-      return this.dropVolatile(item)
-    this.#volatile += 1
-    this.lanes.push(this.lanes.findOrCreate(item.lane), item)
-    this.dispatch()
-  }
-
-  /** At most once: what could not be handled is gone, and counted. */
-  dropVolatile(item: WorkItem): void {
-    const messageId = item.record.head.envelope.id
-    this.ports.observer.dropped({ consumer: this.consumer.name, messageId })
-  }
-
   /** Whether a record of the channel is a message for this consumer. */
   isMine(delivered: Delivered): boolean {
     // Asked first: of what is another partition's, nothing is decoded.
-    if (!this.#hasAllSlots && !this.#hasSlot(slotOfDelivered(this.consumer, delivered)))
-      return false
+    const { consumer, slots } = this
+    if (!this.#hasAllSlots && !hasSlot(slots, slotOfDelivered(consumer, delivered))) return false
     const { record } = delivered
     // A receipt without data tells what the border did; nobody handles it.
     return record.head.envelope.type === this.consumer.on.name && record.data.length > 0
@@ -257,11 +241,7 @@ export class ConsumerRunner {
 
   /** Whether a lane is one of this partition. */
   hasLane(lane: string): boolean {
-    return this.#hasAllSlots || this.#hasSlot(slotOfLane(lane))
-  }
-
-  #hasSlot(slot: number): boolean {
-    return this.slots.first <= slot && slot <= this.slots.last
+    return this.#hasAllSlots || hasSlot(this.slots, slotOfLane(lane))
   }
 
   /** Starts as many ready items as the consumer may run at once. */
@@ -303,20 +283,8 @@ export class ConsumerRunner {
    *
    * @throws what was wrong with this unit alone.
    */
-  async commit(unit: CommitUnit): Promise<UnitOutcome | undefined> {
-    const { committer, kernel } = this.ports
-    for (;;) {
-      try {
-        const outcome = await committer.submit({ ...unit, isInternal: true })
-        if (outcome.status === 'failed') throw outcome.error
-        return outcome
-      } catch (error) {
-        if (committer.mode !== 'open') return undefined
-        if (!isStoreTrouble(error)) throw error
-        if (this.#stop.signal.aborted) return undefined
-        await sleep(kernel.clock, STORE_RETRY_MS, this.#stop.signal)
-      }
-    }
+  commit(unit: CommitUnit): Promise<UnitOutcome | undefined> {
+    return commitInTheEnd(this.ports, unit, this.#stop.signal)
   }
 
   async #fetchLoop(): Promise<void> {
@@ -494,7 +462,7 @@ export class ConsumerRunner {
       // Its bookkeeping could not be written: going on would skip the message.
       this.halt(error)
     } finally {
-      if (first.item.origin === 'volatile') this.#volatile -= 1
+      if (first.item.origin === 'volatile') this.volatile.ended()
     }
   }
 
@@ -509,20 +477,16 @@ export class ConsumerRunner {
   }
 
   async #untilFinished(graceMs: number): Promise<void> {
-    const { clock } = this.ports.kernel
-    let isOver = false
-    const grace = new AbortController()
-    const over = sleep(clock, graceMs, grace.signal).then(() => {
-      isOver = true
-    })
-    while (this.#running > 0 && !isOver) await Promise.race([this.#change(), over])
-    grace.abort()
+    const over = new AbortController()
+    const grace = this.ports.kernel.clock.setTimer(graceMs, () => over.abort())
+    await this.#untilQuiet(over.signal)
+    grace.cancel()
   }
 
-  #dropQueuedVolatile(): void {
-    for (const lane of this.lanes.all()) {
-      for (const item of lane.queue) if (item.origin === 'volatile') this.dropVolatile(item)
-    }
+  /** Until nothing runs, or it is told. */
+  async #untilQuiet(signal: AbortSignal): Promise<void> {
+    const told = new Promise((resolve) => signal.addEventListener('abort', resolve))
+    while (this.#running > 0 && !signal.aborted) await Promise.race([this.#change(), told])
   }
 
   #change(): Promise<void> {

@@ -33,7 +33,7 @@ export interface FailedItem {
 export const failItem = async (runner: ConsumerRunner, failed: FailedItem): Promise<void> => {
   const { consumer, ports } = runner
   const { lane, item, failure, attempts } = failed
-  if (item.origin === 'volatile') return runner.dropVolatile(item)
+  if (item.origin === 'volatile') return runner.volatile.drop(item)
   const decision = decideFailure(consumer, attempts, failure, ports.kernel.random)
   if (decision.kind === 'dead-letter') return buryItem(runner, failed)
   const dueAtMs = ports.steady.now() + decision.delayMs
@@ -94,7 +94,7 @@ export const parkNewer = async (
 ): Promise<void> => {
   const { consumer, ports } = runner
   // Held in memory only, it cannot wait for another process.
-  if (item.origin === 'volatile') return runner.dropVolatile(item)
+  if (item.origin === 'volatile') return runner.volatile.drop(item)
   const { id: messageId, type, contractversion: newerVersion } = item.record.head.envelope
   const atMs = ports.kernel.clock.now()
   const { attempts, firstFailedAtMs = atMs, letter } = item

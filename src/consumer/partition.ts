@@ -24,6 +24,9 @@ export const readSlots = (text: string): SlotRange => {
   return { first, last }
 }
 
+export const hasSlot = ({ first, last }: SlotRange, slot: number): boolean =>
+  first <= slot && slot <= last
+
 export const holdsSlots = (range: SlotRange, other: SlotRange): boolean =>
   range.first <= other.first && other.last <= range.last
 

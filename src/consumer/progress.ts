@@ -12,8 +12,9 @@ export interface ConsumerProgressOptions {
 }
 
 /**
- * How far one partition of a consumer has come. Everything fetched is in `#window`, in order of position, until
- * everything before it is finished; the watermark is what lies before the first unfinished one.
+ * How far one partition of a consumer has come. Everything fetched is in `#window`, in order of
+ * position, until everything before it is finished; the watermark is what lies before the first
+ * unfinished one.
  * Nothing here is durable by itself: `stage` notes what a commit is about to finish, `row` says
  * what to write, `apply` is told when it is written.
  */

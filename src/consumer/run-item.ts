@@ -50,7 +50,7 @@ export const runItem = async (runner: ConsumerRunner, taken: TakenItem): Promise
     const result = await runAttempt(runner, { ...run, data: read.data, success, onceKeys, mask })
     if (result.kind === 'store') {
       // An attempt of an at-most-once message may have begun: there is no second one.
-      if (item.origin === 'volatile') return runner.dropVolatile(item)
+      if (item.origin === 'volatile') return runner.volatile.drop(item)
       await sleep(ports.kernel.clock, STORE_RETRY_MS, runner.stopSignal)
       continue
     }

@@ -46,6 +46,8 @@ export const LIMITS = {
   acceptQueueBytesMax: 67_108_864,
   /** Units of work in one group commit; bounds how long a commit holds the loop. */
   commitUnitsMax: 1_000,
+  /** So many do not wait for more where the store works meanwhile; commits of fewer cost more. */
+  commitEarlyUnits: 256,
   /** Records in one group commit, unless a single unit has more: writing them holds the loop. */
   commitRecordsMax: 2_000,
   /** Positions a consumer may have fetched and not finished. */
@@ -227,7 +229,7 @@ export const LIMITS = {
   orderLockWaitMs: 10_000,
   /** A process that hangs while every other one waits for its commit loses its connection. */
   orderedIdleMs: 3_000,
-  /** A network that swallows packets breaks nothing: past this, a connection is taken for broken. */
+  /** A network that swallows packets breaks nothing: past this, a connection counts as broken. */
   sqlConnectMs: 10_000,
   /** The same for the store's own statements in a commit: longer than the wait for its order. */
   sqlAnswerMs: 15_000,

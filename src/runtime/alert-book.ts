@@ -81,6 +81,7 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'store-rolled-back',
   'store-failed-over',
   'store-warning',
+  'topic-lost',
   'transport-loss',
   'transport-oversize',
 ])

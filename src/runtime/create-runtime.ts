@@ -21,6 +21,7 @@ import {
 } from './open-transport.ts'
 import { buildPipeline } from './pipeline.ts'
 import type { ArchivePartition } from './retention.ts'
+import type { OpenOutbox } from './relays.ts'
 import { checkRoles, type Role, ROLES } from './roles.ts'
 import { RunningIntegration } from './running-integration.ts'
 import type { Runtime } from './runtime-port.ts'
@@ -50,6 +51,8 @@ export interface RuntimeOptions {
    * @throws JUNCTURA_TRANSPORT_REFUSED when the store cannot carry it, or the broker forbids it.
    */
   readonly transport?: TransportChoice
+  /** Opens the databases of outboxes. @default the engines' own clients @internal */
+  readonly openOutbox?: OpenOutbox
   /**
    * Brokers that are given every message as well, also what they missed while they were away.
    *

@@ -278,7 +278,7 @@ class AskedElsewhere {
   }> {
     let [done, left] = [0, 0]
     let error: unknown
-    for (const [partition, all] of this.#ids) {
+    const asking = [...this.#ids].map(async ([partition, all]) => {
       for (let at = 0; at < all.length; at += LIMITS.requestIdsMax) {
         const ids = all.slice(at, at + LIMITS.requestIdsMax)
         try {
@@ -290,7 +290,9 @@ class AskedElsewhere {
           error = problem
         }
       }
-    }
+    })
+    // One for each partition, of which there are few.
+    await Promise.all(asking)
     return { done, left, error }
   }
 }

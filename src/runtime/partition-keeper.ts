@@ -112,7 +112,7 @@ class LeasedPartitions implements PartitionKeeper {
 
   async release(): Promise<void> {
     const all = [this.#duties, this.#broker, ...this.#held.values()]
-    await Promise.all(all.map((lease) => lease?.release()))
+    await Promise.all(all.map(async (lease) => lease?.release()))
   }
 
   async #run(): Promise<void> {
@@ -141,20 +141,30 @@ class LeasedPartitions implements PartitionKeeper {
     }
     const move = this.#moveOf(view, this.#worker)
     for (const id of move.giveBack) this.#leaving.set(id, this.#giveBack(id))
-    const taken: ConsumerPartition[] = []
-    for (const partition of this.#options.partitions) {
-      if (!move.take.includes(partition.id)) continue
-      const lease = await this.#take(partitionLease(partition.id))
-      if (!lease) continue
-      this.#held.set(partition.id, lease)
-      taken.push(partition)
-    }
+    const wanted = this.#options.partitions.filter(({ id }) => move.take.includes(id))
+    // Bounded by LIMITS.partitionsMax of each consumer, and by the connections that read.
+    const tried = await Promise.all(wanted.map((partition) => this.#takePartition(partition)))
+    const taken = tried.filter((partition) => partition !== undefined)
     if (taken.length > 0) await this.#open(taken)
     if (view.duties || this.#duties) return
     this.#duties = await this.#take(DUTIES_LEASE)
     if (!this.#duties) return
     await this.#atWork(() => this.#options.beginDuties())
     this.#hasDuties = true
+  }
+
+  async #takePartition(partition: ConsumerPartition): Promise<ConsumerPartition | undefined> {
+    try {
+      const lease = await this.#take(partitionLease(partition.id))
+      if (!lease) return undefined
+      this.#held.set(partition.id, lease)
+      return partition
+    } catch (error) {
+      // The others are held by then, and have to be brought to work.
+      const fields = { partition: partition.id, problem: messageOf(error) }
+      this.#options.kernel.log.warn(fields, 'a partition could not be taken; trying again')
+      return undefined
+    }
   }
 
   async #open(taken: readonly ConsumerPartition[]): Promise<void> {

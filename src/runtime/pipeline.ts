@@ -5,7 +5,7 @@ import {
   createProgressBook,
   type ReplayedEvent,
 } from '../consumer/index.ts'
-import type { AlertRoute, Consumer, Integration } from '../contract/index.ts'
+import type { AlertRoute, Integration } from '../contract/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -32,7 +32,7 @@ import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
 import { type AttemptHistory, createAttemptHistory } from './attempt-history.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
 import type { BrokerLink } from './broker-link.ts'
-import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
+import type { DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
 import { registerGauges } from './gauges.ts'
@@ -51,10 +51,11 @@ import { recordFailOver } from './record-fail-over.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
-import { createReplays, type Replays } from './replays.ts'
+import type { Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
-import type { OpenPartitionOptions } from './open-partition.ts'
-import { createRequests, type Requests } from './requests.ts'
+import { openActs, type People } from './open-acts.ts'
+import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
+import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
 import { createTopics, type Topics } from './topics.ts'
@@ -112,7 +113,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   await recordRollback({ ...base, ...alerting })
   await recordFailOver({ ...base, ...alerting })
   const inbox = openInbox(base, alerting, letters)
-  const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
+  const people: People = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
     readData: pushes.readData,
@@ -120,54 +121,22 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
   })
-  const { book } = base
-  const consumers = {
-    ports,
-    book,
-    onStopped: (consumer: Consumer, error: unknown): void => {
-      const title = `${consumer.name} stopped: ${messageOf(error)}`
-      const cause = `stopped/${consumer.name}`
-      const atMs = base.kernel.clock.now()
-      const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
-      void offerRows(base, rows).catch(() => undefined)
-    },
-  }
+  const consumers = { ports, book: base.book, onStopped: stoppedTeller(base, ports) }
   const webhooks = integration.webhooks.map(({ name }) => name)
   await letters.load(base.store, { consumers: [], webhooks })
-  const requests = createRequests({
-    ...base,
-    runners,
-    perform: ({ command, ids, actor }) =>
-      people.deadLetters?.perform(command, ids, actor) ?? NOBODY,
-  })
-  const deadLetters = createDeadLetters({
-    ...base,
-    ...alerting,
-    runners,
-    requests,
-    retryTransform: async (letter) => {
-      const result = await inbox.retryTransform(letter.id, 'operator')
-      if (result.kind === 'done') letters.add(letter, -1)
-      return { ok: result.kind === 'done' }
-    },
-    onDropped: (letter) => {
-      letters.add(letter, -1)
-      people.replays?.dropped(letter.consumer, letter.position)
-    },
-  })
-  people.deadLetters = deadLetters
-  const replays = createReplays({ ...base, runners, deadLetters, requests, duties })
-  people.replays = replays
+  const acts = openActs(base, alerting, { people, inbox, letters, runners, duties })
+  const { deadLetters } = acts
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const retention = openRetention(base, alerting, { runners, deadLetters, options })
-  const relays = createRelays({ ...base, ...alerting })
+  const relays = createRelays({ ...options, ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
     ...base,
     ...alerting,
+    ...acts,
     inbox,
     ...border,
     relays,
@@ -176,17 +145,12 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     consumers,
     letters,
     duties,
-    requests,
-    deadLetters,
-    replays,
     views,
     invalid,
     retention,
     overview,
   }
 }
-
-const NOBODY = Promise.resolve(0)
 
 export interface Foundations {
   readonly integration: Integration

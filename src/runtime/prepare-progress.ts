@@ -70,7 +70,7 @@ export const progressRowsOf = async (
   return rows
 }
 
-/** All at one moment: what is published between would otherwise be new to one and old to another. */
+/** All at one moment: what is published between would be new to one and old to another. */
 async function firstRows(
   { store, epoch }: Ports,
   { name, on, from }: Consumer,

@@ -27,7 +27,7 @@ const startAfter = async (failOver: FailOver): Promise<Runtime> => {
   return runtime
 }
 
-describe('a fail-over of the store (F29)', () => {
+describe('a fail-over of the store (F80)', () => {
   it('that lost positions is journaled and raises a critical alert with their number', async () => {
     const runtime = await startAfter(base)
 

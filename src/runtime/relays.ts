@@ -1,13 +1,27 @@
-import type { AlertRoute, Integration } from '../contract/index.ts'
+import type { AlertRoute, Integration, OutboxSource } from '../contract/index.ts'
 import { createContractBook } from '../inbox/index.ts'
 import { type Kernel, messageOf } from '../kernel/index.ts'
 import { METRICS, type Metrics } from '../observe/index.ts'
-import { createRelay, openReader, type Relay, type RelayMoved } from '../outbox/index.ts'
+import {
+  createRelay,
+  openReader,
+  type OutboxCursor,
+  type OutboxReader,
+  type Relay,
+  type RelayMoved,
+} from '../outbox/index.ts'
 import type { Append, Committer, RowWrite, Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
 import type { OutboxView } from './views.ts'
+
+/** Opens the database of an outbox for a relay that has come as far as the cursor says. */
+export type OpenOutbox = (
+  source: OutboxSource,
+  kernel: Kernel,
+  cursor: OutboxCursor,
+) => Promise<OutboxReader>
 
 export interface RelaysOptions {
   readonly integration: Integration
@@ -17,6 +31,8 @@ export interface RelaysOptions {
   readonly metrics: Metrics
   readonly events: EventHub
   readonly alerts: AlertBook
+  /** @default by the client of its engine */
+  readonly openOutbox?: OpenOutbox
 }
 
 /** The relays of all outboxes, each on a connection of its own. */
@@ -31,7 +47,7 @@ export interface Relays {
 const LOG_ROUTE: AlertRoute = { kind: 'log' }
 
 export const createRelays = (options: RelaysOptions): Relays => {
-  const { integration, kernel, alerts, metrics } = options
+  const { integration, kernel, alerts, metrics, openOutbox = openReader } = options
   const book = createContractBook(integration.outboxes.flatMap(({ accepts }) => accepts))
   const offer = (rows: readonly RowWrite[]): void => {
     offerRows(options, rows).catch((error: unknown) => {
@@ -45,7 +61,7 @@ export const createRelays = (options: RelaysOptions): Relays => {
         source,
         book,
         offer,
-        open: (cursor) => openReader(source, kernel, cursor),
+        open: (cursor) => openOutbox(source, kernel, cursor),
         raiseAlert: ({ source: { owner }, ...alert }) =>
           alerts.raise({ ...alert, owner, target: owner.oncall ?? LOG_ROUTE }),
         resolveAlert: (cause) => alerts.resolve(cause),

@@ -121,7 +121,7 @@ export const createReplayParts = (options: ReplaysOptions, save: SaveReplay): Re
       else if (row.state !== state) await submit([writeOf({ ...row, state })])
     }
     // Keys that were held for a replay that is not running any more go on.
-    for (const runner of [...runners.values()]) {
+    for (const runner of runners.values()) {
       await releaseReplays(runner, (id) => !runs.has(partKey(id, runner.id)))
     }
   }

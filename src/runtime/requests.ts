@@ -16,7 +16,7 @@ import { rangesOf } from './prepare-progress.ts'
  * worker finds, does and answers. No network between the processes is needed.
  */
 export interface Requests {
-  /** The partition that a dead letter of a handler belongs to; undefined when nobody declares it. */
+  /** The partition that a dead letter of a handler belongs to, where it is declared. */
   partitionOf(letter: DeadLetterRow): string | undefined
   /**
    * How many of `ids` it was done for.

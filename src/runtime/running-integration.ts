@@ -65,7 +65,6 @@ export class RunningIntegration implements Runtime {
   readonly startedAtMs: number
   readonly roles: readonly Role[]
   readonly developmentSecrets: Runtime['developmentSecrets']
-  readonly #parts: RunningParts
   readonly #pipeline: Pipeline
   readonly #operations: ReturnType<typeof createOperations>
   #mode: 'starting' | 'running' | 'draining' | 'stopping' | 'drained' | 'closed' = 'starting'
@@ -76,7 +75,6 @@ export class RunningIntegration implements Runtime {
 
   constructor(parts: RunningParts) {
     const { pipeline } = parts
-    this.#parts = parts
     this.roles = parts.roles
     this.#pipeline = pipeline
     this.integration = pipeline.integration

@@ -53,7 +53,9 @@ const partitionsOf = (consumers: readonly number[]): readonly Spreadable[] =>
   )
 
 const consumers = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 6 })
-const changes = fc.array(fc.oneof(fc.constant('join'), fc.nat({ max: 7 })), { maxLength: 12 })
+const changes = fc.array(fc.oneof(fc.constant('join' as const), fc.nat({ max: 7 })), {
+  maxLength: 12,
+})
 
 const spread = (counts: readonly number[]): number => Math.max(...counts) - Math.min(...counts)
 
@@ -67,7 +69,7 @@ describe('the spread of partitions over workers', () => {
         for (const step of steps) {
           if (step === 'join') fleet.workers.push(`w${names++}`)
           else if (fleet.workers.length > 1) {
-            fleet.leave(fleet.workers[Number(step) % fleet.workers.length] ?? '')
+            fleet.leave(fleet.workers[step % fleet.workers.length] ?? '')
           }
           fleet.round()
         }

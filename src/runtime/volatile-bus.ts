@@ -33,7 +33,7 @@ export const createVolatileBus = (): VolatileBus => {
           // Any partition that is here may take it: it has no place in the log.
           if (given.has(runner.consumer.name)) continue
           given.add(runner.consumer.name)
-          runner.offerVolatile({ position: NO_POSITION, slot, atMs, record })
+          runner.volatile.offer({ position: NO_POSITION, slot, atMs, record })
         }
       }
     },

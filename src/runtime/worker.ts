@@ -126,20 +126,22 @@ class ConsumersAtWork implements Worker {
     const { alerts, transport, store, link, committer } = this.#pipeline
     const notYet = new Set<string>()
     const view = await this.#keeper?.view()
-    for (const partition of partitions) {
+    const known = await Promise.all(partitions.map((partition) => this.#hasProgress(partition)))
+    for (const [index, partition] of partitions.entries()) {
       const { consumer, id } = partition
       const isDividedOtherwise = view !== undefined && runsOtherwise(view, partition, this.#ids)
-      if (isDividedOtherwise || !(await this.#prepare(leases, partition))) notYet.add(id)
-      if (!isDividedOtherwise) continue
-      const fields = { consumer: consumer.name }
-      this.#pipeline.kernel.log.info(fields, 'another version runs it; waiting for its end')
+      if (isDividedOtherwise) {
+        notYet.add(id)
+        const fields = { consumer: consumer.name }
+        this.#pipeline.kernel.log.info(fields, 'another version runs it; waiting for its end')
+      } else if (known[index] !== true && !(await this.#prepare(leases, partition))) notYet.add(id)
     }
     const ready = partitions.filter(({ id }) => !notYet.has(id))
     if (ready.length === 0) return notYet
     // Whoever had them before has written since this process last looked.
     await alerts.load()
     transport.advanced(await store.headPosition())
-    await link?.start({ committer, alerts })
+    if (!this.#hasTimers) await link?.start({ committer, alerts })
     await this.#open(ready)
     return notYet
   }
@@ -148,10 +150,16 @@ class ConsumersAtWork implements Worker {
     return new Set(this.#partitions.map(({ id }) => id))
   }
 
-  /** False while another process makes the rows of its progress fit. */
-  async #prepare(leases: Leases, { consumer, slots }: ConsumerPartition): Promise<boolean> {
+  async #hasProgress({ consumer, slots }: ConsumerPartition): Promise<boolean> {
     const key = progressKey(consumer.name, consumer.on.channel, slots)
-    if (await this.#pipeline.store.row('progress', key)) return true
+    return (await this.#pipeline.store.row('progress', key)) !== undefined
+  }
+
+  /** False while another process makes the rows of its progress fit. */
+  async #prepare(leases: Leases, partition: ConsumerPartition): Promise<boolean> {
+    const { consumer } = partition
+    // Those before it have made it, too.
+    if (await this.#hasProgress(partition)) return true
     const lease = await leases.take({ name: progressLease(consumer.name) })
     if (!lease) return false
     try {
@@ -166,10 +174,9 @@ class ConsumersAtWork implements Worker {
     const { runners, store, timers, volatile, letters, kernel, committer, replays, notifier } =
       this.#pipeline
     const { integration } = this.#pipeline
-    const opened: ConsumerRunner[] = []
-    for (const partition of partitions) {
-      opened.push(await openPartition(this.#pipeline.consumers, partition))
-    }
+    const { consumers } = this.#pipeline
+    // What is free after a death is wanted soon; each waits for a few reads.
+    const opened = await Promise.all(partitions.map((one) => openPartition(consumers, one)))
     const others = [...runners.values()]
     const names = new Set(partitions.map(({ consumer }) => consumer.name))
     for (const runner of opened) {

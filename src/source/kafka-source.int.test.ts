@@ -20,7 +20,7 @@ import {
 
 let engine: RunningEngine
 let admin: Admin
-let producer: Producer<Buffer>
+let producer: Producer
 let topics = 0
 let topic = ''
 const opened: TopicWorld[] = []

@@ -62,7 +62,9 @@ export const createRelayBench = (): RelayBench => {
         ? await committer.submit(unit)
         : { status: 'failed', error: refuse.with },
   }
-  const raiseAlert = ({ kind, title }: TopicAlert): readonly RowWrite[] => {
+  const open = new Set<string>()
+  const raiseAlert = ({ kind, title, cause }: TopicAlert): readonly RowWrite[] => {
+    open.add(cause)
     told.push(`${kind}: ${title}`)
     return []
   }
@@ -87,7 +89,7 @@ export const createRelayBench = (): RelayBench => {
         open: () => topic.open(),
         raiseAlert,
         resolveAlert: (cause) => {
-          told.push(`resolved:${cause}`)
+          if (open.delete(cause)) told.push(`resolved:${cause}`)
           return []
         },
         offer: () => undefined,

@@ -112,3 +112,20 @@ test('a message larger than what is kept is on the shelf with its beginning, pla
   expect(await bench.logged()).toEqual(['payments:0:1'])
   await Promise.all([relay.close(), bench.pass(2_000)])
 })
+
+test('what a process before this one told is resolved once the topic is read again', async () => {
+  const bench = createRelayBench()
+  bench.topic.isDown = true
+  const before = bench.relay()
+  before.start()
+  await bench.pass(LIMITS.topicAwayAlertMs * 3)
+  expect(bench.told).not.toEqual([])
+  await Promise.all([before.close(), bench.pass(2_000)])
+  bench.topic.isDown = false
+  const relay = bench.relay()
+  relay.start()
+  await bench.pass(2_000)
+
+  expect(bench.told.at(-1)).toBe('resolved:topic-away:payments')
+  await Promise.all([relay.close(), bench.pass(2_000)])
+})

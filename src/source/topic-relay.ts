@@ -108,6 +108,7 @@ class Relay implements TopicRelay {
   #durability: string | undefined
   #lastError: string | undefined
   #awaySinceMs: number | undefined
+  #wasWell = false
   #failures = 0
   /** Ends the pause between two looks at the topic. */
   #wake: () => void = () => undefined
@@ -419,7 +420,9 @@ class Relay implements TopicRelay {
   #isWell(): void {
     this.#state = 'running'
     this.#failures = 0
-    if (this.#awaySinceMs === undefined) return
+    if (this.#awaySinceMs === undefined && this.#wasWell) return
+    // Also what the process before this one told.
+    this.#wasWell = true
     this.#awaySinceMs = undefined
     this.#lastError = undefined
     this.#options.offer(this.#options.resolveAlert(`topic-away:${this.source.name}`))

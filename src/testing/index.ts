@@ -1,3 +1,5 @@
+export { createMemoryDisk, createMemoryStore, MEMORY_FEATURES } from '../store/index.ts'
+export type { MemoryDisk, MemoryStoreOptions } from '../store/index.ts'
 export * from './store-conformance.ts'
 export * from './broker-conformance.ts'
 export * from './contract-tests/index.ts'
@@ -14,4 +16,5 @@ export type {
 export * from './simulator/situations.ts'
 export type { Delivery, SimulatedMessage } from './simulator/simulated-sender.ts'
 export type { MakeBody } from './simulator/plan-traffic.ts'
+export type { MakeEmitted } from './simulator/simulated-outboxes.ts'
 export type { CheckWorld, SimulatedWorld } from './simulator/world.ts'

@@ -5,7 +5,7 @@ import { describeRecoveries, POSTGRES_FAULTS, runPostgresFaults } from './postgr
 beforeAll(ensureBuilt)
 
 describe('PostgreSQL under load that is killed, stopped, frozen, restarted, cut off, slowed, swallowed and exhausted', () => {
-  it('loses nothing acknowledged, doubles nothing and keeps the order of each key (F, M6, M14)', async () => {
+  it('loses nothing acknowledged, doubles nothing and keeps the order of each key (F80, M6, M14)', async () => {
     const engine =
       process.env['JUNCTURA_TEST_POSTGRES_VERSION'] === '15' ? 'postgres15' : 'postgres18'
     const options = { engine, dataDir: temporaryFolder(), seed: 20_281, rounds: 1 } as const

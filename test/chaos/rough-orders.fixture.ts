@@ -67,6 +67,7 @@ const policy = {
   retry: { attempts: 3, first: '20ms', factor: 2, max: '100ms' },
   deadLetter: { alert: commerce.oncall },
   replay: 'safe',
+  partitions: Number(process.env['ORDERS_PARTITIONS'] ?? '1'),
 } as const
 
 const warehouse = consumer('warehouse', {

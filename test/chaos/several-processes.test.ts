@@ -9,6 +9,7 @@ import { SOUND } from './chaos.fixture.ts'
 import { REPOSITORY } from './runtime-process.ts'
 import {
   runRollingRestart,
+  runScale,
   runSeveralKilled,
   runZombie,
   type SeveralOptions,
@@ -67,7 +68,28 @@ describe('several processes on one PostgreSQL store', () => {
     expect(result.partner.complaints).toEqual([])
     expect(result.verdict).toMatchObject(SOUND)
     expect(result.verdict.acknowledged).toBeGreaterThan(50)
-    // A clean stop gives the lease back: the next one has it with its next look.
+    // A clean stop gives the leases back: the next one has them with its next look.
     for (const ms of result.takeOverMs) expect(ms).toBeLessThan(3_000)
   }, 180_000)
+
+  it('share the consumers as they come and go, from one to eight workers and back (F7, F15, M39)', async () => {
+    const options = await optionsOf('scale', 20_274)
+    const result = await runScale({ ...options, partitions: 8 })
+
+    const { spreadMs, gatheredMs, takeOverMs, perSecond } = result
+    const { acknowledged } = result.verdict
+    console.log({
+      spreadMs,
+      gatheredMs,
+      takeOverMs,
+      perSecond: Math.round(perSecond),
+      acknowledged,
+    })
+    expect(result.verdict).toMatchObject(SOUND)
+    expect(result.verdict.acknowledged).toBeGreaterThan(500)
+    const { unavailable, broken } = result.partner.counts
+    expect({ unavailable, broken }).toEqual({ unavailable: 0, broken: 0 })
+    expect(result.partner.complaints).toEqual([])
+    for (const ms of takeOverMs) expect(ms).toBeLessThan(TAKE_OVER_MS_MAX)
+  }, 300_000)
 })

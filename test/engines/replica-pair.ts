@@ -22,8 +22,10 @@ export interface ReplicaPair {
   readonly proxy: CuttingProxy
   /** Of the server that takes writes now, past the proxy. */
   readonly primaryUrl: string
-  /** The replica hears nothing more, as one that is far behind: what follows is on one disk only. */
+  /** The replica hears nothing more, as one far behind: what follows is on one disk only. */
   detach(): Promise<void>
+  /** Points the proxy at one of the two, and breaks the connections that it carries. */
+  lead(to: 'primary' | 'replica'): Promise<void>
   /** Ends the primary as a crash does, promotes the replica and points the proxy there. */
   failOver(): Promise<void>
   /** Makes the server that was lost a replica of the one that was promoted. */
@@ -71,6 +73,11 @@ export const startReplicaPair = async (options: ReplicaPairOptions): Promise<Rep
       async detach() {
         await configure(replica, `primary_conninfo = ''`)
         await until(replica, 'select count(*) = 0 from pg_stat_wal_receiver')
+      },
+      async lead(to) {
+        target.port = portOf(to === 'primary' ? primary : replica)
+        await proxy.cut()
+        await proxy.heal()
       },
       async failOver() {
         await primary.running.kill()

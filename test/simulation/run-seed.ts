@@ -5,7 +5,7 @@ import {
   type SimulationOptions,
   type SimulationReport,
 } from '../../src/testing/index.ts'
-import { shop, shopBody } from './shop.fixture.ts'
+import { shop, shopBody, shopEmitted, shopWithOutboxes } from './shop.fixture.ts'
 
 export const isProfile = (name: string | undefined): name is ProfileName =>
   PROFILES.some((profile) => profile === name)
@@ -13,6 +13,12 @@ export const isProfile = (name: string | undefined): name is ProfileName =>
 /** Seeds take turns with the profiles, so that a range of seeds has some of each. */
 export const profileOf = (seed: number): ProfileName =>
   PROFILES[seed % PROFILES.length] ?? 'everything'
+
+const WITH_OUTBOXES: readonly ProfileName[] = ['outbox', 'cluster', 'everything']
+
+/** The integration that a profile is about. */
+export const shopOf = (profile: ProfileName): typeof shop =>
+  WITH_OUTBOXES.includes(profile) ? shopWithOutboxes : shop
 
 /** One seed of the shop. */
 export const runSeed = (
@@ -22,5 +28,12 @@ export const runSeed = (
   } = {},
 ): Promise<SimulationReport> => {
   const { profile = profileOf(seed), ...rest } = options
-  return simulate(shop, { seeds: [seed], faults: profile, messages: 200, body: shopBody, ...rest })
+  return simulate(shopOf(profile), {
+    seeds: [seed],
+    faults: profile,
+    messages: 200,
+    body: shopBody,
+    emitted: shopEmitted,
+    ...rest,
+  })
 }

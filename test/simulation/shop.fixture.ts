@@ -1,4 +1,5 @@
 import {
+  type AnyContract,
   type BatchItem,
   consumer,
   type ConsumerContext,
@@ -7,6 +8,7 @@ import {
   integration,
   type Integration,
   jsonSchema,
+  outboxSource,
   secret,
   sql,
   standardWebhooks,
@@ -98,9 +100,10 @@ const mail = consumer('mail', {
   },
 })
 
-/** May be replayed on purpose. */
+/** May be replayed on purpose; on a shared store several processes may have a part of it. */
 const audit = consumer('audit', {
   ...policy,
+  partitions: 4,
   on: OrderStepped,
   afterDeadLetter: 'park',
   replay: 'guarded',
@@ -136,21 +139,45 @@ const hookOf = (
     emit: (order: Order) => OrderStepped.of(order),
   })
 
+const parts = [
+  hookOf(partner, PartnerOrder),
+  hookOf(courier, CourierOrder),
+  ledger,
+  mail,
+  audit,
+  statistics,
+]
+const tables = [sql({ sqlite: 'create table steps(consumer text, id text, step integer)' })]
+
 /** A small integration of every kind of consumer, to run under the simulator. */
-export const shop: Integration = integration('shop', {
+export const shop: Integration = integration('shop', { parts, tables })
+
+/** The same, with two services that write what they emit to their own databases. */
+export const shopWithOutboxes: Integration = integration('shop', {
   parts: [
-    hookOf(partner, PartnerOrder),
-    hookOf(courier, CourierOrder),
-    ledger,
-    mail,
-    audit,
-    statistics,
+    ...parts,
+    outboxSource('orders', {
+      owner: owners,
+      database: { url: secret.env('ORDERS_URL') },
+      accepts: [OrderStepped],
+    }),
+    outboxSource('till', {
+      owner: owners,
+      database: { file: 'till.db' },
+      accepts: [OrderStepped, OrderMailed],
+    }),
   ],
-  tables: [sql({ sqlite: 'create table steps(consumer text, id text, step integer)' })],
+  tables,
 })
 
 /** A few keys, so that they meet; now and then an order that no retry mends. */
 export const shopBody = (_webhook: Webhook, random: Random, index: number): Order => ({
   id: random.next() < 0.01 ? 'poison' : `k${Math.floor(random.next() * 8)}`,
   step: index,
+})
+
+/** What services emit is of the same keys. */
+export const shopEmitted = (_contract: AnyContract, random: Random, index: number): Order => ({
+  id: `k${Math.floor(random.next() * 8)}`,
+  step: 100_000 + index,
 })

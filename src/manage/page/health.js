@@ -117,14 +117,32 @@ const storeText = ({ engine, durability, unitOfOrder, sizeBytes }) =>
 const zeroDash = (value) => (value === 0 ? h('span', { class: 'zero' }, '0') : formatCount(value))
 const when = (test, tone) => (test ? tone : undefined)
 
+/** On a shared store: each process, and how many partitions of the consumer it runs. */
+const whoRuns = ({ partitions }) => {
+  if (partitions.every(({ holder }) => holder === null)) return undefined
+  const counts = new Map()
+  for (const { holder, managementUrl } of partitions) {
+    const who = managementUrl ?? holder ?? 'nobody'
+    counts.set(who, (counts.get(who) ?? 0) + 1)
+  }
+  return [...counts]
+    .map(([who, count]) => `${who} runs ${count} of ${partitions.length}`)
+    .join(', ')
+}
+
 const CONSUMER_COLUMNS = [
   {
     title: 'Consumer',
     isHead: true,
     cell: (one) => [
       h('span', { class: 'strong' }, one.name),
-      one.mode !== 'running' && pill(one.mode, one.mode === 'stopped' ? 'bad' : 'warn'),
+      one.mode !== 'running' &&
+        pill(
+          one.mode,
+          one.mode === 'stopped' ? 'bad' : one.mode === 'elsewhere' ? undefined : 'warn',
+        ),
       h('span', { class: 'sub' }, `${one.on} v${one.version} · ${one.owner}`),
+      whoRuns(one) && h('span', { class: 'sub' }, whoRuns(one)),
     ],
   },
   {

@@ -2,7 +2,7 @@ import { LIMITS } from '../../kernel/index.ts'
 import type { StoreFinding, StoreNeeds } from '../store.ts'
 import { integerAt, type Session, type SqlRow, textAt } from './session.ts'
 
-/** Asks the live server about everything that the promises of the store rest on. Changes nothing. */
+/** Asks the live server about all that the promises of the store rest on. Changes nothing. */
 export const checkServer = async (
   session: Session,
   { schema, needs }: { readonly schema: string; readonly needs: StoreNeeds },

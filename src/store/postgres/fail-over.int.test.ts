@@ -50,7 +50,7 @@ describe.each([true, false])('a replica that is promoted, synchronous: %s', (isS
     await bench?.close()
   })
 
-  it('is noticed by the next commit: nothing is written by whoever remembers the old server', async () => {
+  it('is noticed by the next commit: nothing is written by whoever remembers the old server (F80)', async () => {
     const store = await open()
     await store.commit([unitOf('a'), unitOf('b')])
     if (!isSynchronous) await thePair().detach()
@@ -110,7 +110,26 @@ describe.each([true, false])('a replica that is promoted, synchronous: %s', (isS
     await thePair().rebuild()
   })
 
-  it('is measured by whoever remembers most, also after somebody else has gone on', async () => {
+  it('is waited for while the address leads to a replica that takes no writes (F80)', async () => {
+    const store = await open()
+    await store.commit([unitOf('a')])
+    await thePair().lead('replica')
+
+    for (let tries = 0; tries < 3; tries++) {
+      await expect(store.commit([unitOf('b')])).rejects.toMatchObject({
+        code: 'JUNCTURA_STORE_FAILED',
+      })
+    }
+    await expect(open()).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FAILED' })
+    await thePair().lead('primary')
+
+    // The connection that was cut is noticed by the first.
+    await store.commit([unitOf('b')]).catch(() => undefined)
+    expect(await statusesOf(store, [unitOf('c')])).toEqual(['committed'])
+    await store.close()
+  })
+
+  it('is measured by whoever remembers most, also after somebody else has gone on (F80)', async () => {
     if (isSynchronous) return expect(await noteIn(await open())).toBeUndefined()
     const writer = await open()
     const reader = await open()

@@ -73,14 +73,17 @@ export const settleServerLine = async (
 const knownLine = async (session: Session, schema: string): Promise<KnownLine | undefined> => {
   const [row] = await session.rows(`select line, durability, began from ${schema}.server_line`)
   if (row === undefined) return undefined
-  const [, durability, began] = row
-  return {
+  const known: KnownLine = {
     line: textAt(row, 0),
-    // Only `keepLine` writes it.
-    durability: durability as KnownLine['durability'],
-    ...(typeof began === 'string' && { began: JSON.parse(began) as FailOver }),
+    durability: DURABILITIES.find((one) => one === row[1]) ?? 'process',
   }
+  if (row[2] === null) return known
+  // Only `keepLine` writes it.
+  const began: FailOver = JSON.parse(textAt(row, 2))
+  return { ...known, began }
 }
+
+const DURABILITIES = ['process', 'fsync', 'replicated'] as const
 
 const keepLine = async (
   session: Session,

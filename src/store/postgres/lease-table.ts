@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import { type Clock, LIMITS, type Timer } from '../../kernel/index.ts'
 import type { Lease, LeaseHolder, LeaseRequest, Leases } from '../store.ts'
+import { createOrderGuard } from './order-guard.ts'
 import { createSession, integerAt, type Session, type SqlRow, textAt } from './session.ts'
 import { orderOf } from './writer.ts'
 
@@ -72,7 +73,7 @@ class RowLeases implements LeaseTable {
   }
 
   async take(request: LeaseRequest): Promise<Lease | undefined> {
-    const { schema, owner, leaseMs, clock, pool } = this.#options
+    const { schema, owner, leaseMs, pool } = this.#options
     const { name, listens = false } = request
     // Looked at first, so that those who wait do not take the lock of the others again and again.
     const holder = await this.holder(name)
@@ -139,7 +140,7 @@ class RowLeases implements LeaseTable {
     this.#isClosed = true
     this.#timer?.cancel()
     await this.#renewing
-    for (const lease of [...this.#held.values()]) await lease.release()
+    for (const lease of this.#held.values()) await lease.release()
   }
 
   #arm(): void {
@@ -175,7 +176,9 @@ class RowLeases implements LeaseTable {
     const session = createSession(client)
     let broken: Error | undefined
     try {
-      await session.batch(`begin isolation level read committed;${orderOf(this.#options.schema)}`)
+      await createOrderGuard(this.#options).during(
+        session.batch(`begin isolation level read committed;${orderOf(this.#options.schema)}`),
+      )
       const result = await work(session)
       await session.exec('commit')
       return result

@@ -47,7 +47,7 @@ export interface LineName {
   readonly timeline: string
 }
 
-/** Some hosted servers keep their log elsewhere and refuse; they fail over without a new history. */
+/** Some hosted servers keep their log elsewhere and refuse: they fail over on one history. */
 export const readLine = async (session: Session): Promise<LineName> => {
   const timeline = await textOrNothing(session, `select ${TIMELINE}`)
   const system = await textOrNothing(

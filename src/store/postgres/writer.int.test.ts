@@ -80,7 +80,7 @@ describe('a store', () => {
 })
 
 describe('when the connection breaks', () => {
-  it('asks the server what became of a commit whose answer was lost, and goes on (F21)', async () => {
+  it('asks the server what became of a commit whose answer was lost, and goes on (F80)', async () => {
     for (const when of ['before', 'after'] as const) {
       const proxy = await startCuttingProxy({
         host: '127.0.0.1',
@@ -109,7 +109,7 @@ describe('when the connection breaks', () => {
     }
   })
 
-  it('runs the statements of a handler once, whatever became of the answer to their commit', async () => {
+  it('runs the statements of a handler once, whatever became of the answer to their commit (F80, M14)', async () => {
     const proxy = await startCuttingProxy(serverOf(theBench().url))
     await query('create table effects (id text primary key)')
     const store = await open({ url: through(theBench().url, proxy.port) })

@@ -1,5 +1,8 @@
 import type { AlertRow, AppliedCommit, DeadLetterRow } from '../../store/index.ts'
 
+/** Causes that end by themselves once the databases of outboxes are well. */
+const OUTBOX_KINDS: ReadonlySet<string> = new Set(['outbox-away', 'outbox-waits'])
+
 /**
  * Alerts as the durable rows say: at most one that is not resolved for each cause, one for every
  * dead letter that is open, and none about dead letters without one.
@@ -10,9 +13,12 @@ export class AlertWatch {
   readonly #letters = new Map<string, Set<string>>()
   readonly #owing = new Set<string>()
   readonly #fail: (sentence: string) => void
+  readonly #perCauseMax: number
 
-  constructor(fail: (sentence: string) => void) {
+  /** Each process of a shared store raises what it sees itself, so that many may be open. */
+  constructor(fail: (sentence: string) => void, perCauseMax: number) {
     this.#fail = fail
+    this.#perCauseMax = perCauseMax
   }
 
   applied({ rows }: AppliedCommit): void {
@@ -27,6 +33,12 @@ export class AlertWatch {
   /** Notifications that are still to be sent. */
   get owing(): number {
     return this.#owing.size
+  }
+
+  /** Alerts about outboxes that have not ended yet. */
+  get outboxAlerts(): readonly string[] {
+    const alerts = [...this.#open.values()].flatMap((open) => [...open.values()])
+    return alerts.filter(({ kind }) => OUTBOX_KINDS.has(kind)).map(({ cause }) => cause)
   }
 
   /** At rest no alert is left whose cause is gone. */
@@ -66,7 +78,7 @@ export class AlertWatch {
   #check(cause: string): void {
     const alerts = this.#open.get(cause)?.size ?? 0
     const letters = this.#letters.get(cause)?.size ?? 0
-    if (alerts > 1) this.#fail(`${alerts} alerts are open for the cause ${cause}`)
+    if (alerts > this.#perCauseMax) this.#fail(`${alerts} alerts are open for the cause ${cause}`)
     if (letters > 0 && alerts === 0)
       this.#fail(`a dead letter of the cause ${cause} is open and nobody was told`)
   }

@@ -7,8 +7,10 @@ export interface AttemptWatchOptions {
   readonly books: MessageBooks
   readonly nowMs: () => number
   readonly fail: (sentence: string) => void
-  /** Whether this process has the disk. */
-  readonly isCurrent: (node: number) => boolean
+  /** Whether the process has the disk, or the lease. */
+  readonly isCurrent: (call: HandlerCall) => boolean
+  /** Whether the store is shared: then each partition of a consumer may run so many. */
+  readonly isShared: boolean
   /** Nothing has disturbed time or processes since this moment. */
   readonly undisturbedSinceMs: () => number
 }
@@ -57,7 +59,7 @@ export class AttemptWatch {
     const { books, fail, isCurrent } = this.#options
     if (books.messages.get(position)?.id !== messageId)
       fail(`${consumer.name} was given ${messageId}, which is not in the log at ${position}`)
-    if (isCurrent(call.node)) {
+    if (isCurrent(call)) {
       this.#checkAttempt(call)
       this.#checkOrder(call)
     }
@@ -65,8 +67,9 @@ export class AttemptWatch {
     let running = this.#running.get(place)
     if (!running) this.#running.set(place, (running = new Set()))
     running.add(call)
-    if (consumer.batch === undefined && running.size > consumer.concurrency)
-      fail(`${consumer.name} runs ${running.size} at once, allowed are ${consumer.concurrency}`)
+    const most = consumer.concurrency * (this.#options.isShared ? consumer.partitions : 1)
+    if (consumer.batch === undefined && running.size > most)
+      fail(`${consumer.name} runs ${running.size} at once, allowed are ${most}`)
   }
 
   ended(call: HandlerCall, outcome: 'done' | 'failed' | 'refused', isLive: boolean): void {

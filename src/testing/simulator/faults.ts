@@ -76,6 +76,30 @@ export interface Faults {
   readonly brokerOutages: number
   /** The broker forgets everything; expected number. */
   readonly brokerWipes: number
+  /** Chance that several processes run at once, on one shared store with leases. */
+  readonly cluster: number
+  /** The shared store is away for up to fifteen seconds; expected number. */
+  readonly storeOutages: number
+  /** Chance that a process does not hear that another one has appended something. */
+  readonly newsLost: number
+  /** All processes are stopped in order and started again, one after the other; number. */
+  readonly rollingRestarts: number
+  /** Chance that a statement of a relay fails in the database of its outbox. */
+  readonly outboxFails: number
+  /** Chance that such a statement is done and its answer never comes. */
+  readonly outboxLies: number
+  /** Chance that such a statement takes up to two seconds each way. */
+  readonly outboxSlow: number
+  /** The database of an outbox is away for up to a minute; expected number. */
+  readonly outboxOutages: number
+  /** Chance that a service rolls its transaction back after it has written. */
+  readonly outboxRollbacks: number
+  /** Chance that a service keeps its transaction open for up to four minutes. */
+  readonly outboxHangs: number
+  /** Somebody keeps a transaction open beside an outbox for minutes; expected number. */
+  readonly outboxNeighbours: number
+  /** Chance that a row of an outbox breaks its contract. */
+  readonly outboxInvalid: number
   /** Things that people do: retry, drop, replay, pause, acknowledge; expected number. */
   readonly operations: number
 }
@@ -90,6 +114,8 @@ export type ProfileName =
   | 'overload'
   | 'everything'
   | 'broker'
+  | 'outbox'
+  | 'cluster'
 
 export const NO_FAULTS: Faults = {
   commitFails: 0,
@@ -129,6 +155,18 @@ export const NO_FAULTS: Faults = {
   brokerLoses: 0,
   brokerOutages: 0,
   brokerWipes: 0,
+  cluster: 0,
+  storeOutages: 0,
+  newsLost: 0,
+  rollingRestarts: 0,
+  outboxFails: 0,
+  outboxLies: 0,
+  outboxSlow: 0,
+  outboxOutages: 0,
+  outboxRollbacks: 0,
+  outboxHangs: 0,
+  outboxNeighbours: 0,
+  outboxInvalid: 0,
   operations: 0,
 }
 
@@ -220,6 +258,18 @@ const CEILINGS: Readonly<Record<ProfileName, Partial<Faults>>> = {
     restarts: 2,
     clockJumps: 3,
     clockDrifts: 2,
+    cluster: 0.5,
+    storeOutages: 1,
+    newsLost: 0.3,
+    rollingRestarts: 1,
+    outboxFails: 0.1,
+    outboxLies: 0.1,
+    outboxSlow: 0.1,
+    outboxOutages: 2,
+    outboxRollbacks: 0.2,
+    outboxHangs: 0.1,
+    outboxNeighbours: 1,
+    outboxInvalid: 0.1,
     operations: 10,
   },
   broker: {
@@ -241,6 +291,57 @@ const CEILINGS: Readonly<Record<ProfileName, Partial<Faults>>> = {
     clockJumps: 2,
     operations: 4,
   },
+  outbox: {
+    outboxFails: 0.2,
+    outboxLies: 0.2,
+    outboxSlow: 0.2,
+    outboxOutages: 3,
+    outboxRollbacks: 0.4,
+    outboxHangs: 0.2,
+    outboxNeighbours: 2,
+    outboxInvalid: 0.1,
+    commitFails: 0.1,
+    commitLies: 0.004,
+    crashBeforeCommit: 0.006,
+    crashAfterCommit: 0.006,
+    powerLoss: 1,
+    readFails: 0.02,
+    handlerTakes: 0.3,
+    crashes: 4,
+    pauses: 2,
+    restarts: 2,
+    clockJumps: 2,
+    operations: 2,
+  },
+  cluster: {
+    storeOutages: 2,
+    newsLost: 0.5,
+    rollingRestarts: 2,
+    crashBeforeCommit: 0.003,
+    crashAfterCommit: 0.003,
+    commitFails: 0.05,
+    commitLies: 0.002,
+    slowDisk: 0.05,
+    readFails: 0.01,
+    slowRead: 0.1,
+    handlerThrows: 0.2,
+    handlerTakes: 0.3,
+    handlerWakesLate: 0.02,
+    handlerBlocks: 0.02,
+    killers: 0.01,
+    answerLost: 0.2,
+    requestTwice: 0.2,
+    lateRepeat: 0.1,
+    crashes: 4,
+    pauses: 6,
+    pausesInSync: 0.006,
+    restarts: 3,
+    clockJumps: 2,
+    clockDrifts: 2,
+    outboxRollbacks: 0.2,
+    outboxHangs: 0.1,
+    operations: 4,
+  },
 }
 
 export const PROFILES: readonly ProfileName[] = [
@@ -251,6 +352,8 @@ export const PROFILES: readonly ProfileName[] = [
   'overload',
   'everything',
   'broker',
+  'outbox',
+  'cluster',
 ]
 
 /**
@@ -264,7 +367,7 @@ export const drawFaults = (profile: ProfileName, random: Random): Faults => {
     const strength = random.next()
     drawn[name] = exists ? ceiling * strength : 0
   }
-  // This profile is about the broker: it is always there.
-  if (profile === 'broker') drawn['broker'] = 1
+  // What a profile is about is always there.
+  if (profile === 'broker' || profile === 'cluster') drawn[profile] = 1
   return { ...NO_FAULTS, ...drawn }
 }

@@ -22,7 +22,7 @@ export interface InstrumentOptions {
   readonly observer: WorldObserver
   /** Whether this message takes the process down whenever it is handled. */
   readonly isKiller: (consumer: string, position: number) => boolean
-  readonly isAlive: () => boolean
+  readonly isAlive: (call: HandlerCall) => boolean
   /** The process dies; the promise never settles. */
   readonly die: () => Promise<never>
   /** The process does nothing else for that long. */
@@ -98,11 +98,11 @@ async function withFates(
     await handle(calls)
     if (dice.happens('handlerThrowsLate')) throw new SimulatedFault('the handler throws late')
     isOver = true
-    for (const call of calls) observer.handlerEnded(call, 'done', isAlive())
+    for (const call of calls) observer.handlerEnded(call, 'done', isAlive(call))
   } catch (error) {
     isOver = true
     const outcome = isStoreTrouble(error) ? 'refused' : 'failed'
-    for (const call of calls) observer.handlerEnded(call, outcome, isAlive())
+    for (const call of calls) observer.handlerEnded(call, outcome, isAlive(call))
     throw error
   }
 }

@@ -1,3 +1,4 @@
+import type { Integration } from '../../contract/index.ts'
 import { LIMITS } from '../../kernel/index.ts'
 import { METRICS } from '../../observe/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
@@ -14,16 +15,16 @@ export class LimitWatch {
     this.#fail = fail
   }
 
-  look(runtime: Runtime | undefined): void {
-    if (!runtime || ++this.#events % EVERY !== 0) return
-    for (const { name, held, most } of heldBy(runtime)) {
+  look(runtimes: () => readonly Runtime[]): void {
+    if (++this.#events % EVERY !== 0) return
+    for (const { name, held, most } of runtimes().flatMap(heldBy)) {
       if (held > most) this.#fail(`${held} ${name} are held, allowed are ${most}`)
     }
   }
 
   /** Whether it holds nothing now; what commits of its own accord may pass by at any moment. */
-  isEmpty(runtime: Runtime | undefined): boolean {
-    return runtime === undefined || heldBy(runtime).every(({ held }) => held === 0)
+  isEmpty(runtime: Runtime): boolean {
+    return heldBy(runtime).every(({ held }) => held === 0)
   }
 
   checkAtRest(runtime: Runtime): void {
@@ -32,6 +33,9 @@ export class LimitWatch {
     }
   }
 }
+
+const partitionsOf = ({ consumers }: Integration): number =>
+  consumers.reduce((sum, { partitions }) => sum + partitions, 0)
 
 const heldBy = ({
   ingress,
@@ -43,7 +47,10 @@ const heldBy = ({
     if (family?.kind !== 'number') return 0
     return family.points.reduce((sum, { value }) => sum + value, 0)
   }
-  const handlersMax = integration.consumers.reduce((sum, one) => sum + one.concurrency, 0)
+  const handlersMax = integration.consumers.reduce(
+    (sum, { concurrency, partitions }) => sum + concurrency * partitions,
+    0,
+  )
   return [
     { name: 'requests', held: ingress.inFlight, most: LIMITS.requestsInFlightMax + 1 },
     { name: 'bytes', held: ingress.bytesInFlight, most: LIMITS.bodiesInFlightBytesMax },
@@ -52,7 +59,7 @@ const heldBy = ({
     {
       name: 'units of commit',
       held: sumOf(METRICS.commitWaiting),
-      most: LIMITS.acceptQueueMax + LIMITS.fetchWindowMax * integration.consumers.length,
+      most: LIMITS.acceptQueueMax + LIMITS.fetchWindowMax * partitionsOf(integration),
     },
   ]
 }

@@ -1,8 +1,10 @@
+import { readSlots, slotOfLane } from '../../consumer/index.ts'
 import {
   type Consumer,
   decodeRecord,
   type Envelope,
   type Integration,
+  SLOT_COUNT,
 } from '../../contract/index.ts'
 import type {
   AppliedCommit,
@@ -39,7 +41,8 @@ export interface LoggedMessage {
 /** What the books know of one consumer. */
 interface ConsumerBook {
   readonly consumer: Consumer
-  watermark: number | undefined
+  /** Of each partition, by its slots. */
+  readonly watermarks: Map<string, number>
   /** In the log for this consumer, and not finished by its progress. */
   readonly pending: Set<number>
   readonly finished: Set<number>
@@ -76,7 +79,7 @@ export class MessageBooks {
     for (const consumer of integration.consumers) {
       this.#books.set(consumer.name, {
         consumer,
-        watermark: undefined,
+        watermarks: new Map(),
         pending: new Set(),
         finished: new Set(),
         lanes: new Map(),
@@ -89,9 +92,12 @@ export class MessageBooks {
     }
   }
 
-  /** A commit is durable, with these effects in it. */
-  applied({ records, rows }: AppliedCommit, effects: readonly EffectRow[]): void {
-    for (const record of records) this.#log(record)
+  /** A commit is durable, with these effects in it; gives the messages that it brought. */
+  applied(
+    { records, rows }: AppliedCommit,
+    effects: readonly EffectRow[],
+  ): readonly LoggedMessage[] {
+    const messages = records.map((record) => this.#log(record))
     const touched = new Map<ConsumerBook, Set<number>>()
     const touch = (book: ConsumerBook, position: number): void => {
       let positions = touched.get(book)
@@ -108,6 +114,7 @@ export class MessageBooks {
     for (const [book, positions] of touched) {
       for (const position of positions) this.#check(book, position)
     }
+    return messages
   }
 
   /** A handler ended well and had no transaction. */
@@ -177,7 +184,7 @@ export class MessageBooks {
     }
   }
 
-  #log(stored: StoredRecord): void {
+  #log(stored: StoredRecord): LoggedMessage {
     const { position } = stored
     const { head, data } = decodeRecord(stored.bytes, position)
     const { id, type, partitionkey, idempotencykey } = head.envelope
@@ -201,10 +208,11 @@ export class MessageBooks {
       if (first) this.#fail(`two messages came of one request: ${first.id} and ${id}`)
       else this.#byBorder.set(border, message)
     }
-    if (isReceipt) return
+    if (isReceipt) return message
     for (const { consumer, pending } of this.#books.values()) {
       if (consumer.on.name === type) pending.add(position)
     }
+    return message
   }
 
   #noteId({ id, causationid }: Envelope, position: number): void {
@@ -254,17 +262,20 @@ export class MessageBooks {
   ): void {
     const book = row && this.#books.get(row.consumer)
     if (!row || !book) return
-    const { watermark, done } = row
-    if (book.watermark === undefined) {
+    const { watermark, done, slots } = row
+    const before = book.watermarks.get(slots)
+    if (before === undefined) {
       // A new consumer begins here: what lies before is not for it.
-      for (const position of book.pending) if (position <= watermark) book.pending.delete(position)
-    } else if (watermark < book.watermark) {
-      this.#fail(
-        `the watermark of ${row.consumer} went back from ${book.watermark} to ${watermark}`,
-      )
+      for (const position of book.pending) {
+        if (position <= watermark && this.#isIn(book, position, slots))
+          book.pending.delete(position)
+      }
+    } else if (watermark < before) {
+      this.#fail(`the watermark of ${row.consumer} went back from ${before} to ${watermark}`)
     }
-    book.watermark = watermark
+    book.watermarks.set(slots, watermark)
     for (const position of book.pending) {
+      if (!this.#isIn(book, position, slots)) continue
       const isDone =
         position <= watermark || done.some(([from, to]) => from <= position && position <= to)
       if (!isDone) continue
@@ -272,6 +283,15 @@ export class MessageBooks {
       book.finished.add(position)
       touch(book, position)
     }
+  }
+
+  /** Whether a message is for the partition of a consumer that has these slots. */
+  #isIn({ consumer }: ConsumerBook, position: number, slots: string): boolean {
+    const { first, last } = readSlots(slots)
+    if (last - first === SLOT_COUNT - 1) return true
+    const key = this.messages.get(position)?.key ?? ''
+    const slot = slotOfLane(consumer.ordering === 'none' ? `#${position}` : key)
+    return first <= slot && slot <= last
   }
 
   #lane(

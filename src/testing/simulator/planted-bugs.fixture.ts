@@ -1,5 +1,6 @@
 import { decodeRecord, encodeRecord } from '../../contract/index.ts'
 import type { RowWrite, Store, Unit, UnitOutcome } from '../../store/index.ts'
+import type { OutboxReader } from '../../outbox/index.ts'
 import type { Broker, BrokerMessage } from '../../transport/index.ts'
 import type { Tamper } from './simulated-node.ts'
 
@@ -238,6 +239,105 @@ const gapUnseen = (broker: Broker): Broker => ({
   },
 })
 
+/** A relay that reads `id > last`: a row that is committed late, below it, is never read. */
+const readsBeyondLast = (reader: OutboxReader): OutboxReader => ({
+  ...reader,
+  async read({ head }, limit) {
+    const page = await reader.read({ head, gaps: [] }, limit)
+    return { ...page, endedBelow: Number.POSITIVE_INFINITY }
+  },
+})
+
+/** A relay that waits for a number no longer than until it has looked once more. */
+const fenceTooLow = (reader: OutboxReader): OutboxReader => ({ ...reader, fence: async () => 0 })
+
+const isCursor = ({ collection }: RowWrite): boolean => collection === 'outboxCursors'
+
+/** The relay's place is durable, and the messages follow: an acknowledgement before the commit. */
+const cursorBeforeCommit = (store: Store): Store =>
+  withMethods(store, {
+    async commit(units, finish) {
+      const isRelay = (unit: Unit): boolean =>
+        (unit.appends?.length ?? 0) > 0 && (unit.rows?.some(isCursor) ?? false)
+      if (!units.some(isRelay)) return store.commit(units, finish)
+      const cursors = units.flatMap(({ rows = [], guards }) =>
+        rows.some(isCursor) ? [{ rows: rows.filter(isCursor), ...(guards && { guards }) }] : [],
+      )
+      await store.commit(cursors)
+      const rest = units.map((unit) =>
+        isRelay(unit)
+          ? { ...unit, guards: [], rows: (unit.rows ?? []).filter((row) => !isCursor(row)) }
+          : unit,
+      )
+      return store.commit(rest, finish)
+    },
+  })
+
+/** The messages are durable, and the relay's place follows in a commit of its own. */
+const cursorAfterCommit = (store: Store): Store =>
+  withMethods(store, {
+    async commit(units, finish) {
+      const isApart = units.some(
+        ({ appends = [], rows = [] }) => appends.length > 0 && rows.some(isCursor),
+      )
+      if (!isApart) return store.commit(units, finish)
+      const cursors = units.flatMap(({ rows = [] }) => rows.filter(isCursor))
+      const bare = units.map((unit) => ({
+        ...unit,
+        rows: (unit.rows ?? []).filter((row) => !isCursor(row)),
+      }))
+      const outcomes = await store.commit(bare, finish)
+      await store.commit([{ rows: cursors }])
+      return outcomes
+    },
+  })
+
+/** Commits go over a connection that does not know of the lease, so none is ever refused. */
+const missingFence = (store: Store, open: () => Store): Store => {
+  if (!store.leases) return store
+  const unfenced = open()
+  return withMethods(store, { commit: (units, finish) => unfenced.commit(units, finish) })
+}
+
+/** Who takes the lease believes the old holder for as long as it says so: it never expires. */
+const leaseNeverExpires = (store: Store): Store => {
+  const { leases } = store
+  if (!leases) return store
+  return withMethods(store, {
+    leases: {
+      ...leases,
+      take: async (request) => {
+        const lease = await leases.take(request)
+        // The epoch of the first: whoever comes later waits for its word.
+        return lease && lease.epoch > 1 ? undefined : lease
+      },
+    },
+  })
+}
+
+/** What looks stuck is put back as it was when somebody looked, though it is finished by then. */
+const sweeperResurrects = (store: Store): Store => {
+  const waiting = new Map<string, RowWrite>()
+  let finished: RowWrite[] = []
+  const watched = withRows((write) => {
+    if (write.collection !== 'lanes') return write
+    const before = waiting.get(write.key)
+    if (before && write.row?.state !== 'retry') finished.push(before)
+    waiting.delete(write.key)
+    if (write.row?.state === 'retry') waiting.set(write.key, write)
+    return write
+  })(store)
+  return withMethods(watched, {
+    async commit(units, finish) {
+      const outcomes = await watched.commit(units, finish)
+      const swept = finished
+      finished = []
+      if (swept.length > 0) watched.commit([{ rows: swept }]).catch(() => undefined)
+      return outcomes
+    },
+  })
+}
+
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an answer before the commit',
@@ -315,5 +415,40 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: 'a gap in what the broker brings that nobody sees',
     seen: /is lost for|not everything was done/,
     tamper: { broker: gapUnseen },
+  },
+  {
+    name: 'a relay that reads id > last',
+    seen: /was committed and never moved/,
+    tamper: { outbox: readsBeyondLast },
+  },
+  {
+    name: 'a gap that is closed while its transaction is open',
+    seen: /was committed and never moved/,
+    tamper: { outbox: fenceTooLow },
+  },
+  {
+    name: 'a relay’s cursor saved before the messages',
+    seen: /was committed and never moved/,
+    tamper: { store: cursorBeforeCommit },
+  },
+  {
+    name: 'a relay’s cursor saved after the messages',
+    seen: /was moved twice from outbox/,
+    tamper: { store: cursorAfterCommit },
+  },
+  {
+    name: 'a missing fence: what a zombie commits is taken',
+    seen: /after another process had taken its lease/,
+    tamper: { store: missingFence },
+  },
+  {
+    name: 'a lease that nobody takes over',
+    seen: /nobody has taken|not everything was done/,
+    tamper: { store: leaseNeverExpires },
+  },
+  {
+    name: 'a sweeper that resurrects finished work',
+    seen: /is done and pending for .* at once|had two effects for/,
+    tamper: { store: sweeperResurrects },
   },
 ]

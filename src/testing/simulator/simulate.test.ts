@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { shop, shopBody } from '../../../test/simulation/shop.fixture.ts'
+import {
+  shop,
+  shopBody,
+  shopEmitted,
+  shopWithOutboxes,
+} from '../../../test/simulation/shop.fixture.ts'
 import { describeFailure, runSeed, simulate } from './simulate.ts'
 
 describe('simulate', () => {
@@ -36,7 +41,30 @@ describe('simulate', () => {
     expect(Object.keys(faults).toSorted()).toEqual(['handlerThrows', 'lateRepeat'])
   })
 
-  it('refuses an integration that has no webhook to send to, and says so', async () => {
+  it('writes to the outboxes of an integration that has no webhook', async () => {
+    const { failures, accepted, effects } = await simulate(
+      { ...shopWithOutboxes, webhooks: [] },
+      { seeds: [5], faults: 'outbox', messages: 30, emitted: shopEmitted },
+    )
+
+    expect(failures).toEqual([])
+    expect(accepted).toBe(0)
+    expect(effects).toBeGreaterThan(20)
+  })
+
+  it('runs several processes on one store, and hands over between them', async () => {
+    const { failures, situations } = await simulate(shop, {
+      seeds: [1, 2],
+      faults: { cluster: 1, restarts: 3, pauses: 3 },
+      messages: 40,
+      body: shopBody,
+    })
+
+    expect(failures).toEqual([])
+    expect(situations['handed-over-in-order']).toBeGreaterThan(0)
+  })
+
+  it('refuses an integration that has neither webhook nor outbox, and says so', async () => {
     await expect(simulate({ ...shop, webhooks: [] }, { seeds: 1 })).rejects.toThrow(
       /this one has none/,
     )

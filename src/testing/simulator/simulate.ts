@@ -4,6 +4,7 @@ import type { Faults, ProfileName } from './faults.ts'
 import { minimiseFaults } from './minimise-faults.ts'
 import { SITUATION_NAMES, type SituationName } from './situations.ts'
 import type { MakeBody } from './plan-traffic.ts'
+import type { MakeEmitted } from './simulated-outboxes.ts'
 import { type CheckWorld, type SeedOptions, type SeedReport, World } from './world.ts'
 
 export interface SimulationOptions {
@@ -24,6 +25,8 @@ export interface SimulationOptions {
   readonly messages?: number
   /** Makes the body of one message. @default an example of the webhook's contract */
   readonly body?: MakeBody
+  /** Makes the data of one message that a service emits. @default an example of the contract */
+  readonly emitted?: MakeEmitted
   /** What must hold at the end of each seed besides the built-in checks. */
   readonly check?: CheckWorld
   /** Runs each seed twice and fails when the second run is another one. @default false */
@@ -79,7 +82,7 @@ const MINIMISE_RUNS_DEFAULT = 60
  *
  * What does not hold is in `failures`, and does not reject.
  *
- * @throws JUNCTURA_OPERATION_REFUSED when the integration has no webhook to send to.
+ * @throws JUNCTURA_OPERATION_REFUSED when the integration has neither a webhook nor an outbox.
  * @example
  * ```ts
  * const report = await simulate(integration, { seeds: 50, faults: 'crashy' })
@@ -90,7 +93,7 @@ export const simulate = async (
   integration: Integration,
   options: SimulationOptions = {},
 ): Promise<SimulationReport> => {
-  if (integration.webhooks.length === 0) throw noWebhooks()
+  if (integration.webhooks.length + integration.outboxes.length === 0) throw noSources()
   const totals = new Totals()
   const failures: SimulationFailure[] = []
   for (const seed of seedsOf(options.seeds ?? SEEDS_DEFAULT)) {
@@ -135,12 +138,13 @@ const seedsOf = (seeds: number | readonly number[]): readonly number[] =>
   typeof seeds === 'number' ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds
 
 const optionsOf = (options: SimulationOptions, seed: number): SeedOptions => {
-  const { body, check, faults = 'everything', messages = MESSAGES_DEFAULT } = options
+  const { body, emitted, check, faults = 'everything', messages = MESSAGES_DEFAULT } = options
   return {
     seed,
     faults,
     messages: Math.min(MESSAGES_MAX, Math.max(1, messages)),
     ...(body && { body }),
+    ...(emitted && { emitted }),
     ...(check && { check }),
   }
 }
@@ -209,10 +213,11 @@ class Totals {
   }
 }
 
-const noWebhooks = (): JuncturaError =>
+const noSources = (): JuncturaError =>
   new JuncturaError('JUNCTURA_OPERATION_REFUSED', {
     details: {
-      problem: 'a simulation sends to the webhooks of an integration, and this one has none',
-      fix: 'simulate an integration with at least one webhook',
+      problem:
+        'a simulation sends to the webhooks and writes to the outboxes of an integration, and this one has none',
+      fix: 'simulate an integration with at least one webhook or outbox',
     },
   })

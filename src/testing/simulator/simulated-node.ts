@@ -1,47 +1,45 @@
 import type { Consumer, Integration } from '../../contract/index.ts'
-import {
-  createIds,
-  isJuncturaError,
-  JuncturaError,
-  type Kernel,
-  silentLogger,
-} from '../../kernel/index.ts'
+import { createIds, isJuncturaError, type Kernel, silentLogger } from '../../kernel/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
-import { createMemoryStore, type MemoryDisk, type Store } from '../../store/index.ts'
+import type { Store } from '../../store/index.ts'
+import type { OutboxReader } from '../../outbox/index.ts'
 import type { Broker } from '../../transport/index.ts'
 import type { FaultDice } from './fault-dice.ts'
 import { instrumentConsumer } from './instrument-consumer.ts'
+import type { LanePlace } from './lease-book.ts'
 import { createNodeClock, type NodeClock } from './node-clock.ts'
 import type { WorldObserver } from './observer.ts'
 import type { RandomStreams } from './random-streams.ts'
 import type { Scheduler } from './scheduler.ts'
 import { SimulatedFault } from './simulated-fault.ts'
 import type { SimulatedBroker } from './simulated-broker.ts'
-import type { SimulatedFile } from './simulated-file.ts'
-import type { SituationBook } from './situations.ts'
+import type { SimulatedOutboxes } from './simulated-outboxes.ts'
+import type { StoreHost } from './sole-store.ts'
 
 /** What a test of the simulator itself may put in the runtime's way. Not for users. */
 export interface Tamper {
   readonly integration?: (integration: Integration) => Integration
-  readonly store?: (store: Store) => Store
+  /** `open` gives another connection of the same process, which holds no lease. */
+  readonly store?: (store: Store, open: () => Store) => Store
   readonly broker?: (broker: Broker) => Broker
+  readonly outbox?: (reader: OutboxReader) => OutboxReader
 }
 
 export interface NodeOptions {
   readonly number: number
   readonly integration: Integration
   readonly scheduler: Scheduler
-  readonly disk: MemoryDisk
-  readonly file: SimulatedFile
+  readonly openStore: (host: StoreHost) => Store
   readonly streams: RandomStreams
   readonly dice: FaultDice
   readonly observer: WorldObserver
-  readonly situations: SituationBook
   /** Where this world has one. */
   readonly broker: SimulatedBroker | undefined
+  readonly outboxes: SimulatedOutboxes
   readonly env: Readonly<Record<string, string>>
-  readonly partitionBytesMax: number
   readonly isKiller: (consumer: string, position: number) => boolean
+  /** Whether what this process does counts: another one may have its place. */
+  readonly isCurrent: (node: number, place: LanePlace) => boolean
   /** Called when the node is gone, for whatever reason; `error` when it could not start. */
   readonly onGone: (node: SimulatedNode, error: unknown) => void
   /** The process stands still that long. */
@@ -52,7 +50,6 @@ export interface NodeOptions {
   readonly tamper: Tamper
 }
 
-const SLOW_READ_MS_MAX = 5
 const NOTIFY_MS_MAX = 2_000
 
 /**
@@ -97,8 +94,7 @@ export class SimulatedNode {
   }
 
   async #boot(): Promise<void> {
-    const { streams, disk, integration, env, file, tamper, partitionBytesMax, broker } =
-      this.#options
+    const { streams, integration, env, tamper, broker, outboxes, openStore } = this.#options
     const { clock } = this
     const random = streams('node')
     const kernel: Kernel = {
@@ -112,16 +108,15 @@ export class SimulatedNode {
     // The world knows the node before anything of it happens.
     await clock.yield()
     try {
-      const isServing = (): boolean => this.#isServing
-      file.hold({
+      const host: StoreHost = {
+        node: this.number,
         clock,
-        isServing,
+        random,
+        isServing: () => this.#isServing,
         die: () => this.die(),
         freeze: () => this.#options.onFrozen(this),
-      })
-      const fault = (point: 'before-commit' | 'after-commit' | 'read'): Promise<void> =>
-        this.#storeFate(point)
-      const store = createMemoryStore({ clock, random, disk, fault, partitionBytesMax })
+      }
+      const store = openStore(host)
       const declared = tamper.integration?.(integration) ?? integration
       const consumers = declared.consumers.map((one, index) =>
         this.#instrument(one, integration.consumers[index] ?? one),
@@ -130,8 +125,12 @@ export class SimulatedNode {
         { ...declared, consumers },
         {
           kernel,
-          store: tamper.store?.(store) ?? store,
+          store: tamper.store?.(store, () => openStore(host)) ?? store,
           send: () => this.#notify(),
+          openOutbox: async (source) => {
+            const reader = await outboxes.connect(source, clock)
+            return tamper.outbox?.(reader) ?? reader
+          },
           ...(broker && {
             transport: {
               engine: 'custom',
@@ -165,7 +164,9 @@ export class SimulatedNode {
       dice,
       observer,
       isKiller,
-      isAlive: () => this.mode !== 'dead' && !this.isZombie,
+      isAlive: ({ key: lane }) =>
+        this.mode !== 'dead' &&
+        this.#options.isCurrent(this.number, { consumer: declared.name, lane }),
       die: () => this.#die(),
       block: (ms) => {
         onBlocked(this, ms)
@@ -176,23 +177,6 @@ export class SimulatedNode {
 
   get #isServing(): boolean {
     return (this.runtime?.ingress.inFlight ?? 0) > 0
-  }
-
-  async #storeFate(point: 'before-commit' | 'after-commit' | 'read'): Promise<void> {
-    const { dice, situations } = this.#options
-    const { clock } = this
-    if (point === 'read') {
-      if (dice.happens('slowRead')) {
-        const ms = dice.random('slowRead').next() * SLOW_READ_MS_MAX
-        await new Promise<void>((resolve) => clock.wake(ms, resolve))
-      }
-      if (dice.happens('readFails')) throw storeFailed()
-    } else if (point === 'before-commit') {
-      if (dice.happens('commitFails')) throw storeFailed()
-    } else if (dice.happens('crashAfterCommit')) {
-      if (this.#isServing) situations.hit('crash-after-commit')
-      return this.#die()
-    }
   }
 
   /** A route that takes a notification, does not, or takes it and is not heard. */
@@ -208,9 +192,6 @@ export class SimulatedNode {
     return new Promise(() => undefined)
   }
 }
-
-const storeFailed = (): JuncturaError =>
-  new JuncturaError('JUNCTURA_STORE_FAILED', { details: { problem: 'simulated' } })
 
 /** Whether a node could not start because of what is on the disk. */
 export const isDamage = (error: unknown): boolean =>

@@ -85,7 +85,8 @@ export class SimulatedOperator {
     const consumer = this.#pick(isGuarded ? guarded : willing)?.name
     if (consumer === undefined) return
     const filter = { from, consumer }
-    const ratePerSecond = 2 + random.next() * 18
+    // Now and then so slowly that the log goes on being dropped meanwhile.
+    const ratePerSecond = random.next() < 0.25 ? 1 : 2 + random.next() * 18
     const planned = await this.#operate({ kind: 'replay.plan', filter, ratePerSecond })
     if (!planned) return
     const { id, token }: { id?: unknown; token?: unknown } = { ...Object(planned.result) }
@@ -146,8 +147,10 @@ export class SimulatedOperator {
       try {
         result = current && (await this.#inTime(current.operate(command, by)))
       } catch (error) {
-        // Refused: what was true when somebody looked may not be so any more.
-        if (isJuncturaError(error) && error.status < 500) return undefined
+        // Refused: what was true when somebody looked may not be so any more. Where several
+        // processes run, another one may be the right one.
+        const isElsewhere = isJuncturaError(error, 'JUNCTURA_ROLE_ELSEWHERE')
+        if (isJuncturaError(error) && error.status < 500 && !isElsewhere) return undefined
       }
       trace(`operation ${command.kind} ${result?.state ?? 'no answer'}`)
       if (result) break

@@ -39,6 +39,16 @@ export const SITUATIONS = {
   'broker-wiped': 'the broker forgot everything that it had confirmed',
   'broker-lost-a-message': 'the broker did not bring a message that it had confirmed',
   'published-and-reported-failed': 'the broker took messages and reported them as failed',
+  'stale-epoch-refused':
+    'a process that had lost its lease tried to commit in a shared store (F39)',
+  'taken-over-while-handling':
+    'a lease went to another process while the last one was at work (F39)',
+  'handed-over-in-order': 'a process that stopped gave its lease back, and another took it at once',
+  'rolling-restart': 'all processes were restarted one after the other (F14)',
+  'outbox-late-commit': 'a row was committed below a number that had been moved (F83)',
+  'outbox-gap-rolled-back': 'a number that a relay waited for was rolled back (F83)',
+  'outbox-neighbour-open': 'a relay waited for no writer while a neighbour kept a transaction open',
+  'outbox-answer-lost': 'a statement of a relay was done and its answer was lost',
   'once-reused': 'a retried handler reused what ctx.once had kept (M10)',
 } as const
 

@@ -3,6 +3,7 @@ import { isJuncturaError } from '../../kernel/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
 import type { AttemptWatch } from './attempt-watch.ts'
 import type { FaultDice } from './fault-dice.ts'
+import type { Processes } from './processes.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { SimulatedFile } from './simulated-file.ts'
 import { isDamage, type NodeOptions, SimulatedNode } from './simulated-node.ts'
@@ -36,7 +37,7 @@ const ZOMBIE_MS = 30_000
  * Starts the processes of a world, one at a time on the disk: again after a death, another one when
  * the one that has the disk gives no sign of life, and then the first wakes up as a zombie.
  */
-export class Supervisor {
+export class Supervisor implements Processes {
   readonly #options: SupervisorOptions
   readonly #nodes = new Set<SimulatedNode>()
   #current: SimulatedNode | undefined
@@ -53,6 +54,18 @@ export class Supervisor {
   /** The process that has the disk, when it takes messages. */
   get runtime(): Runtime | undefined {
     return this.#current?.mode === 'running' ? this.#current.runtime : undefined
+  }
+
+  get runtimes(): readonly Runtime[] {
+    return this.runtime ? [this.runtime] : []
+  }
+
+  forPeople(): Runtime | undefined {
+    return this.runtime
+  }
+
+  look(): void {
+    // Who takes over is decided here, not by the processes.
   }
 
   /** A process that a request may reach: now and then one that has lost the disk. */

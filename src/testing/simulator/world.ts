@@ -1,40 +1,39 @@
-import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { type Integration, sql, type Webhook } from '../../contract/index.ts'
 import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
 import { retryHorizonMs } from '../../policy/index.ts'
-import {
-  type AppliedCommit,
-  createMemoryDisk,
-  inspectDisk,
-  type MemoryDisk,
-} from '../../store/index.ts'
+import type { Runtime } from '../../runtime/index.ts'
+import { type AppliedCommit, inspectDisk, type MemoryDisk } from '../../store/index.ts'
 import { AlertWatch } from './alert-watch.ts'
 import { AttemptWatch } from './attempt-watch.ts'
+import { EffectLedger } from './effect-ledger.ts'
+import { EventTrace } from './event-trace.ts'
 import { FaultDice } from './fault-dice.ts'
 import { drawFaults, type Faults, NO_FAULTS, type ProfileName } from './faults.ts'
+import { observeHandlers } from './handler-observer.ts'
 import { LEDGER_TABLE } from './instrument-consumer.ts'
 import { LimitWatch } from './limit-watch.ts'
 import { type EffectRow, MessageBooks } from './message-books.ts'
-import type { HandlerCall, WorldObserver } from './observer.ts'
 import { environmentOf, keysFor } from './partner-secrets.ts'
 import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
+import type { HandlerCall } from './observer.ts'
+import type { Processes } from './processes.ts'
+import { type Ground, layGround } from './raise-processes.ts'
 import { createRandomStreams, type RandomStreams } from './random-streams.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
-import { SimulatedBroker } from './simulated-broker.ts'
-import { SimulatedFile } from './simulated-file.ts'
+import { SimulatedBroker, type SimulatedBrokerOptions } from './simulated-broker.ts'
 import type { Tamper } from './simulated-node.ts'
 import { SimulatedOperator } from './simulated-operator.ts'
 import { deliver, type Delivery, type SimulatedMessage } from './simulated-sender.ts'
+import { type MakeEmitted, SimulatedOutboxes } from './simulated-outboxes.ts'
 import { SituationBook, type SituationName } from './situations.ts'
-import { SituationWatch } from './situation-watch.ts'
-import { Supervisor } from './supervisor.ts'
 
 export interface SeedOptions {
   readonly seed: number
   readonly faults: ProfileName | Partial<Faults>
   readonly messages: number
   readonly body?: MakeBody
+  readonly emitted?: MakeEmitted
   readonly check?: CheckWorld
   /** Faults, by the names that a report gives, that do not happen this time. */
   readonly isSuppressed?: (fault: string) => boolean
@@ -72,12 +71,14 @@ export interface SeedReport {
   readonly lastEvents: readonly string[]
 }
 
-const EVENTS_KEPT = 60
 const FAILURES_MAX = 20
 /** More turns than this without an end is a loop that makes no progress. */
 const EVENTS_MAX = 2_000_000
 /** Nothing may be left to do for this long before the world counts as at rest. */
 const QUIET_MS = 6_000
+/** Of all messages, where services write to outboxes too. */
+const OUTBOX_SHARE = 0.3
+const NO_WEBHOOKS_MS = 60_000
 const DRAIN_MS = 900_000
 const PEOPLE_MS_MAX = 20_000
 const PARTITION_BYTES_MIN = 4_096
@@ -90,30 +91,27 @@ export class World {
   readonly #streams: RandomStreams
   readonly #scheduler: Scheduler
   readonly #situations = new SituationBook()
-  readonly #hash = createHash('sha256')
-  readonly #events: string[] = []
+  readonly #events: EventTrace
   readonly #failures = new Set<string>()
   readonly #deliveries: Delivery[] = []
   readonly #dice: FaultDice
-  readonly #file: SimulatedFile
   readonly #disk: MemoryDisk
   readonly #broker: SimulatedBroker | undefined
+  readonly #outboxes: SimulatedOutboxes
+  readonly #ledger: EffectLedger
   readonly #books: MessageBooks
   readonly #alerts: AlertWatch
   readonly #limits: LimitWatch
   readonly #attempts: AttemptWatch
-  readonly #watch: SituationWatch
-  readonly #supervisor: Supervisor
+  readonly #processes: Processes
+  readonly #ground: Ground
   readonly #operator: SimulatedOperator
-  readonly #ranOnce = new Set<string>()
   #senders = 0
   #people = 0
-  #isEffectNoted = false
-  #lastEffect = 0
-  #effects = 0
 
   constructor(integration: Integration, options: SeedOptions) {
     this.#options = options
+    this.#events = new EventTrace(options.onEvent)
     this.#integration = {
       ...integration,
       tables: [...integration.tables, sql({ name: 'simulated-effects', sqlite: LEDGER_TABLE })],
@@ -132,38 +130,48 @@ export class World {
     })
     const fail = (sentence: string): void => this.#fail(sentence)
     const trace = (what: string): void => this.#trace(what)
-    this.#file = new SimulatedFile(this.#dice, this.#situations)
-    this.#disk = createMemoryDisk({ file: this.#file })
+    this.#ground = layGround({
+      ...this.#parts(trace),
+      fail,
+      partitionBytesMax: randomInteger(
+        this.#streams('partitions'),
+        PARTITION_BYTES_MIN,
+        PARTITION_BYTES_MAX,
+      ),
+    })
+    this.#disk = this.#ground.disk
+    this.#ledger = new EffectLedger(this.#disk)
     this.#broker = this.#createBroker(trace)
+    this.#outboxes = new SimulatedOutboxes({ ...this.#parts(trace), fail, integration })
     this.#books = new MessageBooks(this.#integration, fail)
-    this.#alerts = new AlertWatch(fail)
+    this.#alerts = new AlertWatch(fail, this.#ground.processesMax)
     this.#limits = new LimitWatch(fail)
-    this.#watch = new SituationWatch(this.#situations, inspectDisk(this.#disk))
     this.#attempts = new AttemptWatch({
       books: this.#books,
       nowMs: () => this.#scheduler.nowMs,
       fail,
-      isCurrent: (node) => this.#supervisor.isCurrent(node),
-      undisturbedSinceMs: () => this.#supervisor.disturbedAtMs,
+      isCurrent: (call) => this.#isCurrent(call),
+      isShared: this.#ground.processesMax > 1,
+      undisturbedSinceMs: () => this.#processes.disturbedAtMs,
     })
-    this.#supervisor = this.#superviseNodes(trace)
+    this.#processes = this.#raiseProcesses(fail, trace)
     this.#operator = new SimulatedOperator({
       scheduler: this.#scheduler,
       random: this.#streams('operator'),
       situations: this.#situations,
-      runtime: () => this.#supervisor.runtime,
+      runtime: () => this.#processes.forPeople(),
       fail,
       trace,
     })
     inspectDisk(this.#disk).onApplied((commit) => {
       this.#trace(`commit ${commit.records.length} ${commit.rows.length}`)
-      const noted = this.#isEffectNoted ? this.#newEffects() : undefined
-      this.#isEffectNoted = false
+      this.#ground.applied(commit)
+      const noted = this.#ledger.fresh()
       const apply = (effects: readonly EffectRow[]): void => {
-        this.#effects += effects.length
-        this.#books.applied(commit, effects)
+        const messages = this.#books.applied(commit, effects)
+        this.#outboxes.applied(messages, commit)
         this.#alerts.applied(commit)
-        this.#watch.applied(commit)
+        this.#ground.watch.applied(commit)
         this.#forgetResolved(commit)
       }
       if (noted) void noted.then(apply)
@@ -181,32 +189,39 @@ export class World {
   }
 
   async #live(): Promise<void> {
+    const { messages: all } = this.#options
+    const { webhooks, outboxes } = this.#integration
+    const share = webhooks.length === 0 ? 1 : Math.min(OUTBOX_SHARE, outboxes.length)
+    const emitted = Math.round(all * share)
     const messages = planTraffic(this.#integration, {
-      messages: this.#options.messages,
+      messages: all - emitted,
       random: this.#streams('traffic'),
       situations: this.#situations,
       isBurst: this.#dice.faults.requestTwice > 0.4,
       bodyOf: (webhook, random, index) => this.#bodyOf(webhook, random, index),
     })
-    const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), 0)
-    this.#supervisor.start()
-    this.#supervisor.plan(lastAtMs + 10_000)
+    const firstMs = webhooks.length === 0 ? NO_WEBHOOKS_MS : 0
+    const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), firstMs)
+    this.#processes.start()
+    this.#processes.plan(lastAtMs + 10_000)
     this.#broker?.plan(lastAtMs + 10_000)
+    this.#outboxes.plan(emitted, { lastAtMs, withinMs: lastAtMs + 10_000 })
     this.#planPeople(messages)
     for (const [index, message] of messages.entries()) void this.#send(message, index)
     const troubleMs = lastAtMs + 60_000
     await this.#until(() => this.#senders === 0 && this.#scheduler.nowMs > lastAtMs, troubleMs)
     this.#dice.stop()
-    this.#supervisor.heal()
+    this.#processes.heal()
     this.#broker?.heal()
+    this.#outboxes.heal()
     this.#trace('the faults stop')
     const drainMs = this.#scheduler.nowMs + this.#drainMsMax()
-    await this.#until(() => this.#people === 0 && this.#supervisor.runtime !== undefined, drainMs)
+    await this.#until(() => this.#people === 0 && this.#processes.runtimes.length > 0, drainMs)
     void this.#do(() => this.#operator.goHome())
     await this.#rest(drainMs)
     const emptyMs = this.#scheduler.nowMs + QUIET_MS
-    await this.#until(() => this.#limits.isEmpty(this.#supervisor.runtime), emptyMs)
-    if (this.#supervisor.runtime) this.#limits.checkAtRest(this.#supervisor.runtime)
+    await this.#until(() => this.#runtimes.every((one) => this.#limits.isEmpty(one)), emptyMs)
+    for (const runtime of this.#runtimes) this.#limits.checkAtRest(runtime)
     await this.#closing()
     await this.#checkAtRest()
   }
@@ -233,8 +248,9 @@ export class World {
         this.#fail('nothing is going to happen any more, and something is still to be done')
         return false
       }
-      this.#watch.look()
-      this.#limits.look(this.#supervisor.runtime)
+      this.#ground.watch.look()
+      this.#limits.look(() => this.#runtimes)
+      this.#processes.look()
     }
     return true
   }
@@ -259,13 +275,18 @@ export class World {
     const found: string[] = []
     if (this.#senders > 0) found.push(`${this.#senders} messages are still being sent`)
     if (this.#people > 0) found.push('people wait for an answer')
-    if (!this.#supervisor.runtime) found.push('no process runs')
-    for (const runId of this.#watch.runningReplays) {
+    if (this.#runtimes.length === 0) found.push('no process runs')
+    const { underWay, waiting } = this.#outboxes
+    if (underWay > 0) found.push(`${underWay} transactions of services are open`)
+    if (waiting > 0) found.push(`${waiting} rows of outboxes are not moved`)
+    for (const runId of this.#ground.watch.runningReplays) {
       if (!this.#books.isReplayParked(runId)) found.push(`${runId} is still running`)
     }
     const unpublished = this.#unpublished().length
     if (unpublished > 0) found.push(`${unpublished} messages wait for the broker`)
-    if (this.#alerts.owing > 0) found.push(`${this.#alerts.owing} alerts owe a notification`)
+    const { owing, outboxAlerts } = this.#alerts
+    if (owing > 0) found.push(`${owing} alerts owe a notification`)
+    if (outboxAlerts.length > 0) found.push(`${outboxAlerts.join(' and ')} is still alerted`)
     return found.length > 0 ? found : this.#books.unrest()
   }
 
@@ -279,7 +300,7 @@ export class World {
 
   async #closing(): Promise<void> {
     let isClosed = false
-    void this.#supervisor.end().finally(() => {
+    void this.#processes.end().finally(() => {
       isClosed = true
     })
     const withinMs = this.#scheduler.nowMs + 120_000
@@ -290,6 +311,7 @@ export class World {
   async #checkAtRest(): Promise<void> {
     this.#books.checkAll()
     this.#alerts.checkAll()
+    this.#outboxes.checkAll()
     for (const position of this.#unpublished())
       this.#fail(`other systems cannot get the message at ${position} from the broker`)
     for (const position of this.#broker?.ambiguous ?? [])
@@ -312,13 +334,26 @@ export class World {
 
   #createBroker(trace: (what: string) => void): SimulatedBroker | undefined {
     if (this.#dice.faults.broker === 0) return undefined
-    return new SimulatedBroker({
+    return new SimulatedBroker(this.#parts(trace))
+  }
+
+  /** What everything in a world is made of. */
+  #parts(trace: (what: string) => void): SimulatedBrokerOptions {
+    return {
       scheduler: this.#scheduler,
       dice: this.#dice,
       streams: this.#streams,
       situations: this.#situations,
       trace,
-    })
+    }
+  }
+
+  #isCurrent({ node, consumer, key }: HandlerCall): boolean {
+    return this.#processes.isCurrent(node, { consumer: consumer.name, lane: key })
+  }
+
+  get #runtimes(): readonly Runtime[] {
+    return this.#processes.runtimes
   }
 
   /** What the broker has not, of what nobody has dropped. */
@@ -330,36 +365,28 @@ export class World {
     return this.#broker.missing(positions)
   }
 
-  #superviseNodes(trace: (what: string) => void): Supervisor {
-    const random = this.#streams('supervisor')
+  #raiseProcesses(fail: (sentence: string) => void, trace: (what: string) => void): Processes {
     const { seed, tamper } = this.#options
     const killers = this.#dice.faults.killers
-    return new Supervisor({
-      scheduler: this.#scheduler,
-      dice: this.#dice,
-      disk: this.#disk,
-      file: this.#file,
-      situations: this.#situations,
-      watch: this.#watch,
+    return this.#ground.raise({
       attempts: () => this.#attempts,
-      random: () => random.next(),
-      trace,
       node: {
         integration: this.#integration,
         scheduler: this.#scheduler,
-        disk: this.#disk,
-        file: this.#file,
         streams: this.#streams,
         dice: this.#dice,
-        observer: this.#observer(),
+        observer: observeHandlers({
+          attempts: this.#attempts,
+          books: this.#books,
+          ledger: this.#ledger,
+          situations: this.#situations,
+          isCurrent: (call) => this.#isCurrent(call),
+          fail,
+          trace,
+        }),
         broker: this.#broker,
-        situations: this.#situations,
+        outboxes: this.#outboxes,
         env: environmentOf(this.#integration),
-        partitionBytesMax: randomInteger(
-          this.#streams('partitions'),
-          PARTITION_BYTES_MIN,
-          PARTITION_BYTES_MAX,
-        ),
         isKiller: (consumer, position) => {
           const border = this.#books.messages.get(position)?.border
           if (killers === 0 || border === undefined) return false
@@ -368,64 +395,6 @@ export class World {
         tamper: tamper ?? {},
       },
     })
-  }
-
-  #observer(): WorldObserver {
-    const nameOf = ({ consumer, position, node }: HandlerCall): string =>
-      `${consumer.name} ${position} on ${node}`
-    const calledTx = new WeakSet<HandlerCall>()
-    return {
-      handlerBegan: (call) => {
-        this.#trace(`handle ${nameOf(call)} attempt ${call.attempt}`)
-        this.#attempts.began(call)
-      },
-      handlerEnded: (call, outcome, isLive) => {
-        this.#trace(`${outcome} ${nameOf(call)}`)
-        this.#attempts.ended(call, outcome, isLive)
-        if (outcome === 'done' && !calledTx.has(call)) this.#books.handledWithoutTx(call)
-      },
-      handlerKilled: (call) => this.#attempts.killed(call),
-      handlerTimedOut: (call) => {
-        this.#trace(`over ${nameOf(call)}`)
-        this.#situations.hit('handler-timed-out')
-        this.#attempts.timedOut(call, this.#supervisor.isCurrent(call.node))
-      },
-      onceRan: ({ consumer, messageId }, name) =>
-        void this.#ranOnce.add(`${consumer.name}\n${messageId}\n${name}`),
-      onceReused: (call, name) => this.#onceReused(call, name),
-      effectNoted: () => {
-        this.#isEffectNoted = true
-      },
-      txCalled: (call) => void calledTx.add(call),
-      txRefused: (call, code) => {
-        this.#trace(`refused ${nameOf(call)} ${code}`)
-        if (code === 'JUNCTURA_ATTEMPT_OVER') this.#situations.hit('late-effect-refused')
-        if (code === 'JUNCTURA_STORE_FENCED') this.#situations.hit('zombie-effect-refused')
-      },
-    }
-  }
-
-  /** A kept result is of the same call, or two consumers share what each should do. */
-  #onceReused({ consumer, messageId }: HandlerCall, name: string): void {
-    if (this.#ranOnce.has(`${consumer.name}\n${messageId}\n${name}`))
-      this.#situations.hit('once-reused')
-    else this.#fail(`${consumer.name} reused what ctx.once kept for another than ${messageId}`)
-  }
-
-  #newEffects(): Promise<readonly EffectRow[]> {
-    const sqlText = 'select * from simulated_effects where seq > $1 order by seq'
-    return this.#disk.query(sqlText, this.#lastEffect).then((rows) =>
-      rows.map((row) => {
-        this.#lastEffect = Number(row['seq'])
-        return {
-          consumer: String(row['consumer']),
-          messageId: String(row['message_id']),
-          lane: String(row['lane']),
-          position: Number(row['position']),
-          run: String(row['run']),
-        }
-      }),
-    )
   }
 
   /** What died, or was brought back by a person, begins its attempts anew. */
@@ -443,7 +412,7 @@ export class World {
       random,
       dice: this.#dice,
       situations: this.#situations,
-      runtime: () => this.#supervisor.reachable(random.next()),
+      runtime: () => this.#processes.reachable(random.next()),
       keysOf: keysFor,
       otherBody: ({ webhook }) => this.#bodyOf(webhook, random, index + 1_000_000),
       fail: (sentence) => this.#fail(sentence),
@@ -470,26 +439,22 @@ export class World {
   }
 
   #trace(what: string): void {
-    const line = `${this.#scheduler.nowMs.toFixed(3)} ${what}`
-    this.#hash.update(`${line}\n`)
-    this.#options.onEvent?.(line)
-    this.#events.push(line)
-    if (this.#events.length > 2 * EVENTS_KEPT) this.#events.splice(0, EVENTS_KEPT)
+    this.#events.add(this.#scheduler.nowMs, what)
   }
 
   #report(): SeedReport {
     return {
       seed: this.#options.seed,
       failures: [...this.#failures],
-      traceHash: this.#hash.digest('hex'),
+      traceHash: this.#events.digest(),
       faults: this.#dice.happened,
       situations: Object.fromEntries(this.#situations.counts),
       accepted: this.#deliveries.filter((one) => one.acceptedId !== undefined).length,
-      effects: this.#effects,
+      effects: this.#ledger.effects,
       deadLetters: inspectDisk(this.#disk).count('deadLetters'),
       virtualMs: this.#scheduler.nowMs,
       events: this.#scheduler.events,
-      lastEvents: this.#events.slice(-EVENTS_KEPT),
+      lastEvents: this.#events.latest,
     }
   }
 }

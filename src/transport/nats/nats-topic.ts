@@ -138,8 +138,13 @@ function refuseQueues({ name, retention }: StreamConfig): void {
 const AGE_MS_MIN = 259_200_000
 const NANOS_PER_MS = 1_000_000
 
+type Described = Pick<
+  StreamConfig,
+  'num_replicas' | 'storage' | 'max_age' | 'max_msgs' | 'max_bytes' | 'no_ack'
+>
+
 /** What the settings of a stream mean for whoever has not read it yet. */
-export const describeStream = (stream: string, config: StreamConfig): TopicDescription => {
+export const describeStream = (stream: string, config: Described): TopicDescription => {
   const { num_replicas: replicas, storage, max_age: maxAge, max_msgs: messagesMax } = config
   const problems: BrokerProblem[] = []
   const warn = (problem: string, fix: string): void => {
