@@ -43,7 +43,8 @@ const invoices = consumer('invoices', {
   from: 'earliest',
   // The receiver knows what it has done by the id of the event.
   idempotency: 'natural',
-  retry: { attempts: 8, first: '200ms', factor: 2, max: '1s' },
+  // A minute, at least: as long as a deployment of the receiver takes.
+  retry: { attempts: 80, first: '200ms', factor: 2, max: '2s' },
   deadLetter: { alert: shop.oncall },
   afterDeadLetter: 'skip',
   replay: 'safe',

@@ -7,6 +7,8 @@ import type { PushConsumers } from './push-consumers.ts'
 import { createRefusalTeller } from './tell-refusal.ts'
 import type { MessageStatus } from './views.ts'
 
+type Pushes = Pick<PushConsumers, 'close' | 'developmentSecrets'>
+
 /**
  * The public border with its secrets read.
  *
@@ -18,11 +20,11 @@ export const openIngress = async (
     readonly inbox: Inbox
     readonly views: MessageViews
     readonly options: Opened
-    readonly pushes: PushConsumers
+    readonly pushes: Pushes
   },
 ): Promise<{
   readonly ingress: Ingress
-  readonly pushes: PushConsumers
+  readonly pushes: Pushes
   readonly developmentSecrets: readonly DevelopmentValue[]
 }> => {
   const { kernel, integration, committer, metrics, tracer, events } = base

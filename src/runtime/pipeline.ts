@@ -103,8 +103,7 @@ export interface Pipeline extends Foundations, Alerting {
 export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
 export const buildPipeline = async (declared: Integration, options: Opened): Promise<Pipeline> => {
-  const pushes = await openPushConsumers(declared, options)
-  const integration = { ...declared, consumers: pushes.consumers }
+  const { integration, ...pushes } = await openPushConsumers(declared, options)
   // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)

@@ -7,8 +7,8 @@ import { createReadData, type ReadData } from './read-data.ts'
 
 /** The consumers whose messages are sent to a URL. */
 export interface PushConsumers {
-  /** All consumers of the integration, those that push with their handler. */
-  readonly consumers: readonly Consumer[]
+  /** The same integration, its consumers that push with their handler. */
+  readonly integration: Integration
   /** Reads a message's data, remembering from which bytes a value was read. */
   readonly readData: ReadData
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -51,7 +51,7 @@ export const openPushConsumers = async (
     consumers.push({ ...consumer, handle })
   }
   return {
-    consumers,
+    integration: { ...integration, consumers },
     developmentSecrets,
     readData(consumer, envelope, data) {
       const value = readData(consumer, envelope, data)
