@@ -27,6 +27,7 @@ import {
   team,
 } from 'junctura'
 import pg from 'pg'
+import { openServerCpu } from './server-cpu.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -169,17 +170,35 @@ function watchMemory(): { peak(): number } {
   }
 }
 
+/** CPU for one row, in microseconds: of this process, and of PostgreSQL's where it is here. */
+async function watchCpu(
+  count: number,
+): Promise<() => { readonly cpuUs: number; readonly serverCpuUs: number }> {
+  const server = await openServerCpu(url)
+  const serverMs = server() ?? 0
+  const before = process.cpuUsage()
+  return () => {
+    const { user, system } = process.cpuUsage(before)
+    const serverUs = ((server() ?? serverMs) - serverMs) * 1_000
+    return { cpuUs: (user + system) / count, serverCpuUs: serverUs / count }
+  }
+}
+
 function drain(): Promise<object> {
   return inDirectory(async (directory) => {
-    const memory = watchMemory()
-    const startedMs = performance.now()
     const runtime = await openRuntime(directory)
     const moved = runtime.metrics
+    // What loading the package takes is no part of moving rows, and on the other side not counted.
+    const first = movedIn(moved.collect())
+    const cpu = await watchCpu(rows - first)
+    const memory = watchMemory()
+    const startedMs = performance.now()
     while (movedIn(moved.collect()) < rows) await delay(10)
-    const perSecond = (rows / (performance.now() - startedMs)) * 1_000
+    const perSecond = ((rows - first) / (performance.now() - startedMs)) * 1_000
     const rssMiB = memory.peak()
+    const used = cpu()
     await runtime.close()
-    return { perSecond, rssMiB }
+    return { perSecond, rssMiB, ...used }
   })
 }
 
@@ -197,6 +216,7 @@ function copy(): Promise<object> {
     db.exec('create table place (seq integer); insert into place values (0)')
     const insert = db.prepare('insert into log values (?, ?, ?)')
     const mark = db.prepare('update place set seq = ?')
+    const cpu = await watchCpu(rows)
     const memory = watchMemory()
     const startedMs = performance.now()
     let last = 0
@@ -216,8 +236,9 @@ function copy(): Promise<object> {
     }
     const perSecond = (rows / (performance.now() - startedMs)) * 1_000
     const rssMiB = memory.peak()
+    const used = cpu()
     db.close()
-    return { perSecond, rssMiB }
+    return { perSecond, rssMiB, ...used }
   })
 }
 

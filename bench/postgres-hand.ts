@@ -4,6 +4,7 @@
 //   node bench/postgres-hand.ts URL [--seconds S] [--bytes B] [--in-flight F]
 import { parseArgs } from 'node:util'
 import pg from 'pg'
+import { openServerCpu } from './server-cpu.ts'
 
 const number = (fallback: string) => ({ type: 'string', default: fallback }) as const
 const { values, positionals } = parseArgs({
@@ -38,6 +39,9 @@ let done = 0
 let isOver = false
 let wake: () => void = () => undefined
 
+const serverCpu = await openServerCpu(url)
+const serverMs = serverCpu() ?? 0
+const cpu = process.cpuUsage()
 const startedMs = performance.now()
 const writing = (async () => {
   while (performance.now() < startedMs + seconds * 1_000) {
@@ -81,9 +85,20 @@ for (let position = '0'; done < sent || !isOver;) {
 }
 await writing
 const elapsed = (performance.now() - startedMs) / 1_000
+const { user, system } = process.cpuUsage(cpu)
+const serverUs = ((serverCpu() ?? serverMs) - serverMs) * 1_000
 await writer.query(`drop schema ${schema} cascade`)
 await writer.end()
 await reader.end()
 latencies.sort((a, b) => a - b)
 const at = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0
-console.log(JSON.stringify({ perSecond: done / elapsed, p50: at(0.5), p99: at(0.99), refused: 0 }))
+console.log(
+  JSON.stringify({
+    perSecond: done / elapsed,
+    p50: at(0.5),
+    p99: at(0.99),
+    refused: 0,
+    cpuUs: (user + system) / done,
+    serverCpuUs: serverUs / done,
+  }),
+)

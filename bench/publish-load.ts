@@ -22,6 +22,7 @@ import {
   type Runtime,
   team,
 } from 'junctura'
+import { openServerCpu } from './server-cpu.ts'
 
 const number = (fallback: string) => ({ type: 'string', default: fallback }) as const
 const { values, positionals } = parseArgs({
@@ -68,6 +69,9 @@ interface Result {
   readonly max: number
   /** Not taken, because more than the store's queue was waiting. */
   readonly refused: number
+  /** CPU for one message, in microseconds: of this process, and of a PostgreSQL on this machine. */
+  readonly cpuUs?: number
+  readonly serverCpuUs?: number
 }
 
 const owner = team('bench')
@@ -147,12 +151,17 @@ async function ours(): Promise<Result> {
       refused += count
     }
   }
+  const serverCpu = values.store === undefined ? undefined : await openServerCpu(values.store)
+  const serverMs = serverCpu?.() ?? 0
+  const cpu = process.cpuUsage()
   const startedMs = performance.now()
   if (rate > 0) await openLoop(publish)
   else await closedLoop(publish)
   const ingestSeconds = (performance.now() - startedMs) / 1_000
   await runtime.idle()
   const elapsed = (performance.now() - startedMs) / 1_000
+  const { user, system } = process.cpuUsage(cpu)
+  const serverUs = ((serverCpu?.() ?? serverMs) - serverMs) * 1_000
   await runtime.close()
   latencies.sort((a, b) => a - b)
   const at = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0
@@ -164,6 +173,8 @@ async function ours(): Promise<Result> {
     p99: at(0.99),
     max: latencies.at(-1) ?? 0,
     refused,
+    cpuUs: (user + system) / next,
+    serverCpuUs: serverUs / next,
   }
 }
 

@@ -9,6 +9,8 @@ import { idle } from './suites/idle.ts'
 import { outbox } from './suites/outbox.ts'
 import { peers } from './suites/peers.ts'
 import { postgres } from './suites/postgres.ts'
+import { postgresPeers } from './suites/postgres-peers.ts'
+import { processes } from './suites/processes.ts'
 import { publish } from './suites/publish.ts'
 import { restart } from './suites/restart.ts'
 import { transportRabbitmq } from './suites/transport-rabbitmq.ts'
@@ -29,6 +31,8 @@ const SUITES: readonly Suite[] = [
   restart,
   disk,
   postgres,
+  postgresPeers,
+  processes,
   outbox,
   peers,
   transportRabbitmq,

@@ -1,12 +1,20 @@
 // One job per send → durable → handled, with a queue that people use. Prints one line of JSON.
-//   node send-load.js bullmq|pg-boss|graphile-worker SERVER_URL SECONDS IN_FLIGHT BYTES
+//   node send-load.js bullmq|pg-boss|graphile-worker|dbos SERVER_URL SECONDS IN_FLIGHT BYTES MANY
 // As publish-load.ts does it: senders that wait for each of their sends, then until all is handled;
-// one process sends and handles. Before it counts, it warms up: the first sends prepare everything.
+// one process sends and handles. With MANY each send is one call for so many, where the queue has
+// one. Before it counts, it warms up: the first sends prepare everything.
 import { setTimeout as delay } from 'node:timers/promises'
 import { createDatabase } from './create-database.js'
 
-const [which = '', serverUrl = '', seconds = '3', inFlight = '512', bytes = '1000'] =
-  process.argv.slice(2)
+const [
+  which = '',
+  serverUrl = '',
+  seconds = '3',
+  inFlight = '512',
+  bytes = '1000',
+  manyAtOnce = '1',
+] = process.argv.slice(2)
+const many = Number(manyAtOnce)
 const padding = 'x'.repeat(Math.max(0, Number(bytes) - 60))
 const KEYS = 1_000
 let sent = 0
@@ -54,6 +62,11 @@ const queues = {
     await boss.work('bench', how, async (jobs) => jobs.forEach(handle))
     return {
       send: (data) => boss.send('bench', data),
+      sendMany: (list) =>
+        boss.insert(
+          'bench',
+          list.map((data) => ({ data })),
+        ),
       async close() {
         await boss.stop({ graceful: false })
         await database.drop()
@@ -82,10 +95,32 @@ const queues = {
     const sender = await makeWorkerUtils({ pgPool: pools[1], logger })
     return {
       send: (data) => sender.addJob('job', data),
+      sendMany: (list) => sender.addJobs(list.map((payload) => ({ identifier: 'job', payload }))),
       async close() {
         await runner.stop()
         await sender.release()
         for (const pool of pools) await pool.end()
+        await database.drop()
+      },
+    }
+  },
+  async dbos() {
+    const { DBOS } = await import('@dbos-inc/dbos-sdk')
+    const database = await createDatabase(serverUrl)
+    const quiet = () => undefined
+    DBOS.setConfig({
+      name: 'bench',
+      systemDatabaseUrl: database.url,
+      systemDatabasePoolSize: 40,
+      logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    })
+    const job = DBOS.registerWorkflow(async () => handle(), { name: 'job' })
+    await DBOS.launch()
+    await DBOS.registerQueue('bench', { workerConcurrency: 64, minPollingIntervalMs: 10 })
+    return {
+      send: (data) => DBOS.startWorkflow(job, { queueName: 'bench' })(data),
+      async close() {
+        await DBOS.shutdown()
         await database.drop()
       },
     }
@@ -96,15 +131,19 @@ const open = queues[which]
 if (!open) throw new Error(`the first argument is one of ${Object.keys(queues).join(', ')}`)
 const queue = await open()
 
+const next = () => ({ key: `k${sent++ % KEYS}`, due: performance.now(), padding })
+
 async function load(durationMs) {
   const before = sent
   const startedMs = performance.now()
   const sender = async () => {
     while (performance.now() < startedMs + durationMs) {
-      await queue.send({ key: `k${sent++ % KEYS}`, due: performance.now(), padding })
+      if (many > 1) await queue.sendMany(Array.from({ length: many }, next))
+      else await queue.send(next())
     }
   }
-  await Promise.all(Array.from({ length: Number(inFlight) }, sender))
+  const senders = Math.max(1, Math.floor(Number(inFlight) / many))
+  await Promise.all(Array.from({ length: senders }, sender))
   const ingestSeconds = (performance.now() - startedMs) / 1_000
   while (handled < sent) await delay(1)
   const elapsed = (performance.now() - startedMs) / 1_000

@@ -1,6 +1,3 @@
-import { execFileSync } from 'node:child_process'
-import { statSync } from 'node:fs'
-import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startPostgres } from '../../test/engines/postgres.ts'
 import {
@@ -14,6 +11,7 @@ import {
   startServer,
   type Suite,
 } from '../harness.ts'
+import { installPeers } from '../install-peers.ts'
 import { startRedis } from '../start-redis.ts'
 import { load, oursToTheEnd } from './webhook.ts'
 
@@ -43,21 +41,6 @@ export const peers: Suite = {
       await postgres.stop()
     }
   },
-}
-
-/** They stay out of the product's own install. */
-function installPeers(): void {
-  const folder = script('peers')
-  const wanted = statSync(script('peers', 'package-lock.json'))
-  const present = statSync(join(folder, 'node_modules', '.package-lock.json'), {
-    throwIfNoEntry: false,
-  })
-  if (present && present.mtimeMs >= wanted.mtimeMs) return
-  console.log('installing what is measured against: npm ci in bench/peers …')
-  // By the Node that runs this: npm chooses versions by the Node that runs it.
-  const path = `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}`
-  const env = { ...process.env, PATH: path }
-  execFileSync('npm', ['ci', '--ignore-scripts'], { cwd: folder, env, stdio: 'inherit' })
 }
 
 interface Part {

@@ -46,6 +46,8 @@ export const LIMITS = {
   acceptQueueBytesMax: 67_108_864,
   /** Units of work in one group commit; bounds how long a commit holds the loop. */
   commitUnitsMax: 1_000,
+  /** So many do not wait for more where the store works meanwhile; commits of fewer cost more. */
+  commitEarlyUnits: 256,
   /** Records in one group commit, unless a single unit has more: writing them holds the loop. */
   commitRecordsMax: 2_000,
   /** Positions a consumer may have fetched and not finished. */

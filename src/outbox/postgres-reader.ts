@@ -1,9 +1,11 @@
 import type * as Pg from 'pg'
 import type { QueryArrayConfig } from 'pg'
 import { assert, type Clock, JuncturaError, loadPeer } from '../kernel/index.ts'
+import { CopyOut, type CopyTuple } from '../store/index.ts'
 import { type OutboxCursor, watermarkOf } from './cursor.ts'
 import {
   BACKLOG_COUNTED_MAX,
+  type OutboxLimit,
   type OutboxPage,
   type OutboxReader,
   type OutboxRow,
@@ -74,6 +76,7 @@ const loadPg = async (): Promise<Pick<typeof Pg, 'Client'>> =>
 
 interface Session {
   rows(sql: string): Promise<readonly (readonly unknown[])[]>
+  copied<Row>(query: string, read: (tuple: CopyTuple) => Row): Promise<readonly Row[]>
   close(): Promise<void>
 }
 
@@ -83,6 +86,11 @@ function sessionOf(client: Pg.Client): Session {
       const config: QueryArrayConfig = { text, rowMode: 'array', types: TYPES }
       return (await client.query(config)).rows
     },
+    copied(query, read) {
+      const copy = new CopyOut(`copy (${query}) to stdout (format binary)`, read)
+      client.query(copy)
+      return copy.rows
+    },
     close: () => client.end(),
   }
 }
@@ -90,8 +98,6 @@ function sessionOf(client: Pg.Client): Session {
 /** By the object id of the type, which PostgreSQL keeps for good; anything else stays text. */
 const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
   16: (text) => text === 't',
-  // Hexadecimal after `\x`, which is the default of PostgreSQL.
-  17: (text) => Buffer.from(text.slice(2), 'hex'),
   20: Number,
   21: Number,
   23: Number,
@@ -148,8 +154,8 @@ function readerOf(session: Session, options: PostgresReaderOptions): OutboxReade
   const table = `"${schema}".junctura_outbox`
   return {
     async read(cursor, limit) {
-      const found = await session.rows(readStatement(table, cursor, limit))
-      return pageOf(found, limit.rows)
+      const found = await session.copied(readStatement(table, cursor, limit), rowOf)
+      return pageOf(found, limit)
     },
     async fence() {
       return integerOf((await session.rows('select pg_current_xact_id()::text'))[0]?.[0])
@@ -178,33 +184,46 @@ function readerOf(session: Session, options: PostgresReaderOptions): OutboxReade
   }
 }
 
-function pageOf(found: readonly (readonly unknown[])[], limit: number): OutboxPage {
-  const [first] = found
-  assert(first !== undefined, 'a read says at least when it was')
-  const rows = first[2] === null ? [] : found.map(rowOf)
-  // Counted before the page was cut by its bytes.
-  const isWhole = first[1] === null || integerOf(first[1]) === rows.length
-  return { rows, isComplete: isWhole && rows.length < limit, endedBelow: integerOf(first[0]) }
+interface Found {
+  readonly endedBelow: number
+  /** Without one where nothing was found: a read says at least when it was. */
+  readonly row: OutboxRow | undefined
 }
 
-function rowOf(row: readonly unknown[]): OutboxRow {
-  const text = (column: number): string | null => {
-    const value = row[column]
-    return typeof value === 'string' ? value : null
-  }
-  const record = row[11]
+function pageOf(found: readonly Found[], limit: OutboxLimit): OutboxPage {
+  const [first] = found
+  assert(first !== undefined, 'a read says at least when it was')
+  const rows = found.flatMap(({ row }) => row ?? [])
+  const isAscending = rows.every(({ seq }, at) => seq > (rows[at - 1]?.seq ?? 0))
+  // Cut by its bytes, with the row that reached them.
+  const isFull = rows.reduce((bytes, row) => bytes + sizeOf(row), 0) >= limit.bytes
   return {
-    seq: integerOf(row[2]),
-    atMs: integerOf(row[3]),
-    id: text(4) ?? '',
-    type: text(5) ?? '',
-    version: row[6] === null ? null : integerOf(row[6]),
-    key: text(7),
-    fact: text(8),
-    payload: text(9),
-    headers: text(10),
-    record: record instanceof Uint8Array ? record : null,
+    rows: isAscending ? rows : rows.toSorted((a, b) => a.seq - b.seq),
+    isComplete: !isFull && rows.length < limit.rows,
+    endedBelow: first.endedBelow,
   }
+}
+
+const sizeOf = ({ record, payload }: OutboxRow): number =>
+  record?.length ?? (payload === null ? 0 : Buffer.byteLength(payload))
+
+function rowOf(tuple: CopyTuple): Found {
+  const endedBelow = integerOf(tuple.text())
+  const seq = tuple.integer()
+  if (seq === null) return { endedBelow, row: undefined }
+  const row: OutboxRow = {
+    seq: integerOf(seq),
+    atMs: integerOf(tuple.integer()),
+    id: tuple.text() ?? '',
+    type: tuple.text() ?? '',
+    version: tuple.integer(),
+    key: tuple.text(),
+    fact: tuple.text(),
+    payload: tuple.text(),
+    headers: tuple.text(),
+    record: tuple.bytes(),
+  }
+  return { endedBelow, row }
 }
 
 /**

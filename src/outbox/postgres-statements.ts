@@ -4,9 +4,11 @@ import type { OutboxLimit } from './outbox-reader.ts'
 /**
  * One statement is one snapshot: with two, a row behind could be seen before the row in a gap that
  * its transaction waited for. Values are whole numbers of ours, written into the text so that the
- * planner knows the limit. Columns: what had ended, rows before the cut by bytes, then the row.
+ * planner knows the limit. Columns: what had ended, then the row, as `rowOf` reads it.
  *
- * Plan: an index scan on each part table, merged, that ends with the limit.
+ * Plan: an index scan on each part table, merged, that ends with the limit, and sizes added up on
+ * the way. Nothing holds the rows, which have the records in them: so there is no order on the
+ * outside, where the server would sort what is in order already, and no count.
  */
 export const readStatement = (
   table: string,
@@ -25,11 +27,11 @@ export const readStatement = (
   const found = gaps.length === 0 ? tail : `${late} union all ${tail}`
   return `with moment as materialized (select pg_snapshot_xmin(pg_current_snapshot())::text as ended),
     page as (select * from (${found}) as found order by seq limit ${rows}),
-    sized as (select *, sum(size) over (order by seq) - size as before, count(*) over () as found
+    sized as (select *, sum(size) over (order by seq rows unbounded preceding) - size as before
       from page)
-  select ended, found, seq, (extract(epoch from at) * 1000)::bigint, id, type, version, key, fact,
+  select ended, seq, (extract(epoch from at) * 1000)::bigint, id, type, version, key, fact,
     payload::text, headers::text, record
-  from moment left join sized on before < ${bytes} order by seq`
+  from moment left join sized on before < ${bytes}`
 }
 
 /**

@@ -78,6 +78,7 @@ export interface Relay {
   close(): Promise<void>
 }
 
+const PAGE = { rows: LIMITS.outboxRowsMax, bytes: LIMITS.outboxBytesMax }
 /** A gap of a transaction that is about to commit closes by itself. */
 const FENCE_AFTER_MS = 20
 const WRITERS_EVERY_MS = 1_000
@@ -116,6 +117,8 @@ class OutboxRelay implements Relay {
   /** Unknown at first: the process before may have told of one that has ended meanwhile. */
   #isToldOfGap: boolean | undefined
   #wasWell = false
+  /** Read behind the cursor of the commit under way, while that one is made. */
+  #ahead: Promise<OutboxPage> | undefined
   /** Resolved by the next round that finds nothing. */
   #idlers: (() => void)[] = []
 
@@ -200,11 +203,12 @@ class OutboxRelay implements Relay {
   async #round(reader: OutboxReader): Promise<number> {
     const { kernel } = this.#options
     const nowMs = kernel.clock.now()
-    await this.#askForWriters(reader, nowMs)
-    const { cursor } = this.#stored
-    const limit = { rows: LIMITS.outboxRowsMax, bytes: LIMITS.outboxBytesMax }
-    const page = await reader.read(cursor, limit)
-    const moved = await this.#move(page, nowMs)
+    // Before the read whose snapshot is to show what these writers have committed.
+    if (await this.#askForWriters(reader, nowMs)) this.#ahead = undefined
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    const page = await (ahead ?? reader.read(this.#stored.cursor, PAGE))
+    const moved = await this.#move(page, { reader, nowMs })
     const { clock } = kernel
     if (needsFence(this.#stored.cursor, clock.now() - FENCE_AFTER_MS)) {
       const fence = await reader.fence()
@@ -215,16 +219,19 @@ class OutboxRelay implements Relay {
   }
 
   /** A gap that stays is perhaps kept open by somebody who never writes here. */
-  async #askForWriters(reader: OutboxReader, nowMs: number): Promise<void> {
+  async #askForWriters(reader: OutboxReader, nowMs: number): Promise<boolean> {
     const oldest = oldestOf(this.#stored.cursor.gaps)
     const isStuck = oldest !== undefined && nowMs - oldest >= WRITERS_EVERY_MS
-    if (!isStuck || Math.abs(nowMs - this.#writersAtMs) < WRITERS_EVERY_MS) return
+    if (!isStuck || Math.abs(nowMs - this.#writersAtMs) < WRITERS_EVERY_MS) return false
     this.#writersAtMs = nowMs
-    // Before the read whose snapshot is to show what these writers have committed.
     this.#endedBelow = Math.max(this.#endedBelow, await reader.writersEndedBelow())
+    return true
   }
 
-  async #move(page: OutboxPage, nowMs: number): Promise<number> {
+  async #move(
+    page: OutboxPage,
+    { reader, nowMs }: { readonly reader: OutboxReader; readonly nowMs: number },
+  ): Promise<number> {
     const { source, book, committer } = this.#options
     const reading = { source, book, nowMs }
     const verdicts = page.rows.map((row) => ({ row, verdict: readRow(row, reading) }))
@@ -249,7 +256,7 @@ class OutboxRelay implements Relay {
       verdict.kind === 'invalid' ? shelve(row, verdict.fault, reading) : [],
     )
     const step = nextCursor(source.name, this.#stored, cursor)
-    const outcome = await committer.submit({
+    const submitted = committer.submit({
       appends,
       guards: step.guards ?? [],
       rows: [
@@ -259,6 +266,9 @@ class OutboxRelay implements Relay {
       ],
       isInternal: true,
     })
+    // A page that was cut is followed by more, and the database would wait for this commit.
+    if (!view.isComplete && taken === page.rows.length) this.#readAhead(reader, cursor)
+    const outcome = await submitted
     if (outcome.status === 'guarded') throw new MovedElsewhere()
     if (outcome.status === 'failed') throw outcome.error
     this.#stored = { cursor, generation: this.#stored.generation + 1 }
@@ -272,6 +282,12 @@ class OutboxRelay implements Relay {
       lagMs: Math.max(0, this.#options.kernel.clock.now() - oldestAtMs),
     })
     return taken
+  }
+
+  #readAhead(reader: OutboxReader, cursor: StoredCursor['cursor']): void {
+    this.#ahead = reader.read(cursor, PAGE)
+    // Should the commit fail, nobody asks for it.
+    this.#ahead.catch(() => undefined)
   }
 
   /** How many rows may be moved before the shelf of invalid ones is full. */
@@ -370,6 +386,7 @@ class OutboxRelay implements Relay {
   async #forgetReader(): Promise<void> {
     const reader = this.#reader
     this.#reader = undefined
+    this.#ahead = undefined
     await reader?.close().catch(() => undefined)
   }
 

@@ -8,9 +8,10 @@ import {
   timerOwner,
 } from '../consumer/index.ts'
 import type { Consumer, Integration } from '../contract/index.ts'
-import { assert, type Clock, type Kernel } from '../kernel/index.ts'
+import { assert, type Clock, type Kernel, messageOf } from '../kernel/index.ts'
 import type { Committer, RowWrite, Store } from '../store/index.ts'
 import { KEYED_BY_CONSUMER, keysFrom } from './adopt-former.ts'
+import { offerRows } from './offer-rows.ts'
 import { eachRow, newestDeathMs, openLetters } from './paging.ts'
 
 export interface OpenPartitionOptions {
@@ -37,6 +38,20 @@ export const openPartition = async (
   await runner.load()
   return runner
 }
+
+/** Raises the alert that a consumer cannot go on. */
+export const stoppedTeller =
+  (
+    parts: { readonly committer: Committer; readonly kernel: Kernel },
+    ports: Pick<ConsumerPorts, 'raiseAlert'>,
+  ): OpenPartitionOptions['onStopped'] =>
+  (consumer, error) => {
+    const title = `${consumer.name} stopped: ${messageOf(error)}`
+    const cause = `stopped/${consumer.name}`
+    const atMs = parts.kernel.clock.now()
+    const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
+    void offerRows(parts, rows).catch(() => undefined)
+  }
 
 /**
  * Removes everything a retired consumer left, so that nothing of it is kept, waits or fires any

@@ -383,7 +383,8 @@ describe('what people ask of any process', () => {
     const { gateway, workers } = await withDeadLetters(state)
     state.isBroken = false
     const plan = await gateway.operate({ kind: 'replay.plan', filter: {}, ratePerSecond: 20 }, by)
-    const { id } = plan.result as { id: string }
+    expect(plan.state).toBe('done')
+    const { id } = must((await gateway.replays({})).items[0], 'it was planned')
 
     await gateway.operate({ kind: 'replay.run', id }, by)
     await stop(must(workers[0], 'two workers were started'))

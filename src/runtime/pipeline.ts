@@ -7,7 +7,7 @@ import {
 } from '../consumer/index.ts'
 import type { AlertRoute, Integration } from '../contract/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
-import { createIngress, type Ingress } from '../ingress/index.ts'
+import type { Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
 import {
   createContextTracer,
@@ -17,7 +17,7 @@ import {
   type Metrics,
   type Tracer,
 } from '../observe/index.ts'
-import { type DevelopmentValue, resolveSecrets, type SigningKey } from '../security/index.ts'
+import type { DevelopmentValue } from '../security/index.ts'
 import {
   type Committer,
   createCommitter,
@@ -32,7 +32,7 @@ import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
 import { type AttemptHistory, createAttemptHistory } from './attempt-history.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
 import type { BrokerLink } from './broker-link.ts'
-import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
+import type { DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
 import { registerGauges } from './gauges.ts'
@@ -44,20 +44,20 @@ import { createConsumerObserver } from './observers.ts'
 import { offerRows } from './offer-rows.ts'
 import type { OverviewOptions } from './overview.ts'
 import { LetterBook, type OpenLetters } from './open-letters.ts'
+import { openIngress } from './open-ingress.ts'
 import { openLinks } from './open-links.ts'
 import { openPushConsumers, type PushConsumers } from './push-consumers.ts'
 import { recordFailOver } from './record-fail-over.ts'
 import { recordRollback } from './record-rollback.ts'
 import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
-import { createReplays, type Replays } from './replays.ts'
+import type { Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
-import type { OpenPartitionOptions } from './open-partition.ts'
-import { createRequests, type Requests } from './requests.ts'
+import { openActs, type People } from './open-acts.ts'
+import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
+import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
-import { createRefusalTeller } from './tell-refusal.ts'
 import { VERSION } from './version.ts'
-import type { MessageStatus } from './views.ts'
 import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
@@ -113,19 +113,8 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
   await recordFailOver({ ...base, ...alerting })
-  const inbox = createInbox({
-    ...base,
-    modelHash: integration.model.hash,
-    raiseAlert: (alert) => alerting.alerts.raise(borderAlert(alert)),
-    maskText: (contract, text, data) => base.masks.of(contract.name).text(text, data),
-    onEvent: (event) => {
-      if (event.kind === 'transform-failed') {
-        letters.add({ stage: 'transform', consumer: event.webhook }, 1)
-      }
-      tellBorderEvent(base.events)(event)
-    },
-  })
-  const people: { deadLetters?: DeadLetters; replays?: Replays } = {}
+  const inbox = openInbox(base, alerting, letters)
+  const people: People = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
     readData: pushes.readData,
@@ -133,33 +122,11 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
   })
-  const consumers = openConsumers(base, ports)
+  const consumers = { ports, book: base.book, onStopped: stoppedTeller(base, ports) }
   const webhooks = integration.webhooks.map(({ name }) => name)
   await letters.load(base.store, { consumers: [], webhooks })
-  const requests = createRequests({
-    ...base,
-    runners,
-    perform: ({ command, ids, actor }) =>
-      people.deadLetters?.perform(command, ids, actor) ?? NOBODY,
-  })
-  const deadLetters = createDeadLetters({
-    ...base,
-    ...alerting,
-    runners,
-    requests,
-    retryTransform: async (letter) => {
-      const result = await inbox.retryTransform(letter.id, 'operator')
-      if (result.kind === 'done') letters.add(letter, -1)
-      return { ok: result.kind === 'done' }
-    },
-    onDropped: (letter) => {
-      letters.add(letter, -1)
-      people.replays?.dropped(letter.consumer, letter.position)
-    },
-  })
-  people.deadLetters = deadLetters
-  const replays = createReplays({ ...base, runners, deadLetters, requests, duties })
-  people.replays = replays
+  const acts = openActs(base, alerting, { people, inbox, letters, runners, duties })
+  const { deadLetters } = acts
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
@@ -171,6 +138,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   return {
     ...base,
     ...alerting,
+    ...acts,
     inbox,
     ...border,
     relays,
@@ -179,29 +147,12 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     consumers,
     letters,
     duties,
-    requests,
-    deadLetters,
-    replays,
     views,
     invalid,
     retention,
     overview,
   }
 }
-
-const NOBODY = Promise.resolve(0)
-
-const openConsumers = (base: Foundations, ports: ConsumerPorts): OpenPartitionOptions => ({
-  ports,
-  book: base.book,
-  onStopped: (consumer, error) => {
-    const title = `${consumer.name} stopped: ${messageOf(error)}`
-    const cause = `stopped/${consumer.name}`
-    const atMs = base.kernel.clock.now()
-    const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
-    void offerRows(base, rows).catch(() => undefined)
-  },
-})
 
 export interface Foundations {
   readonly integration: Integration
@@ -316,6 +267,21 @@ export async function openAlerting(
   return { alerts, notifier }
 }
 
+function openInbox(base: Foundations, { alerts }: Alerting, letters: LetterBook): Inbox {
+  return createInbox({
+    ...base,
+    modelHash: base.integration.model.hash,
+    raiseAlert: (alert) => alerts.raise(borderAlert(alert)),
+    maskText: (contract, text, data) => base.masks.of(contract.name).text(text, data),
+    onEvent: (event) => {
+      if (event.kind === 'transform-failed') {
+        letters.add({ stage: 'transform', consumer: event.webhook }, 1)
+      }
+      tellBorderEvent(base.events)(event)
+    },
+  })
+}
+
 const borderAlert = (alert: BorderAlert): RaisedAlert => ({
   ...alert,
   target: alert.owner?.oncall ?? LOG_ROUTE,
@@ -427,54 +393,6 @@ function openRetention(
       void offerRows({ committer, kernel }, rows).catch(() => undefined)
     },
   })
-}
-
-async function openIngress(
-  base: Foundations,
-  parts: {
-    readonly inbox: Inbox
-    readonly views: MessageViews
-    readonly options: Opened
-    readonly pushes: PushConsumers
-  },
-): Promise<{
-  readonly ingress: Ingress
-  readonly pushes: PushConsumers
-  readonly developmentSecrets: readonly DevelopmentValue[]
-}> {
-  const { kernel, integration, committer, metrics, tracer, events } = base
-  const { webhooks } = integration
-  const { ratePerAddress, trustedProxies } = parts.options
-  const keys = new Map<string, readonly SigningKey[]>()
-  const { pushes } = parts
-  const developmentSecrets: DevelopmentValue[] = [...pushes.developmentSecrets]
-  for (const hook of webhooks) {
-    const resolved = await resolveSecrets(kernel, hook.verify)
-    keys.set(hook.name, resolved.keys)
-    developmentSecrets.push(...resolved.developmentValues)
-  }
-  const ingress = createIngress({
-    kernel,
-    webhooks,
-    inbox: parts.inbox,
-    committer,
-    keysOf: (hook) => keys.get(hook.name) ?? [],
-    metrics,
-    tracer,
-    ...(ratePerAddress && { ratePerAddress }),
-    ...(trustedProxies && { trustedProxies }),
-    outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
-    onRefused: createRefusalTeller({ events, kernel }),
-  })
-  return { ingress, developmentSecrets, pushes }
-}
-
-const HELD_STATUSES: ReadonlySet<MessageStatus> = new Set(['dead', 'parked', 'dropped', 'expired'])
-
-/** What a sender is told: nothing of who consumes, only whether it is through. */
-function outcomeFor(status: MessageStatus): 'pending' | 'delivered' | 'held' {
-  if (status === 'pending' || status === 'retrying') return 'pending'
-  return HELD_STATUSES.has(status) ? 'held' : 'delivered'
 }
 
 function openOverview(

@@ -18,7 +18,12 @@ const meta = (key: string, value: unknown): RowWrite => ({
   row: { value },
 })
 
-const open = (parts: { readonly fault?: (point: string) => Promise<void> } = {}) => {
+interface OpenParts {
+  readonly fault?: (point: string) => Promise<void>
+  readonly commitsInParallel?: boolean
+}
+
+const open = (parts: OpenParts = {}) => {
   const clock = createVirtualClock()
   const commits: number[] = []
   const appended: number[] = []
@@ -26,8 +31,12 @@ const open = (parts: { readonly fault?: (point: string) => Promise<void> } = {})
   const applied: (readonly ProgressMark[])[] = []
   const failures: unknown[] = []
   const store = createMemoryStore({ clock, fault: async (point) => parts.fault?.(point) })
+  const { commitsInParallel = false } = parts
   const committer: Committer = createCommitter({
-    store,
+    store: {
+      commit: (units, finish) => store.commit(units, finish),
+      features: { ...store.features, commitsInParallel },
+    },
     clock,
     log: silentLogger,
     progress: {
@@ -66,6 +75,40 @@ describe('group commit', () => {
     await Promise.all([half, half, 1, 3 * half, 1].map((count) => committer.submit(many(count))))
     expect(commits).toEqual([2, 1, 1, 1])
     expect(appended).toHaveLength(5 * half + 2)
+  })
+
+  it('begins the next commit while answers are given out, where the store works beside it', async () => {
+    const given = LIMITS.commitEarlyUnits + 100
+    let answered = 0
+    const answeredAtBegin: number[] = []
+    const { committer, appended, store } = open({
+      commitsInParallel: true,
+      fault: async (point) => void (point === 'before-commit' && answeredAtBegin.push(answered)),
+    })
+    const sender = async (n: number): Promise<void> => {
+      await committer.submit({ appends: [append(`first ${n}`)] })
+      answered += 1
+      await committer.submit({ appends: [append(`second ${n}`)] })
+    }
+    await Promise.all(Array.from({ length: given }, (_, n) => sender(n)))
+    await committer.drain()
+
+    const [first, second] = answeredAtBegin
+    expect(first).toBe(0)
+    expect(second).toBeGreaterThanOrEqual(LIMITS.commitEarlyUnits)
+    expect(second).toBeLessThan(given)
+    expect(await store.headPosition()).toBe(2 * given)
+    expect(appended).toEqual(Array.from({ length: 2 * given }, (_, n) => n + 1))
+  })
+
+  it('has given every answer when it is closed, also of a commit told a few at a time', async () => {
+    const { committer } = open({ commitsInParallel: true })
+    let answered = 0
+    for (let n = 0; n < 100; n++) {
+      void committer.submit({ appends: [append(`${n}`)] }).then(() => (answered += 1))
+    }
+    await committer.close()
+    expect(answered).toBe(100)
   })
 
   it('says when the commit under way is over, and nothing when there is none', async () => {

@@ -24,6 +24,10 @@ import type { Append, RowWrite, Store, Unit, UnitOutcome } from './store.ts'
  * commit writes progress without what the one before it finished. Units that need an order among
  * each other, those of one key, are submitted one after the other.
  *
+ * Such a store also works beside this thread, so neither should wait for the other: the answers of
+ * a large commit are given out a few at a time, and as soon as what they set off is worth a commit
+ * the next one begins, while the rest are still given out.
+ *
  * Modes: `open` takes units; `failed` after a commit whose outcome is unknown refuses everything,
  * because what the store holds and what memory believes may differ (a new process must read it
  * again, F21); `closed` after `close`. A full disk does not change the mode: its units are refused
@@ -112,7 +116,7 @@ export interface ProgressBook {
 }
 
 export interface CommitterOptions {
-  readonly store: Store
+  readonly store: Pick<Store, 'commit' | 'features'>
   readonly clock: Clock
   readonly log: Logger
   readonly progress?: ProgressBook
@@ -149,11 +153,15 @@ class GroupCommitter implements Committer {
   #queueBytes = 0
   #mode: 'open' | 'failed' | 'closed' = 'open'
   #lastError: unknown
+  /** Where the store works beside this thread. */
+  readonly #isBeside: boolean
+  /** Until all answers of the commits so far are given out. */
+  #telling: Promise<void> | undefined
 
   constructor(options: CommitterOptions) {
     this.#options = options
-    const isParallel = options.store.features.commitsInParallel === true
-    this.#statements = isParallel ? newLane() : this.#plain
+    this.#isBeside = options.store.features.commitsInParallel === true
+    this.#statements = this.#isBeside ? newLane() : this.#plain
   }
 
   get waiting(): number {
@@ -209,9 +217,10 @@ class GroupCommitter implements Committer {
   }
 
   async drain(): Promise<void> {
-    while (this.#plain.running ?? this.#statements.running) {
+    while (this.#plain.running ?? this.#statements.running ?? this.#telling) {
       await this.#plain.running
       await this.#statements.running
+      await this.#telling
     }
   }
 
@@ -229,10 +238,11 @@ class GroupCommitter implements Committer {
 
   async #run(lane: Lane): Promise<void> {
     const { queue } = lane
+    const enough = this.#isBeside ? LIMITS.commitEarlyUnits : LIMITS.commitUnitsMax
     while (this.#hasWork(lane)) {
       // A single unit waits for one turn; a flood for a few milliseconds at most.
       const size = (): number => queue.length + (lane === this.#plain ? this.#marks.length : 0)
-      await gather(this.#options.clock, { size, enough: LIMITS.commitUnitsMax })
+      await gather(this.#options.clock, { size, enough })
       const batch = queue.splice(0, unitsOfCommit(queue))
       for (const { unit } of batch) this.#queueBytes -= bytesOf(unit)
       if (this.#mode === 'failed') {
@@ -271,17 +281,53 @@ class GroupCommitter implements Committer {
       )
       this.#lastError = undefined
       progress?.apply(marks)
-      this.#tellAppended(batch, outcomes)
-      this.#tellVolatile(batch, outcomes)
       onCommit?.(batch.length, clock.monotonicMs() - startedMs)
-      for (let index = 0; index < batch.length; index++) {
-        const outcome = outcomes[index]
-        if (outcome) batch[index]?.settled(outcome)
-        else batch[index]?.refused(failedError(new Error('the store gave no outcome')))
-      }
+      if (this.#isBeside) await this.#tellInLots(batch, outcomes)
+      else this.#tell(batch, outcomes)
     } catch (error) {
       this.#fail(batch, error)
       if (this.#mode === 'open') this.#offerAgain(loose)
+    }
+  }
+
+  /** Tells of what is durable, and then those who wait for it. */
+  #tell(batch: readonly Submission[], outcomes: readonly UnitOutcome[]): void {
+    this.#tellAppended(batch, outcomes)
+    this.#tellVolatile(batch, outcomes)
+    for (let index = 0; index < batch.length; index++) {
+      const outcome = outcomes[index]
+      if (outcome) batch[index]?.settled(outcome)
+      else batch[index]?.refused(failedError(new Error('the store gave no outcome')))
+    }
+  }
+
+  /**
+   * In the order of commits, whichever lane they are of. Resolves when those before are told: at
+   * most one commit of a lane is being told while the next one is made.
+   */
+  async #tellInLots(batch: readonly Submission[], outcomes: readonly UnitOutcome[]): Promise<void> {
+    const before = this.#telling
+    const telling = this.#lotsAfter(before, batch, outcomes).finally(() => {
+      if (this.#telling === telling) this.#telling = undefined
+    })
+    this.#telling = telling
+    await before
+  }
+
+  async #lotsAfter(
+    before: Promise<void> | undefined,
+    batch: readonly Submission[],
+    outcomes: readonly UnitOutcome[],
+  ): Promise<void> {
+    if (before) await before
+    for (let from = 0; from < batch.length; from += LOT_UNITS) {
+      if (from > 0) await this.#options.clock.yield()
+      const lot = batch.slice(from, from + LOT_UNITS)
+      try {
+        this.#tell(lot, outcomes.slice(from, from + LOT_UNITS))
+      } catch (error) {
+        return this.#fail(batch.slice(from), error)
+      }
     }
   }
 
@@ -337,6 +383,9 @@ class GroupCommitter implements Committer {
 }
 
 const MARKS_RETRY_MS = 500
+
+/** Answers given out in one turn of the loop: what they set off delays what the store answers. */
+const LOT_UNITS = 16
 
 /** How many of those that wait go into one commit: at least one, whatever it holds. */
 function unitsOfCommit(queue: readonly Submission[]): number {

@@ -161,6 +161,10 @@ export const createEmbeddedTransport = (
 
         const tail = tailOf(append.channel)
         head = Math.max(head, position)
+        if (tail.readers.size === 0) {
+          keepNone(tail, position)
+          continue
+        }
         const record = append.record ?? decodeRecord(append.bytes, position)
         tail.records.push({ position, slot: append.slot, atMs: append.atMs, record })
         tail.bytes += bytesOf(record)
@@ -245,6 +249,13 @@ function cut(tail: Tail, count: number): void {
   for (const { record } of gone) tail.bytes -= bytesOf(record)
   tail.after = gone.at(-1)?.position ?? tail.after
   if (tail.records.length === 0) tail.bytes = 0
+}
+
+/** Without consumers of a channel, nothing of it is held; who comes later reads the store. */
+function keepNone(tail: Tail, position: number): void {
+  tail.after = position
+  tail.records = []
+  tail.bytes = 0
 }
 
 function wake(tail: Tail): void {

@@ -90,10 +90,11 @@ class GroupCommit {
 
   async run(writer: Writer): Promise<CommittedGroup> {
     const { known } = this.#parts
-    const { view, ...committed } = await (writer === this.#parts.plain
+    const { view, appended, ...committed } = await (writer === this.#parts.plain
       ? writer.orderedTransaction(({ session, ...ordered }) => this.#write(session, ordered))
       : writer.transaction((transaction) => this.#runAndWrite(transaction)))
     known.settle(view)
+    if (appended) known.ownHead = view.head
     return committed
   }
 
@@ -147,7 +148,8 @@ class GroupCommit {
     }
     for (const write of this.#finish?.(outcomes) ?? []) group.put(write)
     const after = await this.#writeGroup(session, view, group)
-    return { outcomes, tell: isHeard && group.appends.length > 0, view: after }
+    const appended = group.appends.length > 0
+    return { outcomes, tell: isHeard && appended, appended, view: after }
   }
 
   /** Gives what is committed when this is. */
@@ -159,9 +161,14 @@ class GroupCommit {
     const { log, claims, state, schema } = this.#parts
     const { layout } = view
     const nowMs = this.#nowMs
-    const partitions = await log.append(session, group.appends, { ...view, nowMs })
+    const along = state.textOf(group.rows)
+    const partitions = await log.append(session, group.appends, {
+      ...view,
+      nowMs,
+      along: along ?? '',
+    })
     const opened = await claims.write(session, group.claims, { buckets: layout.buckets, nowMs })
-    await state.write(session, group.rows)
+    if (along === undefined) await state.write(session, group.rows)
     if (!partitions && opened.length === 0) return { layout, head: group.head }
     return {
       head: group.head,
@@ -214,6 +221,7 @@ class GroupCommit {
 
 interface HasView {
   readonly view: LogView
+  readonly appended: boolean
 }
 
 /** Keys and guards are looked at before statements run, and nothing may change in between. */

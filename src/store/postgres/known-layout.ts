@@ -39,18 +39,24 @@ export interface KnownLayout {
   readonly view: LogView
   /** Reads what there is now; `session` may hold a transaction open. */
   look(session: Session): Promise<LogView>
-  /** The statement that `seen` reads, to be sent along with others. */
-  readonly lookSql: string
+  /** A look to be sent along with other statements. */
+  prepareLook(): PreparedLook
+  /** Takes what a commit of this process has made, once it is durable. */
+  settle(view: LogView): void
+  /** Last position that this process appended, or zero: it needs no news of what is before it. */
+  ownHead: number
+  /** The next look reads everything: a table that was known is gone. */
+  forget(): void
+}
+
+export interface PreparedLook {
+  readonly sql: string
   /**
-   * What the row of `lookSql` says; undefined when the layout has changed and must be read.
+   * What its row says; undefined when the layout has changed and must be read.
    *
    * @throws JUNCTURA_STORE_UNKNOWN when the server has another history than the one that is known.
    */
   seen(row: SqlRow | undefined): LogView | undefined
-  /** Takes what a commit of this process has made, once it is durable. */
-  settle(view: LogView): void
-  /** The next look reads everything: a table that was known is gone. */
-  forget(): void
 }
 
 export const createKnownLayout = (schema: string, line: () => ServerLine): KnownLayout => {
@@ -63,39 +69,42 @@ export const createKnownLayout = (schema: string, line: () => ServerLine): Known
       head: Math.max(view.head, next.head),
     }
   }
-  const seen = (row: SqlRow | undefined): LogView | undefined => {
-    const { layout } = view
-    line().check(row?.[2])
-    if (integerAt(row, 0) !== layout.version) return undefined
-    return { layout, head: integerAt(row, 1) }
-  }
   const forget = (): void => {
     view = { ...view, layout: UNKNOWN }
   }
-  const lookSql = (): string => {
-    const open = view.layout.partitions.at(-1)
+  const prepareLook = (): PreparedLook => {
+    // The statement asks one table for the head. Another look may learn of a newer one before the
+    // answer is there, so it is read by the layout that the statement was made from.
+    const { layout } = view
+    const open = layout.partitions.at(-1)
     // The newest partition is never dropped, so the last position outlives what retention drops.
     const head =
       open === undefined
         ? '0::bigint'
         : `coalesce((select max(position) from ${schema}.log_${open.id}), ${open.firstPosition - 1})`
-    return `select version, ${head}, ${line().sql} from ${schema}.layout`
+    return {
+      sql: `select version, ${head}, ${line().sql} from ${schema}.layout`,
+      seen(row) {
+        line().check(row?.[2])
+        if (integerAt(row, 0) !== layout.version) return undefined
+        return { layout, head: integerAt(row, 1) }
+      },
+    }
   }
 
   return {
     get view() {
       return view
     },
-    get lookSql() {
-      return lookSql()
-    },
-    seen,
+    prepareLook,
+    ownHead: 0,
     settle,
     forget,
     async look(session) {
       for (let tries = 1; ; tries++) {
         try {
-          const [row] = await session.rows(lookSql())
+          const { sql, seen } = prepareLook()
+          const [row] = await session.rows(sql)
           const found = seen(row)
           if (found) {
             settle(found)

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import { type Clock, LIMITS, type Timer } from '../../kernel/index.ts'
 import type { Lease, LeaseHolder, LeaseRequest, Leases } from '../store.ts'
+import { createOrderGuard } from './order-guard.ts'
 import { createSession, integerAt, type Session, type SqlRow, textAt } from './session.ts'
 import { orderOf } from './writer.ts'
 
@@ -175,7 +176,9 @@ class RowLeases implements LeaseTable {
     const session = createSession(client)
     let broken: Error | undefined
     try {
-      await session.batch(`begin isolation level read committed;${orderOf(this.#options.schema)}`)
+      await createOrderGuard(this.#options).during(
+        session.batch(`begin isolation level read committed;${orderOf(this.#options.schema)}`),
+      )
       const result = await work(session)
       await session.exec('commit')
       return result

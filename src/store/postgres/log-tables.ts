@@ -1,10 +1,14 @@
 import { LIMITS } from '../../kernel/index.ts'
 import type { BackwardsQuery, LogPage, LogPartition, LogQuery, StoredRecord } from '../store.ts'
+import { RECORD_COLUMNS, encodeCopy } from './copy-in.ts'
+import type { CopyTuple } from './copy-out.ts'
 import type { Layout, LogView, Partition } from './known-layout.ts'
 import {
   bytesAt,
   chunksOf,
   integerAt,
+  quote,
+  quoteBytes,
   type Session,
   type SqlInput,
   type SqlRow,
@@ -17,11 +21,14 @@ import type { PlacedAppend } from './unit-group.ts'
  * go by a view of what is committed: which partitions there are, and the last position given.
  */
 export interface LogTables {
-  /** Appends in the open transaction; the partitions afterwards, when they have changed. */
+  /**
+   * Appends in the open transaction, and runs `along` in the same exchange; the partitions
+   * afterwards, when they have changed.
+   */
   append(
     session: Session,
     appends: readonly PlacedAppend[],
-    at: LogView & { readonly nowMs: number },
+    at: AppendAt,
   ): Promise<readonly Partition[] | undefined>
   /** Begins a partition in the open transaction; the one before it is closed. */
   begin(
@@ -39,6 +46,12 @@ export interface LogTables {
   list(session: Session, view: LogView): Promise<readonly LogPartition[]>
   /** Drops it in the open transaction; undefined for the newest and for one that is gone. */
   drop(session: Session, layout: Layout, id: number): Promise<readonly Partition[] | undefined>
+}
+
+export interface AppendAt extends LogView {
+  readonly nowMs: number
+  /** Statements without values; may be empty. */
+  readonly along: string
 }
 
 export interface LogTablesOptions {
@@ -61,16 +74,20 @@ class PartitionedLog implements LogTables {
   async append(
     session: Session,
     appends: readonly PlacedAppend[],
-    at: LogView & { readonly nowMs: number },
+    at: AppendAt,
   ): Promise<readonly Partition[] | undefined> {
     const [first] = appends
-    if (first === undefined) return undefined
+    const { along } = at
+    if (first === undefined) {
+      if (along !== '') await session.exec(along)
+      return undefined
+    }
     const open = at.layout.partitions.at(-1)
     const rotates = open === undefined || (await this.#isDue(session, open, at.nowMs))
     const partitions = rotates ? await this.begin(session, at, first.position) : undefined
     const id = partitions?.at(-1)?.id ?? open?.id ?? 1
     for (const { bytes } of appends) this.#bytesUnmeasured += bytes.length + ROW_BYTES
-    await insertRecords(session, `${this.#options.schema}.log_${id}`, appends)
+    await writeRecords(session, `${this.#options.schema}.log_${id}`, { appends, along })
     return partitions
   }
 
@@ -108,24 +125,22 @@ class PartitionedLog implements LogTables {
     for (const partition of layout.partitions) {
       if ((partition.lastPosition ?? head) <= query.afterPosition) continue
       if (records.length >= query.limit || (records.length > 0 && bytesLeft <= 0)) break
-      const rows = await session.rows(
-        `select position, channel, slot, at_ms, bytes
-           from (select *, sum(octet_length(bytes)) over (order by position) as bytes_to_here
+      // What commits meanwhile belongs to a later page, in whichever table it is. A page has at
+      // least one record, also when no byte is wanted.
+      const found = await session.copyOut(
+        `select ${RECORD_COLUMNS}
+           from (select *, sum(octet_length(bytes)) over
+                     (order by position rows unbounded preceding) as bytes_to_here
                    from (select * from ${this.#tableOf(partition)}
-                          where channel = $1 and position > $2 and position <= $3
-                          order by position limit $4) as found) as summed
-          where bytes_to_here - octet_length(bytes) < $5
+                          where channel = ${quote(query.channel)}
+                            and position > ${query.afterPosition} and position <= ${head}
+                          order by position limit ${Math.max(0, query.limit - records.length)}
+                        ) as found) as summed
+          where bytes_to_here - octet_length(bytes) < ${Math.max(1, bytesLeft)}
           order by position`,
-        query.channel,
-        query.afterPosition,
-        // What commits meanwhile belongs to a later page, in whichever table it is.
-        head,
-        Math.max(0, query.limit - records.length),
-        // A page has at least one record, also when no byte is wanted.
-        Math.max(1, bytesLeft),
+        recordIn,
       )
-      for (const row of rows) {
-        const record = recordOf(row)
+      for (const record of found) {
         records.push(record)
         bytesLeft -= record.bytes.length
       }
@@ -232,7 +247,6 @@ class PartitionedLog implements LogTables {
 }
 
 const MEASURES_PER_PARTITION = 16
-const RECORD_COLUMNS = 'position, channel, slot, at_ms, bytes'
 /** What a row takes beside its record. */
 const ROW_BYTES = 60
 
@@ -252,38 +266,47 @@ const createLogTable = (schema: string, id: number): string => `
   create index on ${schema}.log_${id} (channel, position);
 `
 
-/** The bytes of many records travel as one value and are cut on the server: an array is all hex. */
-async function insertRecords(
+/** Many by COPY; for a few, one more exchange would take longer than what it saves. */
+async function writeRecords(
   session: Session,
   table: string,
-  appends: readonly PlacedAppend[],
+  { appends, along }: { readonly appends: readonly PlacedAppend[]; readonly along: string },
 ): Promise<void> {
+  const bytes = appends.reduce((sum, append) => sum + append.bytes.length, 0)
+  if (appends.length <= INSERTED_RECORDS_MAX && bytes <= INSERTED_BYTES_MAX) {
+    await session.exec(`${insertText(table, appends)};${along}`)
+    return
+  }
   const chunks = chunksOf(appends, {
     rowsMax: LIMITS.sqlRowsMax,
     bytesMax: LIMITS.sqlBytesMax,
-    bytesOf: ({ bytes }) => bytes.length,
+    bytesOf: ({ bytes: { length } }) => length,
   })
+  const copy = `copy ${table} (${RECORD_COLUMNS}) from stdin (format binary)`
   for (const chunk of chunks) {
-    let offset = 1
-    const offsets = chunk.map(({ bytes }) => {
-      const start = offset
-      offset += bytes.length
-      return start
-    })
-    await session.run(
-      `insert into ${table} (position, channel, slot, at_ms, bytes)
-       select position, channel, slot, at_ms, substring($7::bytea from start for length)
-         from unnest($1::bigint[], $2::text[], $3::integer[], $4::bigint[], $5::integer[],
-                     $6::integer[]) as u (position, channel, slot, at_ms, start, length)`,
-      chunk.map(({ position }) => position),
-      chunk.map(({ channel }) => channel),
-      chunk.map(({ slot }) => slot),
-      chunk.map(({ atMs }) => atMs),
-      offsets,
-      chunk.map(({ bytes }) => bytes.length),
-      Buffer.concat(chunk.map(({ bytes }) => bytes)),
-    )
+    const sql = chunk === chunks.at(-1) ? `${copy};${along}` : copy
+    await session.copyIn(sql, encodeCopy(chunk))
   }
+}
+
+const INSERTED_RECORDS_MAX = 8
+const INSERTED_BYTES_MAX = 16_384
+
+const insertText = (table: string, appends: readonly PlacedAppend[]): string => {
+  const rows = appends.map(
+    ({ position, channel, slot, atMs, bytes }) =>
+      `(${position}, ${quote(channel)}, ${slot}, ${atMs}, ${quoteBytes(bytes)})`,
+  )
+  return `insert into ${table} (${RECORD_COLUMNS}) values ${rows.join(', ')}`
+}
+
+const recordIn = (tuple: CopyTuple): StoredRecord => {
+  const position = tuple.integer()
+  const channel = tuple.text()
+  const slot = tuple.integer()
+  const atMs = tuple.integer()
+  const bytes = tuple.bytes()
+  return recordOf([position, channel, slot, atMs, bytes])
 }
 
 const recordOf = (row: SqlRow): StoredRecord => ({

@@ -36,6 +36,7 @@ import {
 } from './layout.ts'
 import { createLeaseTable, type LeaseTable } from './lease-table.ts'
 import { createLogTables, type LogTables } from './log-tables.ts'
+import { createOrderGuard } from './order-guard.ts'
 import { isUndefinedTable, storeErrorOf } from './postgres-errors.ts'
 import { createServerLine, type LineName, readLine, type ServerLine } from './server-line.ts'
 import { createSession, integerAt, loadPg, type PgModule, type Session } from './session.ts'
@@ -116,7 +117,9 @@ export const createPostgresStore = async (options: PostgresStoreOptions): Promis
   // A reader that breaks while idle is replaced by the pool.
   pool.on('error', () => undefined)
   const leases = createLeaseTable({ schema, clock, pool, owner, leaseMs })
-  const shared = { pg, url, schema, clock, known, leases, fate, turn: createTurn() }
+  const guard = createOrderGuard({ schema, clock, pool })
+  const order = { turn: createTurn(), guard }
+  const shared = { pg, url, schema, clock, known, leases, fate, ...order }
   const parts: StoreParts = {
     ...shared,
     owner,

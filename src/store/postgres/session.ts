@@ -1,6 +1,8 @@
 import type * as Pg from 'pg'
 import type { QueryArrayConfig, QueryConfig } from 'pg'
 import { assert, LIMITS, loadPeer } from '../../kernel/index.ts'
+import { CopyIn } from './copy-in.ts'
+import { CopyOut, type CopyTuple } from './copy-out.ts'
 
 /** The part of the package `pg` that the driver uses. */
 export type PgModule = Pick<typeof Pg, 'Client' | 'Pool'>
@@ -14,6 +16,10 @@ export interface Session {
   rows(sql: string, ...values: readonly SqlInput[]): Promise<readonly SqlRow[]>
   /** Number of rows that were written. */
   run(sql: string, ...values: readonly SqlInput[]): Promise<number>
+  /** The rows of a query without values, in the binary form of COPY. */
+  copyOut<Row>(query: string, read: (tuple: CopyTuple) => Row): Promise<readonly Row[]>
+  /** `copy … from stdin`, and what the text goes on with; on one connection, not on a pool. */
+  copyIn(sql: string, data: Uint8Array): Promise<void>
 }
 
 export type SqlInput =
@@ -74,6 +80,18 @@ export const createSession = (
     },
     rows: async (sql, ...values) => (await query(sql, values)).rows,
     run: async (sql, ...values) => (await query(sql, values)).rowCount ?? 0,
+    async copyOut(query, read) {
+      const copy = new CopyOut(`copy (${query}) to stdout (format binary)`, read, answerMs)
+      // A pool answers when it is over, also where it has no connection to ask on.
+      const asked: unknown = queryable.query(copy)
+      await asked
+      return await copy.rows
+    },
+    async copyIn(sql, data) {
+      const copy = new CopyIn(sql, data, answerMs)
+      queryable.query(copy)
+      await copy.done
+    },
   }
 }
 
@@ -123,6 +141,13 @@ const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
   700: Number,
   701: Number,
 }
+
+/** As part of a statement, whatever the server thinks of backslashes. */
+export const quote = (text: string): string =>
+  `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+
+export const quoteBytes = (bytes: Uint8Array): string =>
+  `decode('${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')}', 'hex')`
 
 export const integerAt = (row: SqlRow | undefined, column: number): number => {
   const value = row?.[column]

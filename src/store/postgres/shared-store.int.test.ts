@@ -317,34 +317,6 @@ describe('a lease', () => {
     await expect(one.commit([])).rejects.toMatchObject({ code: 'JUNCTURA_STORE_FENCED' })
   })
 
-  it('that is taken, or given back and taken by another, refuses no commit that is under way (F15)', async () => {
-    const [one, two] = [await open(), await open()]
-    await one.leases?.take(consumers)
-    let isOver = false
-    const commits = (async () => {
-      let count = 0
-      while (!isOver) {
-        const many = [0, 1, 2].map((n) => statusesOf(one, [unitOf(`${count}-${n}`)]))
-        for (const statuses of await Promise.all(many)) expect(statuses).toEqual(['committed'])
-        count += 3
-      }
-      return count
-    })()
-
-    for (let round = 0; round < 15; round++) {
-      const name = `consumer/c${round % 3}`
-      const lease = must(await one.leases?.take({ name }), 'it is free')
-      await pause(5)
-      await lease.release()
-      const next = must(await two.leases?.take({ name }), 'it was given back')
-      await next.release()
-    }
-    isOver = true
-
-    expect(await commits).toBeGreaterThan(15)
-    expect([...((await one.leases?.list?.()) ?? [])].map(([name]) => name)).toEqual(['consumers'])
-  })
-
   it('does not bind a process that has none', async () => {
     const [gateway, worker] = [await open(), await open()]
     await worker.leases?.take(consumers)

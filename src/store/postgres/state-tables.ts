@@ -7,6 +7,8 @@ import {
   bytesAt,
   chunksOf,
   integerAt,
+  quote,
+  quoteBytes,
   type Session,
   type SqlInput,
   type SqlRow,
@@ -23,6 +25,8 @@ export interface StateTables {
   /** Those of the guarded rows that are there, by `rowId`. */
   present(session: Session, guards: readonly Guard[]): Promise<ReadonlySet<string>>
   write(session: Session, rows: readonly EncodedRow[]): Promise<void>
+  /** The same as statements without values, to go with others; undefined for more than a few. */
+  textOf(rows: readonly EncodedRow[]): string | undefined
   row<C extends CollectionName>(
     session: Session,
     collection: C,
@@ -119,6 +123,13 @@ export const createStateTables = (schema: string): StateTables => {
         })
         for (const chunk of chunks) await writeChunk(session, tableOf(collection), chunk)
       }
+    },
+
+    textOf(rows) {
+      if (rows.length > TEXT_ROWS_MAX) return undefined
+      const bytes = rows.reduce((sum, { key, value = '' }) => sum + key.length + value.length, 0)
+      if (bytes > TEXT_BYTES_MAX) return undefined
+      return rows.map((row) => rowText(tableOf(row.collection), row)).join(';')
     },
 
     async row(session, collection, key) {
@@ -276,6 +287,29 @@ function encodedField(row: unknown, field: string): Uint8Array | null {
   return value === null ? null : fieldOrder(value)
 }
 
+/** More of them are cheaper as values of one statement. */
+const TEXT_ROWS_MAX = 8
+const TEXT_BYTES_MAX = 16_384
+
+function rowText(table: string, { collection, key, value, fields }: EncodedRow): string {
+  const place = quoteBytes(keyOrder(key))
+  if (value === undefined) return `delete from ${table} where key = ${place}`
+  const indexed = fields.map((field) => (field === null ? 'null' : quoteBytes(fieldOrder(field))))
+  const values = [place, quote(value), rowChecksum(key, value), ...indexed]
+  const columns = columnsOf(collection)
+  return `insert into ${table} (key, ${columns.join(', ')}) values (${values.join(', ')})
+    on conflict (key) do update set ${updates(columns)}`
+}
+
+const columnsOf = (collection: CollectionName): readonly string[] => [
+  'value',
+  'checksum',
+  ...indexedFieldsOf(collection).map(columnOf),
+]
+
+const updates = (columns: readonly string[]): string =>
+  columns.map((column) => `${column} = excluded.${column}`).join(', ')
+
 async function writeChunk(
   session: Session,
   table: string,
@@ -288,7 +322,7 @@ async function writeChunk(
   const put = rows.filter((row) => row.value !== undefined)
   const [first] = put
   if (first === undefined) return
-  const columns = ['value', 'checksum', ...indexedFieldsOf(first.collection).map(columnOf)]
+  const columns = columnsOf(first.collection)
   const types = ['bytea', 'text', 'bigint', ...first.fields.map(() => 'bytea')]
   const fields = first.fields.map((_, at) =>
     put.map(({ fields }) => {
@@ -300,8 +334,7 @@ async function writeChunk(
   await session.run(
     `insert into ${table} (key, ${columns.join(', ')})
      select * from unnest(${types.map((type, at) => `$${at + 1}::${type}[]`).join(', ')})
-     on conflict (key) do update set
-       ${columns.map((column) => `${column} = excluded.${column}`).join(', ')}`,
+     on conflict (key) do update set ${updates(columns)}`,
     put.map(({ key }) => keyOrder(key)),
     values,
     put.map(({ key }, at) => rowChecksum(key, values[at] ?? '')),

@@ -119,6 +119,8 @@ class PollingWatch implements StoreWatch {
   #news(head: number): boolean {
     if (head <= this.#head) return false
     this.#head = head
+    // A notice may be faster than the own commit is told within the process.
+    if (head <= this.#options.known.ownHead) return true
     this.#options.onNews({ head })
     return true
   }

@@ -2,6 +2,7 @@ import type { Client } from 'pg'
 import { assert, type Clock, JuncturaError, LIMITS, sleep } from '../../kernel/index.ts'
 import type { KnownLayout, LogView } from './known-layout.ts'
 import type { HeldLeases } from './lease-table.ts'
+import { type OrderGuard, orderKeyOf } from './order-guard.ts'
 import {
   isAnswer,
   isConflict,
@@ -112,13 +113,14 @@ export class Writer {
 
   /** Takes the lock that orders commits, and looks at what they have left. */
   async #order(session: Session, before: string): Promise<OrderedCommit> {
-    const { schema, known, leases, fate } = this.#options
+    const { schema, known, leases, fate, guard } = this.#options
     const check = leases.check()
-    const results = await session.batch(
-      `${before}${orderOf(schema)};${known.lookSql};${check.sql};${OWN_ID}`,
+    const look = known.prepareLook()
+    const results = await guard.during(
+      session.batch(`${before}${orderOf(schema)};${look.sql};${check.sql};${OWN_ID}`),
     )
     // First: on another history of the server, leases may have gone back too.
-    const view = known.seen(results.at(-3)?.[0]) ?? (await known.look(session))
+    const view = look.seen(results.at(-3)?.[0]) ?? (await known.look(session))
     const [held] = results.at(-2) ?? []
     if (!check.holdsAll(held)) {
       throw fate.lose(new JuncturaError('JUNCTURA_STORE_FENCED', { details: { store: schema } }))
@@ -243,6 +245,7 @@ export interface WriterOptions {
   readonly leases: HeldLeases
   readonly fate: StoreFate
   readonly turn: Turn
+  readonly guard: OrderGuard
 }
 
 export interface WriterTransaction {
@@ -317,13 +320,13 @@ const beginOf = (idleMs: number): string => `
 /**
  * The lock that orders commits ends with the transaction, after what it wrote has become visible.
  * It is no lock on a row: those leave a version behind each time. Whoever has it holds up every
- * process, so one that hangs here loses its connection sooner than elsewhere.
+ * process, so one that hangs here loses its connection sooner than elsewhere (see `OrderGuard`).
  */
 export const orderOf = (schema: string): string => `
   set local idle_in_transaction_session_timeout = ${LIMITS.orderedIdleMs};
   set local statement_timeout = 0;
   set local lock_timeout = ${LIMITS.orderLockWaitMs};
-  select pg_advisory_xact_lock(hashtextextended('junctura ${schema} order', 0))`
+  select pg_advisory_xact_lock(${orderKeyOf(schema)})`
 
 export const closedError = (): JuncturaError =>
   new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })

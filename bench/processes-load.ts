@@ -1,0 +1,225 @@
+// One PostgreSQL store shared by several processes, each of which publishes and works. Prints one
+// line of JSON.
+//   node bench/processes-load.ts URL all|parts PROCESSES [--seconds S] [--in-flight F]
+//   node bench/processes-load.ts child URL SCHEMA ROLES    (its own further processes)
+// `all` runs them all at once, with F messages in flight altogether. `parts` measures what a model
+// needs: a process that only publishes, and then one that only handles what is there.
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { parseArgs } from 'node:util'
+import { consumer, createRuntime, event, integration, jsonSchema, type Role, team } from 'junctura'
+import { openServerCpu } from './server-cpu.ts'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: 'string', default: '3' },
+    'in-flight': { type: 'string', default: '512' },
+  },
+})
+const seconds = Number(values.seconds)
+const inFlight = Number(values['in-flight'])
+const padding = 'x'.repeat(940)
+const KEYS = 1_000
+const TELL_MS = 10
+/** So that several processes can share the work. */
+const PARTITIONS = 8
+/** By then each has its part of it. */
+const SHARED_OUT_MS = 3_000
+
+const owner = team('bench')
+const Sample = event('bench.measured', {
+  owner,
+  key: 'key',
+  versions: {
+    1: jsonSchema<{ readonly key: string; readonly padding: string }>({
+      type: 'object',
+      required: ['key', 'padding'],
+      properties: { key: { type: 'string' }, padding: { type: 'string' } },
+    }),
+  },
+})
+
+/** What a child says, in turn: that it is ready, how far it is, and what it took. */
+type Said =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'handled'; readonly count: number }
+  | { readonly kind: 'sent'; readonly count: number }
+  | { readonly kind: 'used'; readonly cpuUs: number; readonly handled: number }
+
+/** What a child is told. */
+type Told =
+  | { readonly kind: 'load'; readonly seconds: number; readonly inFlight: number }
+  | { readonly kind: 'end' }
+
+async function child(url: string, schema: string, roles: readonly Role[]): Promise<void> {
+  let handled = 0
+  const say = (said: Said): void => void (process.connected && process.send?.(said))
+  const reader = consumer('reader', {
+    owner,
+    on: Sample,
+    from: 'earliest',
+    idempotency: 'natural',
+    retry: { attempts: 1, first: '1s', max: '10s' },
+    deadLetter: { alert: owner.oncall },
+    afterDeadLetter: 'park',
+    replay: 'safe',
+    concurrency: 256,
+    partitions: PARTITIONS,
+    handle: () => {
+      handled += 1
+      return Promise.resolve()
+    },
+  })
+  const runtime = await createRuntime(integration('bench', { parts: [reader] }), {
+    store: { engine: 'postgres', url, schema },
+    roles,
+  })
+  let cpu = process.cpuUsage()
+  const before = handled
+  const telling = setInterval(() => say({ kind: 'handled', count: handled }), TELL_MS)
+  process.on('message', (told: Told) => {
+    if (told.kind === 'load') void load(told).then((count) => say({ kind: 'sent', count }))
+    else void end()
+  })
+  const load = async (told: Extract<Told, { kind: 'load' }>): Promise<number> => {
+    // What it took to start and to share out the work is not of a message.
+    cpu = process.cpuUsage()
+    let sent = 0
+    const untilMs = performance.now() + told.seconds * 1_000
+    const sender = async (): Promise<void> => {
+      while (performance.now() < untilMs) {
+        sent += 1
+        await runtime.publish(Sample.of({ key: `k${process.pid}-${sent % KEYS}`, padding }))
+      }
+    }
+    await Promise.all(Array.from({ length: told.inFlight }, sender))
+    return sent
+  }
+  const end = async (): Promise<void> => {
+    const { user, system } = process.cpuUsage(cpu)
+    clearInterval(telling)
+    say({ kind: 'used', cpuUs: user + system, handled: handled - before })
+    await runtime.close()
+    process.disconnect()
+  }
+  say({ kind: 'ready' })
+}
+
+/** The other end of a child. */
+interface Process {
+  readonly handled: number
+  load(count: number): Promise<number>
+  end(): Promise<Extract<Said, { kind: 'used' }>>
+}
+
+async function start(url: string, schema: string, roles: readonly Role[]): Promise<Process> {
+  const process = fork(import.meta.filename, ['child', url, schema, roles.join(',')])
+  let handled = 0
+  process.on('message', (said: Said) => {
+    if (said.kind === 'handled') handled = said.count
+  })
+  await hear(process, 'ready')
+  const tell = (told: Told): void => void process.send(told)
+  return {
+    get handled() {
+      return handled
+    },
+    async load(count) {
+      tell({ kind: 'load', seconds, inFlight: count })
+      return (await hear(process, 'sent')).count
+    },
+    async end() {
+      tell({ kind: 'end' })
+      const used = await hear(process, 'used')
+      await once(process, 'exit')
+      return used
+    },
+  }
+}
+
+const hear = <K extends Said['kind']>(
+  process: ChildProcess,
+  kind: K,
+): Promise<Extract<Said, { kind: K }>> =>
+  new Promise((resolve, reject) => {
+    process.on('message', (said: Said) => {
+      if (isKind(said, kind)) resolve(said)
+    })
+    process.once('exit', () => reject(new Error(`a process ended before it was ${kind}`)))
+  })
+
+const isKind = <K extends Said['kind']>(said: Said, kind: K): said is Extract<Said, { kind: K }> =>
+  said.kind === kind
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2))
+}
+
+async function all(url: string, count: number): Promise<object> {
+  const schema = `processes_${process.pid}`
+  const processes: Process[] = []
+  // One after the other: the first makes the tables.
+  while (processes.length < count) processes.push(await start(url, schema, ['gateway', 'worker']))
+  if (count > 1) await new Promise((resolve) => setTimeout(resolve, SHARED_OUT_MS))
+  const serverCpu = await openServerCpu(url)
+  const serverMs = serverCpu() ?? 0
+  const startedMs = performance.now()
+  const share = Math.max(1, Math.floor(inFlight / count))
+  const sent = await Promise.all(processes.map((one) => one.load(share)))
+  const total = sent.reduce((sum, one) => sum + one, 0)
+  await until(() => processes.reduce((sum, one) => sum + one.handled, 0) >= total)
+  const elapsed = (performance.now() - startedMs) / 1_000
+  const serverUs = ((serverCpu() ?? serverMs) - serverMs) * 1_000
+  // The one that works ends last: the others would take its work over.
+  const byWork = processes.toSorted((a, b) => a.handled - b.handled)
+  const used: Awaited<ReturnType<Process['end']>>[] = []
+  for (const one of byWork) used.push(await one.end())
+  return {
+    perSecond: total / elapsed,
+    cpuUs: used.reduce((sum, { cpuUs }) => sum + cpuUs, 0) / total,
+    serverCpuUs: serverUs / total,
+    /** Of what the busiest handled. */
+    share: Math.max(...used.map(({ handled }) => handled)) / total,
+  }
+}
+
+async function parts(url: string): Promise<object> {
+  const schema = `processes_${process.pid}`
+  const serverCpu = await openServerCpu(url)
+  const measure = async (roles: readonly Role[], work: (one: Process) => Promise<number>) => {
+    const one = await start(url, schema, roles)
+    const serverMs = serverCpu() ?? 0
+    const startedMs = performance.now()
+    const count = await work(one)
+    const perSecond = (count / (performance.now() - startedMs)) * 1_000
+    const serverUs = ((serverCpu() ?? serverMs) - serverMs) * 1_000
+    const { cpuUs, handled } = await one.end()
+    const counted = roles.includes('worker') ? Math.max(1, handled) : count
+    return { perSecond, cpuUs: cpuUs / counted, serverCpuUs: serverUs / counted }
+  }
+  let sent = 0
+  const publishing = await measure(['gateway'], async (one) => (sent = await one.load(inFlight)))
+  const single = await measure(['gateway'], async (one) => {
+    const more = await one.load(1)
+    sent += more
+    return more
+  })
+  const handling = await measure(['worker'], async (one) => {
+    await until(() => one.handled >= sent)
+    return sent
+  })
+  return { publishing, single, handling }
+}
+
+const [first = '', second = '', third = '', fourth = ''] = positionals
+if (first === 'child') await child(second, third, rolesIn(fourth))
+else {
+  const result = second === 'parts' ? await parts(first) : await all(first, Number(third))
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0))
+}
+
+function rolesIn(text: string): readonly Role[] {
+  const known: readonly Role[] = ['gateway', 'worker']
+  return known.filter((role) => text.split(',').includes(role))
+}

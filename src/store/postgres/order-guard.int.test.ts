@@ -1,0 +1,55 @@
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { postgresForTests } from '../../../test/engines/postgres.ts'
+import {
+  createPostgresBench,
+  type PostgresBench,
+  statusesOf,
+  unitOf,
+} from '../../../test/engines/postgres-bench.ts'
+import { createSystemClock, LIMITS, must } from '../../kernel/index.ts'
+import { CopyIn } from './copy-in.ts'
+import { orderOf } from './writer.ts'
+
+let server: Awaited<ReturnType<typeof postgresForTests>> | undefined
+let bench: PostgresBench | undefined
+
+beforeAll(async () => {
+  server = await postgresForTests()
+  bench = await createPostgresBench(server.url, `order_guard_${process.pid}`)
+})
+
+afterAll(async () => {
+  await bench?.close()
+  await server?.stop()
+})
+
+describe('a process that froze in the middle of a message, where all have to pass', () => {
+  it('loses its connection to those who wait, also when it wants a lease', async () => {
+    const { url, open } = must(bench, 'a test has a database')
+    const store = await open()
+    await store.commit([unitOf('before')])
+    for (const passes of [
+      async () => expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed']),
+      async () => expect(await store.leases?.take({ name: 'all' })).toBeDefined(),
+    ]) {
+      const frozen = new pg.Client({ connectionString: url })
+      // That the server ends it is what is wanted.
+      frozen.on('error', () => undefined)
+      await frozen.connect()
+      await frozen.query(`begin;${orderOf('junctura')}`)
+      const copy = new CopyIn('copy junctura.layout from stdin', new Uint8Array())
+      const failed = expect(copy.done).rejects.toThrow(/terminat/)
+      // The server asks for data, which never come: none of its own limits of time counts now.
+      copy.handleCopyInResponse = () => undefined
+      frozen.query(copy)
+
+      const clock = createSystemClock()
+      const startedMs = clock.monotonicMs()
+      await passes()
+
+      expect(clock.monotonicMs() - startedMs).toBeLessThan(LIMITS.orderLockWaitMs)
+      await failed
+    }
+  })
+})
