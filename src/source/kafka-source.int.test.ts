@@ -29,7 +29,15 @@ beforeAll(async () => {
   engine = await startEngine('kafka')
   const bootstrapBrokers = [engine.url.replace('kafka://', '')]
   admin = new Admin({ clientId: 'test', bootstrapBrokers, retries: 40, retryDelay: 250 })
-  producer = new Producer({ clientId: 'test', bootstrapBrokers, retries: 40, retryDelay: 250 })
+  // Without it, what this client sends again is there twice.
+  const idempotent = true
+  producer = new Producer({
+    clientId: 'test',
+    bootstrapBrokers,
+    idempotent,
+    retries: 40,
+    retryDelay: 250,
+  })
 })
 
 beforeEach(async () => {
@@ -207,11 +215,15 @@ test('kill -9 in the middle of a transfer loses nothing and moves nothing twice 
   })
 
   const world = await openWorld({}, { store: { engine: 'sqlite', directory } })
-  const logged = await world.logged(count)
+  await world.logged(count)
   await world.runtime.idle()
+  const logged = await world.logged(count)
 
   expect((await viewOf(world))?.moved).toBeGreaterThan(0)
   expect((await viewOf(world))?.moved).toBeLessThan(count)
+  // One message in the log for each offset in the topic.
+  const offsets = Object.values((await viewOf(world))?.next ?? {}).map(Number)
+  expect(logged).toHaveLength(offsets.reduce((sum, next) => sum + next, 0))
   for (let key = 0; key < KEYS; key++) {
     expect(numbersOfKey(logged, key)).toEqual(expectedOfKey(count, key))
   }
