@@ -39,8 +39,11 @@ const PAUSE_MS_MAX = 40_000
 const JUMP_MS_MAX = 600_000
 const CORRECTED_AFTER_MS_MAX = 30_000
 const DRIFT_MAX = 0.05
-/** A lease is free, and a process that runs has not taken it for so long: nobody takes over. */
-const TAKE_OVER_MS_MAX = 15_000
+/**
+ * A lease is free, and a process that runs has not taken it for so long: nobody takes over. Who
+ * runs alone what was in flight, on a slow store, takes nothing more meanwhile.
+ */
+const TAKE_OVER_MS_MAX = 60_000
 const LOOKED_EVERY = 64
 
 /**
@@ -137,7 +140,9 @@ export class Cluster implements Processes {
   heal(): void {
     this.#disturb()
     this.#options.server.heal()
-    for (const { node } of this.#places) {
+    for (const place of this.#places) {
+      const { node } = place
+      place.wellSinceMs = this.#nowMs
       node?.clock.resume()
       node?.clock.drift(1)
       node?.clock.correct()
