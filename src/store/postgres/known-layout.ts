@@ -35,10 +35,12 @@ export interface LogView {
  * commit does it under the lock that orders commits, a reader before it says that nothing is left.
  */
 export interface KnownLayout {
-  /** The newest that was seen; readers go by it. */
+  /** The newest that was seen; readers go by what `reaching` gives. */
   readonly view: LogView
   /** Reads what there is now; `session` may hold a transaction open. */
   look(session: Session): Promise<LogView>
+  /** What is known where that ends at `position` or behind it, or what there is now. */
+  reaching(position: number, session: Session): Promise<LogView>
   /** A look to be sent along with other statements. */
   prepareLook(): PreparedLook
   /** Takes what a commit of this process has made, once it is durable. */
@@ -61,21 +63,25 @@ export interface PreparedLook {
 
 export const createKnownLayout = (schema: string, line: () => ServerLine): KnownLayout => {
   let view: LogView = { layout: UNKNOWN, head: 0 }
+  /** A table that is known is gone. */
+  let isForgotten = true
 
+  /**
+   * Never an older one: an answer may come late, and with a newer head it would be a log that ends
+   * without its last tables. Whoever read by that would skip what is in them.
+   */
+  const learn = (layout: Layout): void => {
+    if (layout.version < view.layout.version) return
+    view = { ...view, layout }
+    isForgotten = false
+  }
   const settle = (next: LogView): void => {
-    const isNewer = next.layout.version >= view.layout.version
-    view = {
-      layout: isNewer ? next.layout : view.layout,
-      head: Math.max(view.head, next.head),
-    }
+    learn(next.layout)
+    view = { ...view, head: Math.max(view.head, next.head) }
   }
-  const forget = (): void => {
-    view = { ...view, layout: UNKNOWN }
-  }
-  const prepareLook = (): PreparedLook => {
+  const prepareFrom = (layout: Layout): PreparedLook => {
     // The statement asks one table for the head. Another look may learn of a newer one before the
     // answer is there, so it is read by the layout that the statement was made from.
-    const { layout } = view
     const open = layout.partitions.at(-1)
     // The newest partition is never dropped, so the last position outlives what retention drops.
     const head =
@@ -92,30 +98,37 @@ export const createKnownLayout = (schema: string, line: () => ServerLine): Known
     }
   }
 
+  const known = (): Layout => (isForgotten ? UNKNOWN : view.layout)
+  const look = async (session: Session): Promise<LogView> => {
+    let layout = known()
+    for (let tries = 1; ; tries++) {
+      try {
+        const { sql, seen } = prepareFrom(layout)
+        const [row] = await session.rows(sql)
+        const found = seen(row)
+        if (found) {
+          settle(found)
+          return found
+        }
+      } catch (error) {
+        if (!isUndefinedTable(error) || tries >= LIMITS.commitTriesMax) throw error
+      }
+      layout = await readLayout(session, schema)
+    }
+  }
+
   return {
     get view() {
       return view
     },
-    prepareLook,
+    prepareLook: () => prepareFrom(known()),
     ownHead: 0,
     settle,
-    forget,
-    async look(session) {
-      for (let tries = 1; ; tries++) {
-        try {
-          const { sql, seen } = prepareLook()
-          const [row] = await session.rows(sql)
-          const found = seen(row)
-          if (found) {
-            settle(found)
-            return found
-          }
-        } catch (error) {
-          if (!isUndefinedTable(error) || tries >= LIMITS.commitTriesMax) throw error
-        }
-        const layout = await readLayout(session, schema)
-        view = { ...view, layout }
-      }
+    look,
+    reaching: async (position, session) =>
+      isForgotten || position > view.head ? await look(session) : view,
+    forget() {
+      isForgotten = true
     },
   }
 }

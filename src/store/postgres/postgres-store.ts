@@ -284,8 +284,8 @@ class PostgresStore implements Store {
     const { log, known } = this.#parts
     return this.#read(async (session) => {
       // Whoever has read all that is known may be behind what others have appended.
-      const isBehind = query.afterPosition < known.view.head
-      return await log.page(session, isBehind ? known.view : await known.look(session), query)
+      const view = await known.reaching(query.afterPosition + 1, session)
+      return await log.page(session, view, query)
     })
   }
 
@@ -296,8 +296,7 @@ class PostgresStore implements Store {
   recordAt(position: number): Promise<StoredRecord | undefined> {
     const { log, known } = this.#parts
     return this.#read(async (session) => {
-      const view = position <= known.view.head ? known.view : await known.look(session)
-      return await log.at(session, view, position)
+      return await log.at(session, await known.reaching(position, session), position)
     })
   }
 

@@ -205,6 +205,23 @@ describe('several processes on one store', () => {
     expect(await holds(two, 'more')).toBe(true)
   })
 
+  it('leave nothing out for a reader who is behind when another drops the table it reads', async () => {
+    const small = { partitionBytesMax: 1 }
+    const [one, two] = [await open(small), await open(small)]
+    for (let round = 0; round < 6; round++) await one.commit([unitOf(`${round}`)])
+    const parts = await two.partitions()
+    for (const { id } of parts.slice(0, 2)) await two.dropPartition(id)
+
+    // It knows the tables as they were, and how far the log goes.
+    const query = { channel: 'orders', afterPosition: 0, limit: 500, bytesMax: 1e6 }
+    const page = await one.readLog(query)
+
+    expect(page.records.map(({ position }) => position)).toEqual([3, 4, 5, 6])
+    await two.dropPartition(must(parts[2], 'there are six').id)
+    expect(await one.recordAt(3)).toBeUndefined()
+    expect((await one.recordAt(4))?.position).toBe(4)
+  })
+
   it('apply a migration once when all start at the same moment', async () => {
     const stores = await Promise.all([open(), open(), open()])
 
