@@ -9,7 +9,7 @@ import type { DeadLetterRow, KeyedRow, ReplayRow, RowWrite } from '../store/inde
 import { eachRow } from './paging.ts'
 import { rangesOf } from './prepare-progress.ts'
 import { filterOf } from './replay-filter.ts'
-import { ReplayRun, type SaveReplay } from './replay-run.ts'
+import { ReplayRun, type ReplayRunOptions, type SaveReplay } from './replay-run.ts'
 import type { ReplaysOptions } from './replays.ts'
 
 type PartRow = ReplayRow & { readonly partition: string }
@@ -40,8 +40,14 @@ const REST = '/rest'
 
 const partKey = (replay: string, partition: string): string => `${replay}\n${partition}`
 
-export const createReplayParts = (options: ReplaysOptions, save: SaveReplay): ReplayParts => {
-  const { store, committer, kernel, runners, requests } = options
+export type ReplayPartsOptions = Pick<
+  ReplaysOptions,
+  'store' | 'committer' | 'kernel' | 'integration' | 'runners' | 'requests' | 'duties'
+> &
+  Pick<ReplayRunOptions, 'deadLetters'>
+
+export const createReplayParts = (options: ReplayPartsOptions, save: SaveReplay): ReplayParts => {
+  const { store, committer, kernel, integration, runners, requests } = options
   const runs = new Map<string, ReplayRun>()
   let looking: Promise<void> = Promise.resolve()
 
@@ -100,6 +106,16 @@ export const createReplayParts = (options: ReplaysOptions, save: SaveReplay): Re
       .catch(() => undefined)
   }
 
+  /**
+   * Whether a consumer that is divided otherwise by now, and runs here so, had this partition: then
+   * nobody has it any more.
+   */
+  const isOfOtherPartitions = (partition: string): boolean => {
+    const consumer = integration.consumers.find(({ name }) => name === partition.split('/')[0])
+    if (!consumer || ![...runners.values()].some((one) => one.consumer === consumer)) return false
+    return !partitionsOf(consumer, rangesOf(store, consumer)).some(({ id }) => id === partition)
+  }
+
   const look = async (): Promise<void> => {
     const parents = new Map<string, ReplayRow | undefined>()
     const scan = { collection: 'replayParts', index: 'byState' } as const
@@ -108,6 +124,13 @@ export const createReplayParts = (options: ReplaysOptions, save: SaveReplay): Re
       for await (const one of eachRow(store, { ...scan, where: [state] })) rows.push(one)
     }
     for (const { key, row } of rows) {
+      if (isOfOtherPartitions(row.partition)) {
+        const { id: replay, partition } = row
+        const fields = { replay, partition, cursor: row.cursor }
+        kernel.log.error(fields, 'a part of a replay ended with its partition: plan what is left')
+        await submit([writeOf({ ...row, state: 'failed', finishedAtMs: kernel.clock.now() })])
+        continue
+      }
       const isHere = row.partition === REST ? options.duties.areHere : runners.has(row.partition)
       if (!isHere) continue
       const parent = parents.get(row.id) ?? (await store.row('replays', row.id))
@@ -120,16 +143,12 @@ export const createReplayParts = (options: ReplaysOptions, save: SaveReplay): Re
       } else if (run) await run.stop(state === 'paused' ? 'paused' : 'aborted')
       else if (row.state !== state) await submit([writeOf({ ...row, state })])
     }
+    // Whoever ran the last part may have died before it could say so.
+    const whole = { collection: 'replays', index: 'byState', where: ['running'] } as const
+    for await (const { row } of eachRow(store, whole)) if (row.parts) await endWhole(row.id)
     // Keys that were held for a replay that is not running any more go on.
     for (const runner of runners.values()) {
       await releaseReplays(runner, (id) => !runs.has(partKey(id, runner.id)))
-    }
-  }
-
-  const change = async (row: ReplayRow, state: ReplayRow['state']): Promise<void> => {
-    const old = state === 'running' ? 'paused' : undefined
-    for (const part of await partsOf(row)) {
-      if (part.state === old) await submit([writeOf({ ...part, state })])
     }
   }
 
@@ -143,8 +162,8 @@ export const createReplayParts = (options: ReplaysOptions, save: SaveReplay): Re
       const whole: ReplayRow = { ...row, parts }
       const ratePerSecond = row.ratePerSecond / Math.max(1, parts.length)
       const rows = parts.map((partition) => writeOf({ ...row, partition, ratePerSecond }))
-      await submit(rows)
-      await save(whole)
+      // In one commit: a part is looked at together with whether its replay should run.
+      await save(whole, rows)
       await requests.ring()
       return whole
     },
@@ -155,8 +174,9 @@ export const createReplayParts = (options: ReplaysOptions, save: SaveReplay): Re
       return ended
     },
     async resume(row) {
-      await change(row, 'running')
-      const resumed = await save({ ...row, state: 'running' })
+      const paused = (await partsOf(row)).filter(({ state }) => state === 'paused')
+      const rows = paused.map((part) => writeOf({ ...part, state: 'running' }))
+      const resumed = await save({ ...row, state: 'running' }, rows)
       await requests.ring()
       return resumed
     },

@@ -10,7 +10,7 @@ import {
 } from '../consumer/index.ts'
 import { decodeRecord } from '../contract/index.ts'
 import { isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
-import type { DeadLetterRow, ReplayRow } from '../store/index.ts'
+import type { DeadLetterRow, ReplayRow, RowWrite } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import { openLetters } from './paging.ts'
 import {
@@ -33,13 +33,15 @@ const READ_BYTES_MAX = 8_388_608
 
 export type ReplayRunOptions = Pick<
   ReplaysOptions,
-  'store' | 'committer' | 'kernel' | 'runners' | 'deadLetters'
+  'store' | 'committer' | 'kernel' | 'runners'
 > & {
+  readonly deadLetters: Pick<ReplaysOptions['deadLetters'], 'retry'>
   /** Of dead letters, those that this run tries again. @default all */
   readonly mayRetry?: (letter: DeadLetterRow) => boolean
 }
 
-export type SaveReplay = (row: ReplayRow) => Promise<ReplayRow>
+/** Writes the row, and others in the same commit. */
+export type SaveReplay = (row: ReplayRow, along?: readonly RowWrite[]) => Promise<ReplayRow>
 
 /**
  * One replay at work. What it hands over becomes a row first, in the commit that also notes that

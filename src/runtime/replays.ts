@@ -11,7 +11,7 @@ import { eachRow, newestDeathMs } from './paging.ts'
 import { checkFilter, consumersOf, filterOf, freezeFilter } from './replay-filter.ts'
 import { planReplay } from './replay-plan.ts'
 import { type ReplayParts, createReplayParts } from './replay-parts.ts'
-import { ReplayRun } from './replay-run.ts'
+import { ReplayRun, type SaveReplay } from './replay-run.ts'
 import type { Requests } from './requests.ts'
 
 export interface ReplaysOptions {
@@ -74,9 +74,9 @@ export const createReplays = (options: ReplaysOptions): Replays => {
     return row
   }
 
-  const save = async (row: ReplayRow): Promise<ReplayRow> => {
+  const save: SaveReplay = async (row, along = []) => {
     const outcome = await committer.submit({
-      rows: [{ collection: 'replays', key: row.id, row }],
+      rows: [{ collection: 'replays', key: row.id, row }, ...along],
       isInternal: true,
     })
     if (outcome.status === 'failed') throw outcome.error

@@ -195,6 +195,8 @@ class ConsumersAtWork implements Worker {
     if (!this.#hasTimers) await timers.start()
     this.#hasTimers = true
     await replays.look()
+    // What was asked of a partition that nobody had is answered now.
+    this.#bell = undefined
     notifier.poke()
   }
 
@@ -241,10 +243,11 @@ class ConsumersAtWork implements Worker {
     const { runners, volatile, replays } = this.#pipeline
     const runner = runners.get(id)
     if (!runner) return
+    // First: what looks for work here must not begin any on a partition that is leaving.
+    runners.delete(id)
     volatile.disconnect(runner)
     await replays.leave(id)
     await runner.handBack(LIMITS.handBackMs)
-    runners.delete(id)
   }
 
   async #beginDuties(): Promise<void> {
@@ -286,16 +289,17 @@ class ConsumersAtWork implements Worker {
       try {
         const bell = await readBell(store)
         if (bell !== this.#bell) {
+          this.#bell = bell
           await alerts.load()
           await this.#applyPauses()
           await replays.look()
           await requests.answer()
-          this.#bell = bell
         }
         if (kernel.clock.monotonicMs() - notedMs < LIMITS.progressNoteMs) continue
         notedMs = kernel.clock.monotonicMs()
         for (const runner of runners.values()) await runner.note()
       } catch (error) {
+        this.#bell = undefined
         kernel.log.warn({ problem: messageOf(error) }, 'requests could not be looked at')
       }
     }

@@ -18,7 +18,12 @@ import {
 } from '../contract/index.ts'
 import { createIds, type Kernel, type Logger, silentLogger } from '../kernel/index.ts'
 import type { AlertNotification } from '../observe/index.ts'
-import { createMemoryDisk, createMemoryStore, type MemoryDisk } from '../store/index.ts'
+import {
+  createMemoryDisk,
+  createMemoryStore,
+  type Leases,
+  type MemoryDisk,
+} from '../store/index.ts'
 import { createMemoryBroker, createVirtualKernel, type VirtualClock } from '../testing/index.ts'
 import { createRuntime, type RuntimeOptions } from './create-runtime.ts'
 import type { OperationCommand, OperationResult } from './commands.ts'
@@ -122,6 +127,8 @@ export interface StartOptions extends Pick<
   readonly fault?: Fault
   readonly log?: Logger
   readonly partitionMs?: number
+  /** As on a store that several processes share. */
+  readonly leases?: Leases
   readonly build?: (parts: readonly Consumer[]) => Integration
 }
 
@@ -169,7 +176,7 @@ export const createWorld = (seed = 1): World => {
         ids: createIds(clock, shared.random),
         log: options.log ?? silentLogger,
       }
-      const { fault, partitionMs, build, ...rest } = options
+      const { fault, partitionMs, leases, build, ...rest } = options
       const store = createMemoryStore({
         clock,
         random: shared.random,
@@ -180,6 +187,7 @@ export const createWorld = (seed = 1): World => {
         },
         ...(partitionMs !== undefined && { partitionMs }),
       })
+      if (leases) Object.assign(store, { leases })
       const built = build?.(parts) ?? integration('demo', { parts, tables: [EFFECTS] })
       runtime = await createRuntime(built, {
         kernel,
