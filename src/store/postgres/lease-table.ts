@@ -46,6 +46,7 @@ class RowLeases implements LeaseTable {
   readonly #held = new Map<string, HeldLease>()
   #timer: Timer | undefined
   #renewing: Promise<void> | undefined
+  #lastTake: Promise<unknown> = Promise.resolve()
   #isClosed = false
 
   constructor(options: LeaseTableOptions) {
@@ -57,7 +58,7 @@ class RowLeases implements LeaseTable {
     const held = [...this.#held.values()]
     const mine = held.map(({ name, epoch }) => `(${quote(name)}, ${epoch})`).join(', ')
     const names = `(select coalesce(json_agg(name)::text, '[]') from ${schema}.lease
-      where (name, epoch) in (${mine}))`
+      where (name, epoch) in (${mine}) and owner = ${quote(owner)})`
     const sql = `select ${held.length === 0 ? "'[]'" : names}, (select count(*) from ${schema}.lease
       where listens and owner <> ${quote(owner)} and expires_at > clock_timestamp())`
     return {
@@ -78,7 +79,7 @@ class RowLeases implements LeaseTable {
     // Looked at first, so that those who wait do not take the lock of the others again and again.
     const holder = await this.holder(name)
     if (holder !== undefined) return undefined
-    const epoch = await this.#transaction(async (session) => {
+    const epoch = await this.#inTurn(async (session) => {
       const [row] = await session.rows(
         `insert into ${schema}.lease as held (name, owner, epoch, expires_at, listens)
          values ($1, $2, 1, ${expiryOf('$3')}, $4)
@@ -154,12 +155,14 @@ class RowLeases implements LeaseTable {
 
   /** All in one statement: a process may hold many. */
   async #renew(): Promise<void> {
-    const { schema, pool, leaseMs } = this.#options
+    const { schema, pool, owner, leaseMs } = this.#options
     const held = [...this.#held.values()].filter((lease) => lease.isRenewed)
     if (held.length === 0) return
     const mine = held.map(({ name, epoch }) => `(${quote(name)}, ${epoch})`).join(', ')
+    // Nor one that was given back while this was on its way: nobody would have it until it expires.
     const sql = `update ${schema}.lease set expires_at = ${expiryOf('$1')}
-      where (name, epoch) in (${mine}) returning name`
+      where (name, epoch) in (${mine}) and owner = ${quote(owner)} and expires_at > '-infinity'
+      returning name`
     try {
       const rows = await createSession(pool).rows(sql, leaseMs)
       const renewed = new Set(rows.map((row) => textAt(row, 0)))
@@ -168,6 +171,20 @@ class RowLeases implements LeaseTable {
       // The server is away. Whether a lease was lost meanwhile, the next renewal finds out.
     }
     this.#arm()
+  }
+
+  /**
+   * One at a time, as the lock would have it anyway: all the connections of the pool would wait for
+   * it, and neither could leases be renewed nor a holder that is stuck be found (`OrderGuard`). When
+   * one fails, so do those behind it, which would wait as long.
+   */
+  #inTurn<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const taken = this.#lastTake.then(() => this.#transaction(work))
+    this.#lastTake = taken
+    taken.catch(() => {
+      if (this.#lastTake === taken) this.#lastTake = Promise.resolve()
+    })
+    return taken
   }
 
   /** On a connection of the pool: the writers may be busy with statements that take long. */

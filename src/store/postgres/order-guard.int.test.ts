@@ -25,13 +25,19 @@ afterAll(async () => {
 })
 
 describe('a process that froze in the middle of a message, where all have to pass', () => {
-  it('loses its connection to those who wait, also when it wants a lease', async () => {
+  it('loses its connection to those who wait, also when they want leases', async () => {
     const { url, open } = must(bench, 'a test has a database')
     const store = await open()
     await store.commit([unitOf('before')])
     for (const passes of [
       async () => expect(await statusesOf(store, [unitOf('after')])).toEqual(['committed']),
       async () => expect(await store.leases?.take({ name: 'all' })).toBeDefined(),
+      // More than there are connections to wait on, as after the death of a neighbour.
+      async () => {
+        const names = Array.from({ length: 3 * LIMITS.postgresReadersMax }, (_, at) => `c/${at}`)
+        const taken = await Promise.all(names.map((name) => store.leases?.take({ name })))
+        expect(taken).not.toContain(undefined)
+      },
     ]) {
       const frozen = new pg.Client({ connectionString: url })
       // That the server ends it is what is wanted.
