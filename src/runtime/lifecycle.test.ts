@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { JuncturaError, LIMITS, sleep } from '../kernel/index.ts'
+import { partitionsOf, slotRanges } from '../consumer/index.ts'
+import { JuncturaError, LIMITS, must, sleep } from '../kernel/index.ts'
 import { consumer } from '../contract/index.ts'
+import { partitionLease } from './lease-names.ts'
+import { leasesOf } from './leases.fixture.ts'
 import {
   createWorld,
   effect,
@@ -276,6 +279,40 @@ describe('a log that cannot be read', () => {
     await world.pass(1_000)
 
     expect(await world.effects()).toHaveLength(20)
+    expect(world.sent.map(({ kind }) => kind)).toEqual(['opened', 'resolved'])
+  })
+})
+
+describe('a partition that is stopped', () => {
+  it('is told of until it runs again, whatever other partitions of its consumer are opened', async () => {
+    const world = createWorld()
+    await world.start([placedConsumer('first', quick, () => Promise.resolve())])
+    await world.publish(...numbers(20))
+    await world.runtime.close()
+    const one = placedConsumer('one', { ...quick, partitions: 2 }, () => Promise.resolve())
+    const [stopped, other] = partitionsOf(one, slotRanges(2)).map(({ id }) => id)
+    const others = ['worker/2', partitionLease(must(other, 'there are two'))]
+    let isDamaged = true
+    const fault = async (_point: string, { operation }: { operation: string }): Promise<void> => {
+      if (operation !== 'readLog' || !isDamaged) return
+      const details = { position: 1, problem: 'its checksum does not match' }
+      throw new JuncturaError('JUNCTURA_RECORD_DAMAGED', { details })
+    }
+    await world.start([one], { fault, leases: leasesOf(others) })
+    await world.pass(5_000)
+    expect(world.sent).toMatchObject([{ kind: 'opened', cause: `stopped/${stopped}` }])
+
+    isDamaged = false
+    others.length = 0
+    await world.pass(5_000)
+
+    const [view] = await world.runtime.consumers()
+    expect(view?.partitions.map(({ mode }) => mode)).toEqual(['stopped', 'running'])
+    expect(world.sent).toHaveLength(1)
+    await world.runtime.close()
+
+    await world.start([placedConsumer('one', quick, () => Promise.resolve())])
+    await world.pass(5_000)
     expect(world.sent.map(({ kind }) => kind)).toEqual(['opened', 'resolved'])
   })
 })

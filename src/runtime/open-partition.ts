@@ -1,13 +1,13 @@
 import {
+  type ConsumerPartition,
   type ConsumerPorts,
   type ConsumerProgressBook,
   ConsumerRunner,
   progressKey,
-  type SlotRange,
   slotsText,
   timerOwner,
 } from '../consumer/index.ts'
-import type { Consumer, Integration } from '../contract/index.ts'
+import type { Integration } from '../contract/index.ts'
 import { assert, type Clock, type Kernel, messageOf } from '../kernel/index.ts'
 import type { Committer, RowWrite, Store } from '../store/index.ts'
 import { KEYED_BY_CONSUMER, keysFrom } from './adopt-former.ts'
@@ -17,14 +17,18 @@ import { eachRow, newestDeathMs, openLetters } from './paging.ts'
 export interface OpenPartitionOptions {
   readonly ports: ConsumerPorts
   readonly book: ConsumerProgressBook
-  readonly onStopped: (consumer: Consumer, error: unknown) => void
+  readonly onStopped: (partition: ConsumerPartition, error: unknown) => void
 }
+
+/** Of the alert that a partition of a consumer cannot go on. */
+export const stoppedCause = (partition: string): string => `stopped/${partition}`
 
 /** The runner of one partition, with what its last run left; it does not run yet. */
 export const openPartition = async (
   { ports, book, onStopped }: OpenPartitionOptions,
-  { consumer, slots }: { readonly consumer: Consumer; readonly slots: SlotRange },
+  partition: ConsumerPartition,
 ): Promise<ConsumerRunner> => {
+  const { consumer, slots } = partition
   const key = progressKey(consumer.name, consumer.on.channel, slots)
   const progress = await ports.store.row('progress', key)
   assert(progress !== undefined, `${consumer.name} has progress for ${slotsText(slots)}`)
@@ -33,21 +37,21 @@ export const openPartition = async (
     consumer,
     book,
     progress,
-    onStopped: (error) => onStopped(consumer, error),
+    onStopped: (error) => onStopped(partition, error),
   })
   await runner.load()
   return runner
 }
 
-/** Raises the alert that a consumer cannot go on. */
+/** Raises the alert that a partition of a consumer cannot go on. */
 export const stoppedTeller =
   (
     parts: { readonly committer: Committer; readonly kernel: Kernel },
     ports: Pick<ConsumerPorts, 'raiseAlert'>,
   ): OpenPartitionOptions['onStopped'] =>
-  (consumer, error) => {
-    const title = `${consumer.name} stopped: ${messageOf(error)}`
-    const cause = `stopped/${consumer.name}`
+  ({ id, consumer }, error) => {
+    const title = `${id} stopped: ${messageOf(error)}`
+    const cause = stoppedCause(id)
     const atMs = parts.kernel.clock.now()
     const rows = ports.raiseAlert({ kind: 'consumer-stopped', cause, title, consumer, atMs })
     void offerRows(parts, rows).catch(() => undefined)

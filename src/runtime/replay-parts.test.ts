@@ -1,45 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { integration } from '../contract/index.ts'
 import { silentLogger } from '../kernel/index.ts'
-import {
-  createCommitter,
-  createMemoryStore,
-  type LeaseHolder,
-  type Leases,
-  type ReplayRow,
-  type Store,
-} from '../store/index.ts'
+import { createCommitter, createMemoryStore, type ReplayRow, type Store } from '../store/index.ts'
 import { createVirtualKernel } from '../testing/index.ts'
 import { createProgressBook } from '../consumer/index.ts'
+import { leasesOf } from './leases.fixture.ts'
 import { createReplayParts, type ReplayParts } from './replay-parts.ts'
 import { guarded, numbers, plan, run, stateOf } from './replays.fixture.ts'
 import type { SaveReplay } from './replay-run.ts'
 import { createWorld, effect, placedConsumer } from './world.fixture.ts'
-
-/** Of one process, beside which another worker may come to be seen. */
-const leasesOf = (others: readonly string[] = []): Leases => {
-  const held = new Map<string, LeaseHolder>()
-  let epoch = 0
-  return {
-    take({ name }) {
-      if (held.has(name) || others.includes(name)) return Promise.resolve(undefined)
-      held.set(name, { owner: 'this', epoch: ++epoch })
-      return Promise.resolve({
-        name,
-        epoch,
-        lost: new Promise<void>(() => undefined),
-        announce: () => Promise.resolve(),
-        release: () => Promise.resolve(void held.delete(name)),
-      })
-    },
-    holder: (name) => Promise.resolve(held.get(name)),
-    list() {
-      const all = new Map(held)
-      for (const name of others) all.set(name, { owner: 'other', epoch: 1 })
-      return Promise.resolve(all)
-    },
-  }
-}
 
 const planned: ReplayRow = {
   id: 'replay_1',

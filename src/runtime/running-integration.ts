@@ -15,7 +15,7 @@ import { pageOf } from './paging.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { DrainOptions, Runtime } from './runtime-port.ts'
 import { viewLeases } from './lease-names.ts'
-import { retireConsumer } from './open-partition.ts'
+import { retireConsumer, stoppedCause } from './open-partition.ts'
 import type { Role } from './roles.ts'
 import type {
   AlertView,
@@ -307,7 +307,10 @@ export class RunningIntegration implements Runtime {
       throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
     }
     for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
-    const causes = [`stopped/${name}`, outageCause(name)]
+    const stopped = [...this.#pipeline.alerts.all()]
+      .map(({ cause }) => cause)
+      .filter((cause) => cause.startsWith(stoppedCause(`${name}/`)))
+    const causes = [stoppedCause(name), ...stopped, outageCause(name)]
     const rows = causes.flatMap((cause) => this.#pipeline.alerts.resolve(cause))
     await offerRows({ committer, kernel: this.kernel }, rows)
     return { removed: retired.removed }

@@ -6,12 +6,13 @@ import {
   progressKey,
   readNewerVersionCause,
 } from '../consumer/index.ts'
+import type { Consumer } from '../contract/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { Leases, RowWrite, StoreWatch } from '../store/index.ts'
 import { isOfFormerBroker } from './broker-link.ts'
 import { type LeaseView, progressLease } from './lease-names.ts'
 import { offerRows } from './offer-rows.ts'
-import { openPartition, warnOfOrphans } from './open-partition.ts'
+import { openPartition, stoppedCause, warnOfOrphans } from './open-partition.ts'
 import { createPartitionKeeper, type PartitionKeeper } from './partition-keeper.ts'
 import type { Pipeline } from './pipeline.ts'
 import { prepareProgress, rangesOf } from './prepare-progress.ts'
@@ -221,12 +222,23 @@ class ConsumersAtWork implements Worker {
   /** A consumer that had stopped runs again; should it stop again, that is a new alert. */
   #resolvedBy(opened: readonly ConsumerRunner[]): readonly RowWrite[] {
     const { alerts } = this.#pipeline
-    const rows = opened.flatMap(({ consumer }) => [
-      ...alerts.resolve(`stopped/${consumer.name}`),
+    const rows = opened.flatMap(({ id, consumer }) => [
+      // Another partition of it may be stopped still, here or elsewhere.
+      ...alerts.resolve(stoppedCause(id)),
+      ...this.#stoppedOtherwise(consumer).flatMap((cause) => alerts.resolve(cause)),
       // One that no longer looks for outages could never say that it is over.
       ...(consumer.outage ? [] : alerts.resolve(outageCause(consumer.name))),
     ])
     return [...rows, ...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause, opened))]
+  }
+
+  /** Alerts of partitions that the consumer was divided into before. */
+  #stoppedOtherwise({ name }: Consumer): readonly string[] {
+    const of = new Set([...this.#ids].map(stoppedCause))
+    const [whole, part] = [stoppedCause(name), stoppedCause(`${name}/`)]
+    return [...this.#pipeline.alerts.all()]
+      .map(({ cause }) => cause)
+      .filter((cause) => (cause === whole || cause.startsWith(part)) && !of.has(cause))
   }
 
   /** Resolves the alert of a contract version that the last code did not know and this one does. */
