@@ -203,6 +203,12 @@ export const LIMITS = {
   leaseRenewals: 3,
   /** How often a process that waits for a lease looks whether it is free. */
   leasePollMs: 500,
+  /**
+   * Looks in a row at which nobody had a partition; then whoever sees it takes it, also beyond its
+   * share, and keeps it for so long: the others may run another version, or be held up.
+   */
+  leaseFreeLooksMax: 20,
+  leaseKeptMs: 600_000,
   /** Workers that share the consumers of one store; more stand by. Each looks at all leases. */
   workersMax: 64,
   /** How often a worker looks whether somebody asks it for something. */

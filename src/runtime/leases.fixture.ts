@@ -19,7 +19,7 @@ export const leasesOf = (others: readonly string[] = []): Leases => {
     holder: (name) => Promise.resolve(held.get(name)),
     list() {
       const all = new Map(held)
-      for (const name of others) all.set(name, { owner: 'other', epoch: 1 })
+      for (const name of others) all.set(name, { owner: name, epoch: 1 })
       return Promise.resolve(all)
     },
   }

@@ -61,6 +61,11 @@ class LeasedPartitions implements PartitionKeeper {
   readonly #held = new Map<string, Lease>()
   /** Given back soon, by id. */
   readonly #leaving = new Map<string, Promise<void>>()
+  /** Looks in a row at which nobody had it, by id. */
+  readonly #freeLooks = new Map<string, number>()
+  /** Taken beyond what is fair, because nobody else did, by id: until then they are not counted. */
+  readonly #kept = new Map<string, number>()
+  #workers = ''
   #worker: Lease | undefined
   #duties: Lease | undefined
   #broker: Lease | undefined
@@ -173,7 +178,10 @@ class LeasedPartitions implements PartitionKeeper {
     await this.#atWork(async () => {
       notYet = await this.#options.open(taken)
     })
-    for (const id of notYet) await this.#release(id)
+    for (const id of notYet) {
+      await this.#release(id)
+      this.#freeLooks.delete(id)
+    }
     const ids = taken.map(({ id }) => id).filter((id) => !notYet.has(id))
     if (ids.length === 0) return
     this.#options.kernel.log.info({ partitions: ids.join(', ') }, 'this worker runs these now')
@@ -191,7 +199,35 @@ class LeasedPartitions implements PartitionKeeper {
       consumer: consumer.name,
     }))
     const workers = this.#options.isAlone ? [self] : [...view.workers.keys()]
-    return spreadPartitions({ partitions, holders, workers, self })
+    this.#forgetKept(workers)
+    const counted = partitions.filter(({ id }) => !this.#kept.has(id))
+    const move = spreadPartitions({ partitions: counted, holders, workers, self })
+    const unwanted = this.#unwantedOf(holders).filter((id) => !move.take.includes(id))
+    const keptUntilMs = this.#options.kernel.clock.monotonicMs() + LIMITS.leaseKeptMs
+    for (const id of unwanted) this.#kept.set(id, keptUntilMs)
+    return { ...move, take: [...move.take, ...unwanted] }
+  }
+
+  /** Others may have come who want them, or be able to by now. */
+  #forgetKept(workers: readonly string[]): void {
+    const names = workers.toSorted().join('\n')
+    if (names !== this.#workers) this.#kept.clear()
+    this.#workers = names
+    const nowMs = this.#options.kernel.clock.monotonicMs()
+    for (const [id, untilMs] of this.#kept) {
+      if (untilMs <= nowMs || !this.#held.has(id)) this.#kept.delete(id)
+    }
+  }
+
+  /** Those that were left to others for long enough, and nobody took. */
+  #unwantedOf(holders: ReadonlyMap<string, string>): readonly string[] {
+    const unwanted: string[] = []
+    for (const { id } of this.#options.partitions) {
+      const looks = holders.has(id) ? 0 : (this.#freeLooks.get(id) ?? 0) + 1
+      this.#freeLooks.set(id, looks)
+      if (looks > LIMITS.leaseFreeLooksMax) unwanted.push(id)
+    }
+    return unwanted
   }
 
   async #giveBack(id: string): Promise<void> {
