@@ -55,7 +55,7 @@ export const successUnit = (
 
 /** A lane that holds no head: its successors run, or wait for a replay. */
 export const drainingRow = (
-  consumer: Consumer,
+  consumer: Pick<Consumer, 'name'>,
   lane: Pick<Lane, 'key' | 'replay'>,
   claim?: { readonly position: number; readonly epoch: number },
 ): LaneRow => ({
@@ -108,7 +108,7 @@ export const successorWrite = (consumer: Consumer, item: WorkItem): RowWrite => 
 })
 
 export const laneWrite = (
-  consumer: Consumer,
+  consumer: Pick<Consumer, 'name'>,
   lane: string,
   row: LaneRow | undefined,
 ): RowWrite => ({

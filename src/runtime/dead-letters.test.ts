@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { event, integration, jsonSchema, consumer } from '../contract/index.ts'
+import { leasesOf } from './leases.fixture.ts'
 import {
   createWorld,
   effect,
@@ -215,6 +216,30 @@ describe('a dead letter', () => {
     })
     const [message] = (await world.runtime.messages({ status: 'dropped' })).items
     expect(message).toMatchObject({ key: 'a', position: 1 })
+  })
+
+  it('dropped while nobody runs its consumer parks nothing when that comes back', async () => {
+    const world = createWorld()
+    const { one } = brittle('one', ({ n }) => n === 0)
+    await world.start([one])
+    await world.publish(...numbers(3))
+    await world.runtime.idle()
+    const ids = await letterIds(world)
+    await world.runtime.close()
+    const others = ['consumer/one']
+    const two = placedConsumer('two', {}, () => Promise.resolve())
+    await world.start([two], { leases: leasesOf(others) })
+
+    // A worker with another version has the key in its memory.
+    const drop = { kind: 'dead-letter.drop', ids } as const
+    await expect(world.operate(drop)).rejects.toMatchObject({ code: 'JUNCTURA_OPERATION_REFUSED' })
+    others.length = 0
+    await world.operate(drop)
+    await world.runtime.close()
+
+    await world.start([one])
+    await world.runtime.idle()
+    expect(await world.effects()).toEqual(['a:1', 'a:2'])
   })
 
   it('of a consumer that skips can be tried again, also after a crash in between (F67)', async () => {

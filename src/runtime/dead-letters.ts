@@ -1,8 +1,10 @@
 import {
   type ConsumerRunner,
+  drainingRow,
   handOver,
   laneKey,
   laneOfLetter,
+  laneWrite,
   type ReplayMark,
   retryHead,
   successorKey,
@@ -10,6 +12,7 @@ import {
 import { JuncturaError, type Kernel, LIMITS } from '../kernel/index.ts'
 import type { Committer, DeadLetterRow, RequestRow, RowWrite, Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
+import { viewLeases } from './lease-names.ts'
 import { offerRows } from './offer-rows.ts'
 import { refused } from './operations.ts'
 import { eachRow, newestDeathMs, openLetters, pageOf } from './paging.ts'
@@ -83,6 +86,12 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     return options.requests.partitionOf(letter)
   }
 
+  /** Of another version, or on its way from one worker to the next. */
+  const isRunElsewhere = async (consumer: string): Promise<boolean> => {
+    const view = store.leases && (await viewLeases(store.leases, [consumer]))
+    return [...(view?.partitions.keys() ?? [])].some((id) => id.split('/')[0] === consumer)
+  }
+
   const retry: DeadLetters['retry'] = async (letter, mark) => {
     if (letter.state !== 'open')
       throw refused(`dead letter ${letter.id} is ${letter.state}`, 'list the open ones')
@@ -140,6 +149,14 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
     if (runner && laneRow?.deadLetter === letter.id) {
       if (!(await runner.held.release(lane, rows))) throw isRunning()
       return
+    }
+    if (laneRow?.deadLetter === letter.id) {
+      if (await isRunElsewhere(letter.consumer)) {
+        throw refused('another process runs its consumer', 'drop it there, or try again')
+      }
+      // Nobody has the lane in memory: whoever runs the consumer next goes on behind it.
+      const name = { name: letter.consumer }
+      rows.push(laneWrite(name, lane, drainingRow(name, { key: lane, replay: undefined })))
     }
     // It may wait to be tried again.
     const waiting = successorKey(letter.consumer, lane, letter.position)

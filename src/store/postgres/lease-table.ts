@@ -159,7 +159,7 @@ class RowLeases implements LeaseTable {
     const held = [...this.#held.values()].filter((lease) => lease.isRenewed)
     if (held.length === 0) return
     const mine = held.map(({ name, epoch }) => `(${quote(name)}, ${epoch})`).join(', ')
-    // Nor one that was given back while this was on its way: nobody would have it until it expires.
+    // None that was given back while this was on its way: nobody would have it until it expires.
     const sql = `update ${schema}.lease set expires_at = ${expiryOf('$1')}
       where (name, epoch) in (${mine}) and owner = ${quote(owner)} and expires_at > '-infinity'
       returning name`
@@ -174,9 +174,9 @@ class RowLeases implements LeaseTable {
   }
 
   /**
-   * One at a time, as the lock would have it anyway: all the connections of the pool would wait for
-   * it, and neither could leases be renewed nor a holder that is stuck be found (`OrderGuard`). When
-   * one fails, so do those behind it, which would wait as long.
+   * One at a time, as the lock would have it anyway: else all of the pool would wait for it, and
+   * neither could leases be renewed nor a holder that is stuck be found (`OrderGuard`). When one
+   * fails, so do those behind it, which would wait as long.
    */
   #inTurn<T>(work: (session: Session) => Promise<T>): Promise<T> {
     const taken = this.#lastTake.then(() => this.#transaction(work))
