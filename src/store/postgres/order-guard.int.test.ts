@@ -35,7 +35,8 @@ describe('a process that froze in the middle of a message, where all have to pas
       // More than there are connections to wait on, as after the death of a neighbour.
       async () => {
         const names = Array.from({ length: 3 * LIMITS.postgresReadersMax }, (_, at) => `c/${at}`)
-        const taken = await Promise.all(names.map((name) => store.leases?.take({ name })))
+        const leases = must(store.leases, 'the store is shared')
+        const taken = await Promise.all(names.map((name) => leases.take({ name })))
         expect(taken).not.toContain(undefined)
       },
     ]) {
