@@ -200,9 +200,11 @@ class PublishedChannels implements ChannelRelays {
       for (const [channel, published] of this.#channels) {
         const { incarnation, ends } = await broker.inspect(channel)
         const problem = lossBetween(published, { incarnation, ends })
+        const from = problem === undefined ? undefined : await this.#republish(channel, problem)
+        // Only now: a loss that could not be dealt with is found again by the next look.
         published.incarnation = incarnation
         published.ends = ends
-        if (problem !== undefined) published.relay?.rewind(await this.#republish(channel, problem))
+        if (from !== undefined) published.relay?.rewind(from)
       }
       on.moved()
     } catch (error) {
