@@ -231,11 +231,18 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       return broker
     },
     async start(given) {
-      if (parts) return
+      if (parts || stop.signal.aborted) return
       parts = given
       for (const { channel } of channels) write(given.alerts.resolve(cause.stopped(channel)))
       await tellGaps()
-      if (!(await open())) opening = openInTheEnd()
+      if (stop.signal.aborted) return
+      const first = open()
+      // Whoever closes meanwhile waits for it, or the broker would be opened after it was closed.
+      opening = first.then(
+        () => undefined,
+        () => undefined,
+      )
+      if (!(await first)) opening = openInTheEnd()
     },
     async close() {
       if (stop.signal.aborted) return
