@@ -170,6 +170,8 @@ describe('a CloudEvent as JSON', () => {
     [{ ...EXAMPLE, data_base64: 5 }],
     [{ ...EXAMPLE, datacontenttype: 'text/plain', data: { no: 'text' } }],
     [{ ...EXAMPLE, id: {} }],
+    [{ ...EXAMPLE, id: 1 }],
+    [{ ...EXAMPLE, type: true }],
     [{ ...EXAMPLE, extension: 1.5 }],
     [{ ...EXAMPLE, extension: 2_147_483_648 }],
     [{ ...EXAMPLE, extension: ['list'] }],

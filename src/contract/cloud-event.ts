@@ -117,6 +117,8 @@ const CHECKS: readonly {
   { name: 'dataschema', is: 'a URI', isGood: isUri },
 ]
 
+const TEXTS: ReadonlySet<string> = new Set(['specversion', ...CHECKS.map(({ name }) => name)])
+
 function eventOf(attributes: CloudEventAttributes): CloudEvent {
   const { subject, time, datacontenttype, dataschema } = attributes
   return {
@@ -149,9 +151,10 @@ export const readStructuredEvent = (document: unknown): StructuredReading => {
   for (const [name, value] of Object.entries(document)) {
     if (name === 'data' || name === 'data_base64' || value === null) continue
     if (!NAME.test(name)) return unreadable('The name of an attribute is not of a-z and 0-9')
-    const text = attributeText(value)
+    const text = attributeText(name, value)
     if (text === undefined) {
-      return unreadable(`The attribute ${name} is not a text, a boolean or a 32-bit integer`)
+      const is = TEXTS.has(name) ? 'a text' : 'a text, a boolean or a 32-bit integer'
+      return unreadable(`The attribute ${name} is not ${is}`)
     }
     attributes[name] = text
   }
@@ -163,8 +166,9 @@ export const readStructuredEvent = (document: unknown): StructuredReading => {
 }
 
 /** Attributes that must be texts come as texts: the number 1 is not the id "1". */
-function attributeText(value: unknown): string | undefined {
+function attributeText(name: string, value: unknown): string | undefined {
   if (typeof value === 'string') return value
+  if (TEXTS.has(name)) return undefined
   if (typeof value === 'boolean') return String(value)
   const isInteger = typeof value === 'number' && Number.isInteger(value)
   return isInteger && value >= -2_147_483_648 && value <= 2_147_483_647 ? String(value) : undefined

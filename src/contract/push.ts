@@ -40,7 +40,12 @@ export interface PushOptions {
    * @maximum '24h'
    */
   readonly retryAfterMax?: Duration
-  /** Of an answer; a longer one counts as a failure. @default 65_536 @maximum 1_048_576 */
+  /**
+   * Of an answer; what is longer is not read. With `emits`, events that are longer are refused.
+   *
+   * @default 65_536
+   * @maximum 1_048_576
+   */
   readonly answerBytesMax?: number
   /**
    * Contracts of which the receiver may answer events, as a CloudEvent or a batch of them. They

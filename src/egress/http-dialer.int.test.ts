@@ -118,6 +118,14 @@ describe('a request over a real socket', () => {
     await expect(open().dial(call(url))).rejects.toThrow()
   })
 
+  it('fails at once when the receiver switches to another protocol, and holds nothing', async () => {
+    const { url } = await listen((_, __, socket) => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
+    })
+
+    await expect(open().dial(call(url))).rejects.toThrow('without an answer')
+  })
+
   it('is sent again at once where a kept connection was closed meanwhile, and only there', async () => {
     const { url, seen } = await listen((response, n, socket) => {
       if (n === 2) socket.destroy()

@@ -68,12 +68,18 @@ function exchange(
         'content-length': String(call.body.length),
       },
     })
+    let hasAnswer = false
     request.on('response', (response) => {
+      hasAnswer = true
       readReply(response, call.answerBytesMax).then(resolve, reject)
     })
     request.on('error', (error) => {
       const isReset = 'code' in error && error.code === 'ECONNRESET'
       reject(isReset && request.reusedSocket ? new StaleConnection(error.message) : error)
+    })
+    // An answer that nobody can read, such as 101, ends the request without an error of its own.
+    request.on('close', () => {
+      if (!hasAnswer) reject(new Error('the connection ended without an answer'))
     })
     request.end(call.body)
   })

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { isJuncturaError } from '../kernel/index.ts'
+import { isJuncturaError, LIMITS } from '../kernel/index.ts'
 import { resolvePush } from '../contract/index.ts'
 import { judgeReply, retryAfterMs } from './judge-reply.ts'
 
@@ -28,6 +28,18 @@ describe('Retry-After', () => {
 describe('what a receiver answers', () => {
   const push = resolvePush({ url: 'http://a.internal/' }, 'push', 30_000)
 
+  const options = { nowMs: NOW_MS, mask: (text: string): string => text }
+
+  it('is told without the personal data of the message, also where it is cut', () => {
+    const name = 'Ada Lovelace of London'
+    const body = Buffer.from(`${'x'.repeat(LIMITS.pushAnswerCharsMax - 8)}${name}`)
+    const reply = { status: 500, headers: {}, body, isCut: false }
+    const mask = (text: string): string => text.replaceAll(name, '•••')
+
+    expect(() => judgeReply(push, reply, { ...options, mask })).toThrow(/x•••”/)
+    expect(() => judgeReply(push, reply, { ...options, mask })).not.toThrow(/Ada/)
+  })
+
   it('is done, tried again or refused, whatever it is', () => {
     const reply = fc.record({
       status: fc.integer({ min: 100, max: 599 }),
@@ -39,7 +51,7 @@ describe('what a receiver answers', () => {
       fc.property(reply, (one) => {
         const isDone = one.status >= 200 && one.status < 300
         try {
-          expect(judgeReply(push, one, NOW_MS)).toEqual([])
+          expect(judgeReply(push, one, options)).toEqual([])
           expect(isDone).toBe(true)
         } catch (error) {
           const isForGood =

@@ -16,6 +16,12 @@ import {
 import { escapeControl } from '../security/index.ts'
 import type { HttpReply } from './http-dial.ts'
 
+export interface JudgeOptions {
+  readonly nowMs: number
+  /** Takes the personal data of the message out of a text. */
+  readonly mask: (text: string) => string
+}
+
 /**
  * What a receiver made of a message: the events that it answered, ready to be emitted.
  *
@@ -23,11 +29,15 @@ import type { HttpReply } from './http-dial.ts'
  *   taken: no later attempt mends it.
  * @throws JUNCTURA_PUSH_FAILED for everything else but 2xx, with `retryAfterMs` where it was asked.
  */
-export const judgeReply = (push: Push, reply: HttpReply, nowMs: number): readonly Draft[] => {
+export const judgeReply = (
+  push: Push,
+  reply: HttpReply,
+  { nowMs, mask }: JudgeOptions,
+): readonly Draft[] => {
   const { status } = reply
   const { host } = new URL(push.url)
   if (status >= 200 && status < 300) return readDrafts(push, reply, host)
-  const problem = `it answered HTTP ${status}${excerpt(reply)}`
+  const problem = `it answered HTTP ${status}${excerpt(reply, mask)}`
   if (status >= 400 && status < 500 && !TRY_AGAIN.has(status)) {
     throw new JuncturaError('JUNCTURA_PUSH_REFUSED', { details: { host, problem, status } })
   }
@@ -44,12 +54,15 @@ export const judgeReply = (push: Push, reply: HttpReply, nowMs: number): readonl
 /** Request Timeout, Too Early, Too Many Requests. */
 const TRY_AGAIN: ReadonlySet<number> = new Set([408, 425, 429])
 
-/** In quotes, so that answers that differ in a name or a number are still one cause. */
-function excerpt({ body }: HttpReply): string {
+/**
+ * In quotes, so that answers that differ in a name or a number are still one cause. Masked before
+ * it is cut: of a value that is cut in two, the first half would not be known again.
+ */
+function excerpt({ body }: HttpReply, mask: JudgeOptions['mask']): string {
   if (body.length === 0) return ''
-  const text = new TextDecoder().decode(body.subarray(0, 4 * LIMITS.pushAnswerCharsMax))
-  const line = escapeControl(text).replaceAll(/[“”]/g, '"').slice(0, LIMITS.pushAnswerCharsMax)
-  return `: “${line}”`
+  const text = mask(new TextDecoder().decode(body.subarray(0, LIMITS.maskTextCharsMax)))
+  const line = escapeControl(text.slice(0, LIMITS.pushAnswerCharsMax)).replaceAll(/[“”]/g, '"')
+  return `: “${line.slice(0, LIMITS.pushAnswerCharsMax)}”`
 }
 
 /** @see RFC 9110 section 10.2.3: seconds, or a date. */

@@ -13,6 +13,8 @@ export interface PushHandlerOptions {
   readonly clock: Clock
   /** The bytes that a message's data was read from, where they are in the version asked for. */
   readonly bytesOf: (data: unknown) => Uint8Array | undefined
+  /** Takes the personal data of a message out of a text. */
+  readonly maskText: (text: string, data: unknown) => string
 }
 
 /**
@@ -37,7 +39,8 @@ export const createPushHandler = (options: PushHandlerOptions): Consumer['handle
       nowMs,
     })
     const reply = await send(options, request, context)
-    for (const draft of judgeReply(push, reply, clock.now())) context.emit(draft)
+    const mask = (text: string): string => options.maskText(text, data)
+    for (const draft of judgeReply(push, reply, { nowMs: clock.now(), mask })) context.emit(draft)
   }
 }
 

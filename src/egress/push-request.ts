@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import {
   type ConsumedMessage,
   type Envelope,
+  globalId,
   type Push,
   toCloudEventHeaders,
 } from '../contract/index.ts'
@@ -36,6 +37,7 @@ export interface PushRequest {
 export const makePushRequest = (input: PushRequestInput): PushRequest => {
   const { push, consumer, message, attempt, replayRunId } = input
   const attributes = attributesOf(message.envelope, input.version)
+  const id = globalId(message.envelope)
   const { headers, body } =
     push.mode === 'binary'
       ? { headers: toCloudEventHeaders(attributes), body: input.data }
@@ -46,11 +48,11 @@ export const makePushRequest = (input: PushRequestInput): PushRequest => {
       ...headers,
       'user-agent': 'junctura',
       // A string of RFC 8941, as the draft "The Idempotency-Key HTTP Header Field" has it.
-      'idempotency-key': JSON.stringify(message.id),
+      'idempotency-key': JSON.stringify(id),
       'junctura-consumer': consumer,
       'junctura-attempt': String(attempt),
       ...(replayRunId !== undefined && { 'junctura-replay': replayRunId }),
-      ...signature(input, body),
+      ...signature(input, id, body),
     },
   }
 }
@@ -74,14 +76,15 @@ function structured(attributes: Readonly<Record<string, string>>, data: Uint8Arr
 }
 
 function signature(
-  { push, keys, message, nowMs }: PushRequestInput,
+  { push, keys, nowMs }: PushRequestInput,
+  id: string,
   body: Uint8Array,
 ): Readonly<Record<string, string>> {
   if (!push.verify) return {}
   return signRequest({
     scheme: push.verify,
     keys,
-    messageId: webhookId(message.id),
+    messageId: webhookId(id),
     timestampMs: nowMs,
     body,
   })

@@ -1,4 +1,4 @@
-import type { Draft, Envelope } from '../contract/index.ts'
+import { type Draft, type Envelope, globalId } from '../contract/index.ts'
 import { JuncturaError, LIMITS } from '../kernel/index.ts'
 import type { SpanContext } from '../observe/index.ts'
 import type { Append, Claim, CommitUnit } from '../store/index.ts'
@@ -155,7 +155,7 @@ export const emitAppend = (context: InboxContext, draft: Draft, by: EmittedBy): 
   const { envelope, consumer, index, atMs } = by
   const event = prepareEvent(draft, context.book)
   const origin: MessageOrigin = {
-    id: `${envelope.id}.${consumer}.${index}`,
+    id: `${globalId(envelope)}.${consumer}.${index}`,
     tenant: envelope.tenant,
     source: `/consumers/${consumer}`,
     receivedAtMs: atMs,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { LIMITS } from '../kernel/index.ts'
+import { JuncturaError, LIMITS } from '../kernel/index.ts'
 import { createMemoryBroker, type MemoryBroker } from '../testing/index.ts'
 import type { BridgeChoice, BrokerChoice } from './open-transport.ts'
 import { createWorld, effect, Placed, placedConsumer, type World } from './world.fixture.ts'
@@ -148,5 +148,40 @@ describe('a bridge', () => {
   ])('is refused where %s', async (problem, bridges) => {
     const world = createWorld()
     await expect(world.start([one], { bridges })).rejects.toThrow(problem)
+  })
+})
+
+describe('a start that a bridge refuses', () => {
+  it('leaves nothing running: no consumer, and no other broker open', async () => {
+    const world = createWorld()
+    await world.start([one])
+    await world.pass(1_000)
+    const ran: number[] = []
+    const late = placedConsumer('late', { from: 'earliest' }, async ({ n }) => {
+      ran.push(n)
+    })
+    await world.publish(...orders(1, 3))
+    await close(world)
+    const first = createMemoryBroker()
+    let closed = 0
+    const watched = Object.assign(first, { close: async () => void (closed += 1) })
+    const refusal = new JuncturaError('JUNCTURA_TRANSPORT_REFUSED', {
+      details: { engine: 'custom', resource: 'the broker', problem: 'no', fix: 'none' },
+    })
+    const broken: BridgeChoice = {
+      engine: 'custom',
+      name: 'broken',
+      open: () => Promise.reject(refusal),
+    }
+
+    await expect(
+      world.start([late], { bridges: [choice('first', watched), broken] }),
+    ).rejects.toThrow(refusal)
+    const before = ran.length
+    await world.pass(60_000)
+
+    expect(ran).toHaveLength(before)
+    expect(closed).toBe(1)
+    expect(world.clock.pendingTimers).toEqual([])
   })
 })

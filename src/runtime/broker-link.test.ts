@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { LIMITS } from '../kernel/index.ts'
-import { createMemoryBroker } from '../testing/index.ts'
+import { createMetrics } from '../observe/index.ts'
+import { createCommitter } from '../store/index.ts'
+import { createMemoryStore } from '../store/memory/index.ts'
+import { createMemoryBroker, createVirtualKernel, type MemoryBroker } from '../testing/index.ts'
+import { createChannelRelays, createEmbeddedTransport } from '../transport/index.ts'
+import { createAlertBook } from './alert-book.ts'
+import { createBrokerLink } from './broker-link.ts'
 import { createWorld, effect, Placed, placedConsumer } from './world.fixture.ts'
 
 describe('a broker that is away from the start', () => {
@@ -23,5 +29,47 @@ describe('a broker that is away from the start', () => {
     await world.pass(60_000)
     expect((await world.runtime.alerts({})).items).toMatchObject([{ state: 'resolved' }])
     expect(broker.messages(Placed.channel)).toHaveLength(2)
+  })
+})
+
+describe('a broker that is still being opened', () => {
+  it('is closed as well by whoever closes its link meanwhile', async () => {
+    const kernel = createVirtualKernel()
+    const { clock } = kernel
+    const store = createMemoryStore({ clock })
+    const { promise, resolve } = Promise.withResolvers<MemoryBroker>()
+    let closed = 0
+    const link = await createBrokerLink({
+      name: 'other',
+      engine: 'custom',
+      open: () => promise,
+      channels: [{ channel: Placed.channel, retentionMs: 1 }],
+      from: 'now',
+      store,
+      kernel,
+      metrics: createMetrics(clock),
+      carry: (given) => createChannelRelays({ ...given, log: createEmbeddedTransport(store, 0) }),
+    })
+    const committer = createCommitter({
+      store,
+      clock,
+      log: kernel.log,
+      onAppended: () => undefined,
+    })
+    const alerts = createAlertBook({ store, kernel, onChange: () => undefined })
+    const starting = link.start({ committer, alerts })
+    await clock.advance(1)
+    const closing = link.close()
+    await clock.advance(1)
+    resolve(
+      Object.assign(createMemoryBroker(), {
+        close: async () => {
+          closed += 1
+        },
+      }),
+    )
+    await Promise.all([starting, closing])
+
+    expect(closed).toBe(1)
   })
 })

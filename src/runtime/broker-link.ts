@@ -180,6 +180,17 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     },
   })
 
+  /** While it was not in use, the log went on without it, and has dropped what was old. */
+  const tellGaps = async (): Promise<void> => {
+    const before = await positionBeforeLog(store)
+    for (const [channel, { publishedTo }] of await readPlaces(place)) {
+      if (publishedTo >= before) continue
+      const title = `the broker ${name} may not have been given all of channel ${channel}`
+      const gone = `${title}: positions ${publishedTo + 1} to ${before} are not in the log any more`
+      raise('transport-loss', cause.loss(channel), gone)
+    }
+  }
+
   /** Once; false when the broker cannot be reached now. */
   const open = async (): Promise<boolean> => {
     try {
@@ -220,10 +231,18 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       return broker
     },
     async start(given) {
-      if (parts) return
+      if (parts || stop.signal.aborted) return
       parts = given
       for (const { channel } of channels) write(given.alerts.resolve(cause.stopped(channel)))
-      if (!(await open())) opening = openInTheEnd()
+      await tellGaps()
+      if (stop.signal.aborted) return
+      const first = open()
+      // Whoever closes meanwhile waits for it, or the broker would be opened after it was closed.
+      opening = first.then(
+        () => undefined,
+        () => undefined,
+      )
+      if (!(await first)) opening = openInTheEnd()
     },
     async close() {
       if (stop.signal.aborted) return
@@ -275,7 +294,8 @@ async function readPlaces(options: {
   const { store, name, channels, from } = options
   const places = new Map<string, RelayPlace>()
   const fresh: RowWrite[] = []
-  const publishedTo = from === 'earliest' ? 0 : await store.headPosition()
+  const publishedTo =
+    from === 'earliest' ? await positionBeforeLog(store) : await store.headPosition()
   for (const { channel } of channels) {
     const key = placeKey(name, channel)
     const row = await store.row('meta', key)
@@ -287,6 +307,12 @@ async function readPlaces(options: {
   }
   if (fresh.length > 0) await store.commit([{ rows: fresh }])
   return places
+}
+
+/** The last one that is not in the log any more. */
+async function positionBeforeLog(store: Store): Promise<number> {
+  const [oldest] = await store.partitions()
+  return oldest ? oldest.firstPosition - 1 : 0
 }
 
 /** The position before the part of the log that was still written at a time. */

@@ -5,7 +5,13 @@ import {
   type StartFinding,
 } from '../contract/index.ts'
 import type { HttpDial } from '../egress/index.ts'
-import { createSystemKernel, JuncturaError, type Kernel, type Logger } from '../kernel/index.ts'
+import {
+  createSystemKernel,
+  JuncturaError,
+  type Kernel,
+  type Logger,
+  messageOf,
+} from '../kernel/index.ts'
 import { createSystemLog, type Tracer } from '../observe/index.ts'
 import type { RateLimit } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
@@ -138,6 +144,10 @@ export const createRuntime = async (
     try {
       await running.start()
     } catch (error) {
+      // Consumers run before the bridges are opened; nothing goes on behind a start that failed.
+      await running.close(0).catch((problem: unknown) => {
+        kernel.log.warn({ problem: messageOf(problem) }, 'what had been started was not all closed')
+      })
       for (const link of pipeline.links) await link.close()
       throw error
     }

@@ -4,6 +4,7 @@ import {
   type Contract,
   event,
   eventsEndpoint,
+  type EventsEndpointOptions,
   integration,
   jsonSchema,
   type Mismatch,
@@ -74,17 +75,20 @@ export const seen: Consumer = placedConsumer('seen', {}, async (order, ctx) => {
   await effect('seen', order, ctx)
 })
 
+const byToken = bearer({
+  secret: secret.env('EVENTS_TOKENS', { development: `${TOKEN}\n${OLD_TOKEN}` }),
+})
+
 export const openBorder = async (
   consumers: readonly Consumer[] = [seen],
   mismatch: Mismatch = 'conflict',
+  verify: EventsEndpointOptions['verify'] = byToken,
 ): Promise<Border> => {
   const world = createWorld()
   const endpoint = eventsEndpoint('events', {
     from: system('shop', { kind: 'internal', owner: owners }),
     accepts: [Placed, Renamed],
-    verify: bearer({
-      secret: secret.env('EVENTS_TOKENS', { development: `${TOKEN}\n${OLD_TOKEN}` }),
-    }),
+    verify,
     eventsMax: 5,
     idempotency: { mismatch },
   })

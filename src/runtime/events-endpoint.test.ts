@@ -1,5 +1,6 @@
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { ConsumerContext } from '../contract/index.ts'
+import { type ConsumerContext, unsigned } from '../contract/index.ts'
 import type { IngressResponse } from '../ingress/index.ts'
 import { inspectDisk } from '../store/memory/index.ts'
 import {
@@ -324,6 +325,18 @@ describe('a batch of events', () => {
     expect(keys).toEqual(['1', '2', '3'])
   })
 
+  it('is answered of each event also where a single one is answered without a body', async () => {
+    const answer = { accepted: 204, duplicate: 204 }
+    const open = unsigned({ reason: 'a network of its own', answer })
+    const { send } = await openBorder([seen], 'conflict', open)
+    const first = await send([one(1)], BATCH)
+    const second = await send([one(1), one(2)], BATCH)
+
+    expect([first.status, bodyOf(first)['accepted']]).toEqual([202, 1])
+    expect(bodyOf(second)).toMatchObject({ accepted: 1, duplicate: 1, refused: 0 })
+    expect((await send(one(3), STRUCTURED)).status).toBe(204)
+  })
+
   it('may be empty, and no larger than the endpoint says', async () => {
     const { send } = await openBorder()
 
@@ -335,5 +348,46 @@ describe('a batch of events', () => {
 
     expect([none.status, bodyOf(none)['results']]).toEqual([200, []])
     expect(codeOf(six)).toBe('413 JUNCTURA_BATCH_TOO_LARGE')
+  })
+})
+
+describe('whatever is sent', () => {
+  const odd = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 40 }),
+    fc.constantFrom('__proto__', 'constructor', 'toString', '\r\nx: y', '%0d%0a', '\ud800', '\0'),
+  )
+  const attribute = fc.oneof(
+    fc.constantFrom('id', 'source', 'type', 'time', 'subject', 'data', 'data_base64', 'dataschema'),
+    fc.constantFrom('datacontenttype', 'contractversion', 'traceparent', 'partitionkey', 'x'),
+    odd,
+  )
+  const value = fc.oneof(
+    odd,
+    fc.constantFrom(Placed.name, `${Placed.name}.v9`, '1'),
+    fc.jsonValue(),
+  )
+  const document = fc
+    .tuple(fc.dictionary(attribute, value, { maxKeys: 8 }), fc.boolean())
+    .map(([members, isWhole]) => ({ ...(isWhole && structured({ key: 'a', n: 1 })), ...members }))
+  const body = fc.oneof(
+    document.map((one) => [STRUCTURED, JSON.stringify(one)] as const),
+    fc.array(document, { maxLength: 6 }).map((all) => [BATCH, JSON.stringify(all)] as const),
+    fc.tuple(fc.constantFrom(STRUCTURED, BATCH), odd),
+  )
+
+  it('F54: is taken or refused, and never fails on our side', async () => {
+    const { send, binary } = await openBorder()
+    await fc.assert(
+      fc.asyncProperty(body, async ([mode, text]) => {
+        expect((await send(text, mode)).status).toBeLessThan(500)
+      }),
+      { numRuns: 300 },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(attribute, odd, { maxKeys: 6 }), odd, async (more, text) => {
+        expect((await binary(text, more)).status).toBeLessThan(500)
+      }),
+      { numRuns: 300 },
+    )
   })
 })

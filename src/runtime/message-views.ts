@@ -93,7 +93,7 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     const consumer = runner.consumer.name
     const { position } = delivered
     const attempts = history.of(consumer, delivered.record.head.envelope.id)
-    const own = letters.filter((row) => row.consumer === consumer)
+    const own = letters.filter((row) => row.consumer === consumer && row.position === position)
     const letter = own.find((row) => row.state === 'open') ?? own.at(-1)
     const base = { consumer, attempts, ...(letter && { deadLetter: letter.id }) }
     const lane = laneOf(runner.consumer, delivered)

@@ -1,7 +1,7 @@
 import type { Consumer, Integration } from '../contract/index.ts'
 import { createHttpDialer, createPushHandler } from '../egress/index.ts'
 import type { Kernel } from '../kernel/index.ts'
-import { type DevelopmentValue, resolveSecrets } from '../security/index.ts'
+import { createMasker, type DevelopmentValue, resolveSecrets } from '../security/index.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
 import { createReadData, type ReadData } from './read-data.ts'
 
@@ -47,6 +47,7 @@ export const openPushConsumers = async (
       dial: options.dial ?? dialer.dial,
       clock: kernel.clock,
       bytesOf: (data) => (isObject(data) ? sources.get(data) : undefined),
+      maskText: createMasker(consumer.on.pii).text,
     })
     consumers.push({ ...consumer, handle })
   }

@@ -93,6 +93,7 @@ export const matchesMessage = (
   )
 }
 
+/** By its position too: systems that write topics and outboxes may use one id for two messages. */
 export const openLetterOf = async (
   store: Store,
   consumer: string,
@@ -104,5 +105,8 @@ export const openLetterOf = async (
     where: [delivered.record.head.envelope.id],
     limit: 100,
   })
-  return page.find(({ row }) => row.consumer === consumer && row.state === 'open')?.row
+  const { position } = delivered
+  return page.find(
+    ({ row }) => row.consumer === consumer && row.state === 'open' && row.position === position,
+  )?.row
 }

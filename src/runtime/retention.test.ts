@@ -12,6 +12,7 @@ import {
 } from '../contract/index.ts'
 import { bodyOfBytes } from '../ingress/index.ts'
 import type { StoredRecord } from '../store/index.ts'
+import { createMemoryBroker } from '../testing/index.ts'
 import { replay } from './replays.fixture.ts'
 import {
   createWorld,
@@ -254,5 +255,54 @@ describe('retention', () => {
     expect(new Set(archived.slice(0, 2))).toEqual(new Set([1, 2]))
     expect(new Set(archived).size).toBe(archived.length)
     expect(await kept(world)).not.toContain(1)
+  })
+})
+
+describe('a bridge that is taken out for a while', () => {
+  const bridges = (): StartOptions => ({
+    bridges: [{ engine: 'custom', name: 'other', open: async () => createMemoryBroker() }],
+  })
+  const lossesOf = async (world: World): Promise<readonly string[]> => {
+    const { items } = await world.runtime.alerts({})
+    return items.filter(({ kind }) => kind === 'transport-loss').map(({ title }) => title)
+  }
+  const close = async (world: World): Promise<void> => {
+    let isClosed = false
+    void world.runtime.close().then(() => (isClosed = true))
+    while (!isClosed) await world.pass(100)
+  }
+
+  it('is told what the log has dropped without it, of each channel', async () => {
+    const world = createWorld()
+    await start(world, [mover(() => false), quiet], bridges())
+    await publish(world, { key: 'a', n: 1 })
+    await close(world)
+    await start(world, [mover(() => false), quiet])
+    await passHours(world, 6)
+    await close(world)
+    await start(world, [mover(() => false), quiet], bridges())
+    await world.pass(1_000)
+
+    expect(await lossesOf(world)).toContainEqual(
+      expect.stringMatching(/all of channel stock: positions 2 to \d+ are not in the log/),
+    )
+    await close(world)
+  })
+
+  it('has lost nothing where it was there, also of a channel that was quiet', async () => {
+    const world = createWorld()
+    await start(world, [mover(() => false), quiet], bridges())
+    await passHours(world, 6)
+    await close(world)
+    await start(world, [mover(() => false), quiet], {
+      bridges: [
+        { engine: 'custom', name: 'other', open: async () => createMemoryBroker() },
+        { engine: 'custom', name: 'new', from: 'earliest', open: async () => createMemoryBroker() },
+      ],
+    })
+    await world.pass(1_000)
+
+    expect((await lossesOf(world)).filter((title) => title.includes('not in the log'))).toEqual([])
+    await close(world)
   })
 })

@@ -152,6 +152,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
       await options.archive?.(partition, recordsOf(store, partition))
       await holdNeeded(partition)
       await store.dropPartition(partition.id)
+      for (const { relays } of options.links) relays.dropped(partition.lastPosition)
       dropped += 1
     }
     await store.expireClaims(kernel.clock.now())

@@ -89,7 +89,7 @@ function readEvent(
   const origin = originOf(attributes, {
     id,
     source: event.source,
-    receivedAtMs: timeMs >= 0 ? timeMs : nowMs,
+    receivedAtMs: timeMs >= 0 && timeMs <= TIME_MS_MAX ? timeMs : nowMs,
     appendedAtMs: nowMs,
   })
   const key = attributes['partitionkey'] ?? (message.key === '' ? undefined : message.key)
@@ -97,6 +97,9 @@ function readEvent(
   const foreign = { contract, version, data, dataAt, key, origin, ...claim }
   return verdictOf(foreign, type, reading)
 }
+
+/** An hour before the end of the year 9999 is after it, elsewhere; RFC 3339 has four digits. */
+const TIME_MS_MAX = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 /** What the event says; where it says nothing, the version that the declaration names. */
 function versionOf({ attributes }: CloudEvent, contract: AnyContract): number {

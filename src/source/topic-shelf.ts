@@ -39,7 +39,7 @@ export const shelveMessage = (
   const isCut = message.data.length > room
   const errors = fault.errors.map(({ pointer, message: text }) => ({ pointer, message: text }))
   return {
-    id: invalidId(shelf, message, era),
+    id: invalidId(shelf, message, { era, id: verdict.id }),
     state: 'open',
     webhook: shelf,
     reason: fault.reason,
@@ -60,10 +60,18 @@ export const shelveMessage = (
 
 const CUT = 'It is larger than what is kept of an invalid message: this is its beginning.'
 
-/** The same message has the same id, whoever moves it; one without a place goes by its bytes. */
-function invalidId(shelf: string, message: ReceivedMessage, era: number): string {
-  const { partition, offset, data } = message
-  const place = offset === '' ? hash('sha256', data, 'hex') : `${era}\n${partition}\n${offset}`
+/**
+ * The same message has the same id, whoever moves it. One without a place goes by what its writer
+ * says of it and its bytes: two events whose data are alike are two. One that says no id has a new
+ * one each time, so it may be kept twice and is never taken for another.
+ */
+function invalidId(
+  shelf: string,
+  { partition, offset, attributes, data }: ReceivedMessage,
+  { era, id }: { readonly era: number; readonly id: string },
+): string {
+  const said = [attributes['source'] ?? '', attributes['type'] ?? '', id, hash('sha256', data)]
+  const place = offset === '' ? JSON.stringify(said) : `${era}\n${partition}\n${offset}`
   return `inv_${hash('sha256', `${shelf}\n${place}`, 'hex').slice(0, 32)}`
 }
 

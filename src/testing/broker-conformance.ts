@@ -6,6 +6,7 @@ import { FAILURE_CASES } from './broker-conformance/failure-cases.ts'
 import { FOLLOW_CASES } from './broker-conformance/follow-cases.ts'
 import { PUBLISH_CASES } from './broker-conformance/publish-cases.ts'
 import { READ_CASES } from './broker-conformance/read-cases.ts'
+import { registerCases, type SkippedCase, type SuiteRunner } from './register-cases.ts'
 
 /** A broker for one case; the server may be shared, its channels are not. */
 export interface BrokerHarness {
@@ -27,13 +28,9 @@ export interface BrokerConformanceOptions {
   create(): Promise<BrokerHarness>
   /** What the driver claims; cases of what it does not claim are left out. */
   readonly features: BrokerFeatures
-  /** Of vitest, node:test, jest or mocha. */
-  readonly runner: {
-    readonly describe: (title: string, body: () => void) => unknown
-    readonly it: (title: string, body: () => Promise<void>) => unknown
-  }
+  readonly runner: SuiteRunner
   /** Cases that are known not to hold, by title, each with its reason. */
-  readonly skip?: readonly { readonly test: string; readonly reason: string }[]
+  readonly skip?: readonly SkippedCase[]
   /** How long a case waits for what must come. @default 15_000 */
   readonly patienceMs?: number
 }
@@ -45,24 +42,13 @@ export interface BrokerConformanceOptions {
  * @returns how many cases were registered, so that a caller can see that it was not none.
  * @throws AssertionError when `skip` names no case or gives no reason.
  */
-export const testBroker = (options: BrokerConformanceOptions): number => {
-  const { features, runner } = options
-  const skipped = skippedTitles(options)
-  let registered = 0
-  for (const { title, cases } of GROUPS) {
-    const wanted = cases.filter(
-      (candidate) => candidate.needs?.(features) !== false && !skipped.has(candidate.title),
-    )
-    registered += wanted.length
-    runner.describe(`broker ${features.engine}: ${title}`, () => {
-      for (const wantedCase of wanted) {
-        runner.it(wantedCase.title, () => runCase(wantedCase, options))
-      }
-    })
-  }
-  ok(registered > 0, 'the conformance suite has cases')
-  return registered
-}
+export const testBroker = (options: BrokerConformanceOptions): number =>
+  registerCases({
+    ...options,
+    port: 'broker',
+    groups: GROUPS,
+    run: (wanted) => runCase(wanted, options),
+  })
 
 const GROUPS: readonly { readonly title: string; readonly cases: readonly BrokerCase[] }[] = [
   { title: 'publishing', cases: PUBLISH_CASES },
@@ -70,15 +56,6 @@ const GROUPS: readonly { readonly title: string; readonly cases: readonly Broker
   { title: 'reading', cases: READ_CASES },
   { title: 'failures', cases: FAILURE_CASES },
 ]
-
-function skippedTitles({ skip = [] }: BrokerConformanceOptions): ReadonlySet<string> {
-  const titles = new Set(GROUPS.flatMap(({ cases }) => cases.map(({ title }) => title)))
-  for (const { test, reason } of skip) {
-    ok(titles.has(test), `there is no case to skip that is called: ${test}`)
-    ok(reason.length > 0, `say why this case is skipped: ${test}`)
-  }
-  return new Set(skip.map(({ test }) => test))
-}
 
 async function runCase(
   { title, run }: BrokerCase,

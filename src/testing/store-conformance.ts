@@ -10,6 +10,7 @@ import { LOG_CASES } from './store-conformance/log-cases.ts'
 import { RECORD_KEY_CASES } from './store-conformance/record-key-cases.ts'
 import { ROW_CASES } from './store-conformance/row-cases.ts'
 import { TX_CASES } from './store-conformance/tx-cases.ts'
+import { registerCases, type SkippedCase, type SuiteRunner } from './register-cases.ts'
 import { createVirtualClock, type VirtualClock } from './virtual-clock.ts'
 
 /** What a driver is given for one case: nothing but this may decide what it does. */
@@ -38,13 +39,9 @@ export interface StoreConformanceOptions {
   create(setup: StoreSetup): Promise<StoreHarness>
   /** What the driver claims; cases of what it does not claim are left out. */
   readonly features: Features
-  /** Of vitest, node:test, jest or mocha. */
-  readonly runner: {
-    readonly describe: (title: string, body: () => void) => unknown
-    readonly it: (title: string, body: () => Promise<void>) => unknown
-  }
+  readonly runner: SuiteRunner
   /** Cases that are known not to hold, by title, each with its reason. */
-  readonly skip?: readonly { readonly test: string; readonly reason: string }[]
+  readonly skip?: readonly SkippedCase[]
   /** Of the random cases; shown when one fails. @default 1 */
   readonly seed?: number
 }
@@ -56,24 +53,13 @@ export interface StoreConformanceOptions {
  * @returns how many cases were registered, so that a caller can see that it was not none.
  * @throws AssertionError when `skip` names no case or gives no reason.
  */
-export const testStore = (options: StoreConformanceOptions): number => {
-  const { features, runner } = options
-  const skipped = skippedTitles(options)
-  let registered = 0
-  for (const { title, cases } of GROUPS) {
-    const wanted = cases.filter(
-      (candidate) => candidate.needs?.(features) !== false && !skipped.has(candidate.title),
-    )
-    registered += wanted.length
-    runner.describe(`store ${features.engine}: ${title}`, () => {
-      for (const wantedCase of wanted) {
-        runner.it(wantedCase.title, () => runCase(wantedCase, options))
-      }
-    })
-  }
-  ok(registered > 0, 'the conformance suite has cases')
-  return registered
-}
+export const testStore = (options: StoreConformanceOptions): number =>
+  registerCases({
+    ...options,
+    port: 'store',
+    groups: GROUPS,
+    run: (wanted) => runCase(wanted, options),
+  })
 
 const GROUPS: readonly { readonly title: string; readonly cases: readonly ConformanceCase[] }[] = [
   { title: 'commits', cases: COMMIT_CASES },
@@ -84,15 +70,6 @@ const GROUPS: readonly { readonly title: string; readonly cases: readonly Confor
   { title: 'statements', cases: TX_CASES },
   { title: 'life', cases: LIFECYCLE_CASES },
 ]
-
-function skippedTitles({ skip = [] }: StoreConformanceOptions): ReadonlySet<string> {
-  const titles = new Set(GROUPS.flatMap(({ cases }) => cases.map(({ title }) => title)))
-  for (const { test, reason } of skip) {
-    ok(titles.has(test), `there is no case to skip that is called: ${test}`)
-    ok(reason.length > 0, `say why this case is skipped: ${test}`)
-  }
-  return new Set(skip.map(({ test }) => test))
-}
 
 async function runCase(
   { title, run, smallPartitions = false }: ConformanceCase,

@@ -115,7 +115,8 @@ export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
   return {
     channel,
     get publishedTo() {
-      return publishedTo
+      // At once, or the place that is kept meanwhile would be past what was lost.
+      return Math.min(publishedTo, rewindTo ?? publishedTo)
     },
     get atHead() {
       return rewindTo === undefined && subscription.atHead && publishedTo >= takenTo

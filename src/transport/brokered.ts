@@ -136,6 +136,10 @@ class StoreBackedTransport implements BrokeredTransport {
     return this.#relays.hasPublished(position)
   }
 
+  dropped(position: number): void {
+    this.#relays.dropped(position)
+  }
+
   connected(isConnected: boolean): void {
     this.#isConnected = isConnected
     this.#relays.connected(isConnected)

@@ -22,6 +22,8 @@ export interface ChannelRelays {
   readonly places: ReadonlyMap<string, RelayPlace>
   /** Whether everything up to a position is published, as far as the channels reach. */
   hasPublished(position: number): boolean
+  /** The log has dropped what it had up to a position, after all of it was published. */
+  dropped(position: number): void
   /** The broker is reached again, or not any more. */
   connected(isConnected: boolean): void
   /** Stops after what is being published. */
@@ -81,6 +83,7 @@ class PublishedChannels implements ChannelRelays {
   #broker: Broker | undefined
   #isConnected = false
   #isClosed = false
+  #droppedTo = 0
   #timer: Timer | undefined
   #survey: Promise<void> | undefined
 
@@ -111,8 +114,11 @@ class PublishedChannels implements ChannelRelays {
     const places = new Map<string, RelayPlace>()
     for (const [channel, { relay, incarnation, ends }] of this.#channels) {
       const known = this.#known.get(channel)
-      if (relay) places.set(channel, { publishedTo: relay.publishedTo, incarnation, ends })
-      else if (known) places.set(channel, known)
+      if (relay) {
+        // A channel may be quiet for longer than the log is kept.
+        const publishedTo = Math.max(relay.publishedTo, this.#droppedTo)
+        places.set(channel, { publishedTo, incarnation, ends })
+      } else if (known) places.set(channel, known)
     }
     return places
   }
@@ -131,6 +137,11 @@ class PublishedChannels implements ChannelRelays {
     return [...this.#channels.values()].every(
       ({ relay }) => relay !== undefined && (relay.atHead || relay.publishedTo >= position),
     )
+  }
+
+  dropped(position: number): void {
+    this.#droppedTo = Math.max(this.#droppedTo, position)
+    this.#options.on.moved()
   }
 
   connected(isConnected: boolean): void {
@@ -200,9 +211,11 @@ class PublishedChannels implements ChannelRelays {
       for (const [channel, published] of this.#channels) {
         const { incarnation, ends } = await broker.inspect(channel)
         const problem = lossBetween(published, { incarnation, ends })
+        const from = problem === undefined ? undefined : await this.#republish(channel, problem)
+        // Only now: a loss that could not be dealt with is found again by the next look.
         published.incarnation = incarnation
         published.ends = ends
-        if (problem !== undefined) published.relay?.rewind(await this.#republish(channel, problem))
+        if (from !== undefined) published.relay?.rewind(from)
       }
       on.moved()
     } catch (error) {

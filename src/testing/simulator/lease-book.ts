@@ -72,8 +72,10 @@ export class LeaseBook {
   /** Whether that process was the last to take the lease of the consumer, for that lane of it. */
   isLast(node: number, { consumer, lane }: LanePlace): boolean {
     for (const [name, lease] of this.#leases) {
-      const [, leased, slots] = name.split('/')
+      const [kind, leased, slots] = name.split('/')
       if (lease.node !== node || leased !== consumer) continue
+      // Held for a moment, to lay out the rows of progress; it gives no right to handle anything.
+      if (kind === 'progress' && (lane !== undefined || lease.isGivenBack)) continue
       if (slots === undefined || lane === undefined) return true
       const { first, last } = readSlots(slots)
       const slot = slotOfLane(lane)

@@ -144,7 +144,7 @@ const RETENTION_MS_MIN = 259_200_000
 /** What the settings of a topic mean for whoever has not read it yet. */
 export const describeTopic = (
   topic: string,
-  view: TopicView,
+  view: { readonly partitions: readonly { readonly replicas: number }[] },
   settings: ReadonlyMap<string, string>,
 ): TopicDescription => {
   const copies = Math.min(...view.partitions.map(({ replicas }) => replicas))

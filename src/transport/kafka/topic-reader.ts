@@ -213,11 +213,12 @@ export class TopicReader {
   /** The messages of an answer; moves the places. What failed is thrown once the rest is given. */
   async #take(answer: FetchAnswer): Promise<readonly ReceivedMessage[]> {
     const messages: ReceivedMessage[] = []
+    const gone: number[] = []
     let failed = 0
     for (const { partitions } of answer.responses) {
       for (const found of partitions) {
         const { partitionIndex: partition, errorCode, records, abortedTransactions } = found
-        if (errorCode === CODES.offsetOutOfRange) await this.#comeBack(partition)
+        if (errorCode === CODES.offsetOutOfRange) gone.push(partition)
         else if (errorCode !== 0) failed = errorCode
         if (errorCode !== 0 || !records) continue
         const from = this.#places.get(partition) ?? 0n
@@ -226,8 +227,11 @@ export class TopicReader {
         this.#places.set(partition, next)
       }
     }
-    if (failed === 0) return messages
+    if (failed === 0 && gone.length === 0) return messages
+    // Before anything else can fail: their places are behind them already.
     if (messages.length > 0) await this.#give(messages)
+    for (const partition of gone) await this.#comeBack(partition)
+    if (failed === 0) return []
     throw toPortError(codedError(failed), `topic ${this.#options.topic}`)
   }
 

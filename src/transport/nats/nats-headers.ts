@@ -1,4 +1,5 @@
 import type { Msg } from '@nats-io/transport-node'
+import { encodeHeaderValue } from '../../contract/index.ts'
 import type { Attributes, BrokerMessage } from '../broker.ts'
 import { refused } from './nats-errors.ts'
 
@@ -11,12 +12,12 @@ import { refused } from './nats-errors.ts'
  */
 export const encodeHeaders = (message: BrokerMessage): string => {
   const { attributes, key } = message
-  let text = `NATS/1.0\r\nNats-Msg-Id: ${encodeValue(dedupeIdOf(message))}\r\n`
+  let text = `NATS/1.0\r\nNats-Msg-Id: ${encodeHeaderValue(dedupeIdOf(message))}\r\n`
   for (const name in attributes) {
     const value = attributes[name]
-    if (value !== undefined) text += headerNameOf(name) + encodeValue(value) + '\r\n'
+    if (value !== undefined) text += headerNameOf(name) + encodeHeaderValue(value) + '\r\n'
   }
-  if (attributes['partitionkey'] !== key) text += `${KEY_HEADER}: ${encodeValue(key)}\r\n`
+  if (attributes['partitionkey'] !== key) text += `${KEY_HEADER}: ${encodeHeaderValue(key)}\r\n`
   return text
 }
 
@@ -45,21 +46,6 @@ function headerNameOf(name: string): string {
   const header = `ce-${name}: `
   if (headerNames.size < HEADER_NAMES_MAX) headerNames.set(name, header)
   return header
-}
-
-/** Everything but space, `"`, `%` and what is not printable ASCII stays as it is. */
-const PLAIN = /^[!#$&-~]*$/
-
-const encodeValue = (value: string): string => {
-  if (PLAIN.test(value)) return value
-  let encoded = ''
-  for (const byte of Buffer.from(value, 'utf8')) {
-    const isPlain = byte > 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x25
-    encoded += isPlain
-      ? String.fromCharCode(byte)
-      : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
-  }
-  return encoded
 }
 
 export interface ReadHeaders {

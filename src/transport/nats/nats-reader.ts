@@ -189,7 +189,6 @@ class StreamReader implements TopicReading {
    * messages are also deleted one by one, or were not wanted.
    */
   async #lookForHoles(batch: readonly ReceivedMessage[]): Promise<void> {
-    const { link, stream } = this.#options
     if (!this.#owner) return
     const holes: { readonly from: number; readonly to: number }[] = []
     for (const { offset } of batch) {
@@ -198,12 +197,25 @@ class StreamReader implements TopicReading {
       this.#given = sequence + 1
     }
     if (holes.length === 0) return
-    const found = await findStream(link, stream).catch(() => undefined)
-    const first = found?.state.first_seq ?? 0
+    const first = await this.#firstKept()
     for (const { from, to } of holes) {
       const gone = Math.min(to, first) - from
       if (gone > 0) this.#owner.onSkipped(0, gone)
     }
+  }
+
+  /** Until the server says it: what is moved past a hole that nobody counted is lost in silence. */
+  async #firstKept(): Promise<number> {
+    const { link, stream } = this.#options
+    for (let failures = 1; !this.#stop.signal.aborted; failures++) {
+      try {
+        return (await findStream(link, stream))?.state.first_seq ?? 0
+      } catch (error) {
+        if (failures === 1) this.#warn(error, 'the stream cannot be looked at; trying again')
+        await this.#pause(failures)
+      }
+    }
+    return 0
   }
 
   #warn(error: unknown, message: string): void {

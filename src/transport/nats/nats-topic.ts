@@ -138,10 +138,15 @@ function refuseQueues({ name, retention }: StreamConfig): void {
 const AGE_MS_MIN = 259_200_000
 const NANOS_PER_MS = 1_000_000
 
-type Described = Pick<
-  StreamConfig,
-  'num_replicas' | 'storage' | 'max_age' | 'max_msgs' | 'max_bytes' | 'no_ack'
->
+/** Of the client's `StreamConfig`; the package's own types name none of a client. */
+interface Described {
+  readonly num_replicas: number
+  readonly storage: string
+  readonly max_age: number
+  readonly max_msgs: number
+  readonly max_bytes: number
+  readonly no_ack?: boolean | undefined
+}
 
 /** What the settings of a stream mean for whoever has not read it yet. */
 export const describeStream = (stream: string, config: Described): TopicDescription => {
