@@ -82,6 +82,28 @@ describe('an alert about an outbox', () => {
   )
 })
 
+describe('a process with the role relay alone', () => {
+  it('moves what waits in outboxes', async () => {
+    const kernel = createVirtualKernel()
+    const { clock, random } = kernel
+    const memory = createMemoryStore({ clock, random })
+    const features = { ...memory.features, multiProcess: true }
+    const starting = createRuntime(integration('shop', { parts: [source] }), {
+      kernel,
+      // As one that several processes share, of which none is a worker.
+      store: Object.assign(memory, { features }),
+      roles: ['relay'],
+      openOutbox: async () => readerWith('rolled back'),
+    })
+    const runtime = await begin(clock, starting)
+    for (let round = 0; round < 50; round++) await clock.advance(100)
+
+    expect(await runtime.outboxes()).toMatchObject([{ state: 'running', moved: 2 }])
+    await begin(clock, runtime.close())
+    expect(await runtime.outboxes()).toMatchObject([{ state: 'stopped' }])
+  })
+})
+
 /** Time passes while a runtime starts. */
 async function begin<T>(
   clock: { advance(ms: number): Promise<void> },

@@ -3,8 +3,9 @@ import { JuncturaError } from '../kernel/index.ts'
 
 /**
  * What a process does. `gateway`: the public listener and `publish`. `worker`: consumers, retries,
- * timers, replays, retention; of all processes on a store one does it, the others stand by.
- * `relay`: moves what is waiting in outboxes. `console`: the management API and its page.
+ * timers, replays, which the workers of a store share; one of them does retention and moves what is
+ * waiting in outboxes and in topics of others. `relay`: moves that too, without being a worker.
+ * `console`: the management API and its page.
  */
 export type Role = 'gateway' | 'worker' | 'relay' | 'console'
 

@@ -95,6 +95,11 @@ export class RunningIntegration implements Runtime {
 
   async start(): Promise<void> {
     await this.#worker?.start()
+    // Of the workers, the one with the duties does it. Whoever is first moves a row, and once.
+    if (!this.#worker && this.roles.includes('relay')) {
+      this.#pipeline.relays.start()
+      this.#pipeline.topics.start()
+    }
     this.#mode = 'running'
   }
 
@@ -351,11 +356,13 @@ export class RunningIntegration implements Runtime {
       log.error({ problem: messageOf(error) }, 'the intake could not be closed; the drain goes on')
     }
     this.#mode = 'stopping'
-    const { notifier } = this.#pipeline
+    const { notifier, relays, topics } = this.#pipeline
     const answered = new AbortController()
     const drained = this.ingress.drain().then(() => answered.abort())
     await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
     await this.#worker?.close(graceMs)
+    await relays.close()
+    await topics.close()
     await notifier.close()
     this.#mode = 'drained'
   }
