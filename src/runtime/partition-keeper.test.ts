@@ -1,4 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { partitionsOf, slotRanges } from '../consumer/index.ts'
+import type { Consumer } from '../contract/index.ts'
+import type { Leases } from '../store/index.ts'
+import { partitionLease } from './lease-names.ts'
 import { leasesOf } from './leases.fixture.ts'
 import { createWorld, effect, type Order, placedConsumer } from './world.fixture.ts'
 
@@ -46,5 +50,32 @@ describe('the partitions of a worker', () => {
     await world.pass(1_000)
 
     expect((await modes()).filter((mode) => mode === 'running')).toHaveLength(1)
+  })
+
+  it('are taken once before they are divided anew, so that who slept past them can commit nothing', async () => {
+    const world = createWorld()
+    const dividedBy = (partitions: number, was: readonly string[] = []) =>
+      placedConsumer(was.length > 0 ? 'two' : 'one', { partitions, was }, () => Promise.resolve())
+    const takenBy = async (part: Consumer): Promise<readonly string[]> => {
+      const leases = leasesOf()
+      const names: string[] = []
+      const take: Leases['take'] = (request) => {
+        names.push(request.name)
+        return leases.take(request)
+      }
+      await world.start([part], { leases: { ...leases, take } })
+      await world.pass(2_000)
+      expect((await leases.list?.())?.size).toBe(2 + part.partitions)
+      await world.runtime.close()
+      return names
+    }
+    await takenBy(dividedBy(1))
+
+    expect(await takenBy(dividedBy(2))).toContain('consumer/one')
+    expect(await takenBy(dividedBy(2, ['one']))).toEqual(
+      expect.arrayContaining(
+        partitionsOf(dividedBy(2), slotRanges(2)).map(({ id }) => partitionLease(id)),
+      ),
+    )
   })
 })

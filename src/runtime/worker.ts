@@ -2,20 +2,22 @@ import {
   type ConsumerPartition,
   type ConsumerRunner,
   outageCause,
+  partitionId,
   partitionsOf,
   progressKey,
   readNewerVersionCause,
+  readSlots,
 } from '../consumer/index.ts'
 import type { Consumer } from '../contract/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
-import type { Leases, RowWrite, StoreWatch } from '../store/index.ts'
+import type { Lease, Leases, RowWrite, StoreWatch } from '../store/index.ts'
 import { isOfFormerBroker } from './broker-link.ts'
-import { type LeaseView, progressLease } from './lease-names.ts'
+import { type LeaseView, partitionLease, progressLease } from './lease-names.ts'
 import { offerRows } from './offer-rows.ts'
 import { openPartition, stoppedCause, warnOfOrphans } from './open-partition.ts'
 import { createPartitionKeeper, type PartitionKeeper } from './partition-keeper.ts'
 import type { Pipeline } from './pipeline.ts'
-import { prepareProgress, rangesOf } from './prepare-progress.ts'
+import { prepareProgress, progressRowsOf, rangesOf } from './prepare-progress.ts'
 import { readBell } from './requests.ts'
 
 /** Key in `meta` of a consumer that a person has paused; a pause outlives the process. */
@@ -161,14 +163,33 @@ class ConsumersAtWork implements Worker {
     const { consumer } = partition
     // Those before it have made it, too.
     if (await this.#hasProgress(partition)) return true
-    const lease = await leases.take({ name: progressLease(consumer.name) })
-    if (!lease) return false
+    const names = [progressLease(consumer.name), ...(await this.#formerLeases(consumer))]
+    const taken: Lease[] = []
     try {
+      for (const name of names) {
+        const lease = await leases.take({ name })
+        if (!lease) return false
+        taken.push(lease)
+      }
       await prepareProgress(this.#ports, consumer)
       return true
     } finally {
-      await lease.release()
+      for (const lease of taken.toReversed()) await lease.release()
     }
+  }
+
+  /**
+   * Of the partitions that the consumer was divided into before, and under its former names. Who
+   * slept past one could commit still, as nobody else would ever take it: so it is taken once.
+   */
+  async #formerLeases({ name, was, on }: Consumer): Promise<readonly string[]> {
+    const ids: string[] = []
+    for (const one of [name, ...was]) {
+      for (const { slots } of await progressRowsOf(this.#pipeline.store, one, on.channel)) {
+        ids.push(partitionId(one, readSlots(slots)))
+      }
+    }
+    return ids.filter((id) => !this.#ids.has(id)).map(partitionLease)
   }
 
   async #open(partitions: readonly ConsumerPartition[]): Promise<void> {
