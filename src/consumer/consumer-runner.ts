@@ -24,6 +24,7 @@ import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
 import { collectSuspects, runSuspects } from './suspects.ts'
 import { VolatileItems } from './volatile-items.ts'
+import { untilDecided } from './until-decided.ts'
 import { itemOf, type WorkItem } from './work-item.ts'
 
 const FETCH_RECORDS = 512
@@ -227,6 +228,7 @@ export class ConsumerRunner {
     // A transaction that had begun when it was cut off decides by itself how it ends.
     while (this.#running > 0) await this.#change()
     this.#options.book.remove(this.progress)
+    await untilDecided(this.ports)
   }
 
   /** Whether a record of the channel is a message for this consumer. */
@@ -247,8 +249,7 @@ export class ConsumerRunner {
   /** Starts as many ready items as the consumer may run at once. */
   dispatch(): void {
     if (this.#mode !== 'running' || !this.mayGoOn || this.#rests > 0) return
-    const { batch } = this.consumer
-    if (batch) return this.#dispatchBatch(batch)
+    if (this.consumer.batch) return this.#dispatchBatch(this.consumer.batch)
     // What is over as soon as it began asks for the next: that is the loop's, not one level deeper.
     if (this.#isDispatching) return
     this.#isDispatching = true
