@@ -6,6 +6,7 @@ import {
   partitionsOf,
   progressKey,
   readNewerVersionCause,
+  untilDecided,
   readSlots,
 } from '../consumer/index.ts'
 import type { Consumer } from '../contract/index.ts'
@@ -110,6 +111,8 @@ class ConsumersAtWork implements Worker {
     await Promise.all(
       all.map((runner) => (this.#keeper ? runner.handBack(graceMs) : runner.close(graceMs))),
     )
+    // Also of what was being opened when this began.
+    if (this.#keeper) await untilDecided(this.#pipeline)
     await this.#keeper?.release()
   }
 

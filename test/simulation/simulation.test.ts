@@ -22,6 +22,8 @@ const REGRESSIONS: readonly { readonly seed: number; readonly profile: ProfileNa
   // A commit under way when a partition was given back wrote its progress over the next holder's.
   { seed: 170, profile: 'cluster' },
   { seed: 224, profile: 'cluster' },
+  // The same by a process that ended while it was opening one.
+  { seed: 1023, profile: 'cluster' },
 ]
 
 describe('the path of a message, simulated', () => {
