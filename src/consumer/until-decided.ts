@@ -4,7 +4,7 @@ import type { ConsumerPorts } from './ports.ts'
 
 /**
  * Waits until every commit that is under way is durable or refused: one may still write how far a
- * partition was that is about to be another process's.
+ * partition was that is about to be another process's. Never rejects.
  */
 export const untilDecided = async ({
   committer,
@@ -15,7 +15,8 @@ export const untilDecided = async ({
       await committer.submit({ isInternal: true })
       return
     } catch (error) {
-      if (!isStoreTrouble(error)) throw error
+      // Such as a lease that is lost: then nothing of this process is written any more.
+      if (!isStoreTrouble(error)) return
       await sleep(kernel.clock, STORE_RETRY_MS)
     }
   }

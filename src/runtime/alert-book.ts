@@ -113,6 +113,25 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
   const find = (id: string): AlertRow | undefined =>
     leaving.get(id) ?? [...byCause.values()].find((row) => row.id === id)
 
+  /**
+   * Two processes that share a store may open an alert for one cause at the same moment. The older
+   * stays, with the count of both; one that is raised again by its process is folded again.
+   */
+  const fold = (oldest: Map<string, AlertRow>, row: AlertRow): readonly RowWrite[] => {
+    const other = oldest.get(row.cause)
+    if (!other) {
+      oldest.set(row.cause, row)
+      return []
+    }
+    const [first, second] = other.id < row.id ? [other, row] : [row, other]
+    const lastAtMs = Math.max(first.lastAtMs, second.lastAtMs)
+    const both = { ...first, count: first.count + second.count, lastAtMs }
+    oldest.set(row.cause, both)
+    own.delete(second.id)
+    const gone: RowWrite = { collection: 'alerts', key: second.id, row: undefined }
+    return [gone, ...keep(both, both.owed.length > 0)]
+  }
+
   return {
     async load() {
       const stored = new Set<string>()
@@ -165,6 +184,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
     async reconcile() {
       const before = kernel.clock.now() - SETTLED_MS
       const rows: RowWrite[] = []
+      const oldest = new Map<string, AlertRow>()
       for (const state of ['open', 'acknowledged'] as const) {
         const scan = { collection: 'alerts', index: 'byState', where: [state] } as const
         for await (const { row } of eachRow(store, scan)) {
@@ -176,6 +196,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
           if (!known || (isShared && isNewer)) byCause.set(row.cause, row)
           else if (known.id === row.id && known.lastAtMs < before && !isEqual(known, row))
             rows.push({ collection: 'alerts', key: known.id, row: known })
+          if (isShared && tellsAll() && row.lastAtMs < before) rows.push(...fold(oldest, row))
         }
       }
       return rows

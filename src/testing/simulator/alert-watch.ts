@@ -54,6 +54,8 @@ export class AlertWatch {
   #alert(id: string, row: AlertRow | undefined, causes: Set<string>): void {
     if (!row) {
       this.#owing.delete(id)
+      // Folded into the one that another process opened for the same cause.
+      for (const [cause, alerts] of this.#open) if (alerts.delete(id)) causes.add(cause)
       return
     }
     if (row.owed.length > 0) this.#owing.add(id)
