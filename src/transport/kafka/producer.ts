@@ -110,7 +110,7 @@ export class Producer {
       if (pieces.length === 0) return
       const round: Round = { pieces }
       this.#rounds.push(round)
-      if (!this.#canSend(pieces)) return this.#startRepair()
+      if (!this.#canSend(pieces)) return this.#stopFlowing()
       this.#number(round)
       this.#onTheirWay += 1
       void this.#send(round).then(
@@ -128,7 +128,15 @@ export class Producer {
       this.#isFlowing = false
     }
     if (this.#isFlowing) this.#pump()
-    else if (this.#onTheirWay === 0) this.#startRepair()
+    else this.#stopFlowing()
+  }
+
+  /** The repair waits for what is on its way: two that send the same would look out of order. */
+  #stopFlowing(): void {
+    this.#isFlowing = false
+    if (this.#onTheirWay > 0) return
+    this.#wakeRepair = new AbortController()
+    this.#repairing = this.#repair()
   }
 
   #nextPieces(): readonly Piece[] {
@@ -187,12 +195,6 @@ export class Producer {
     for (const result of await Promise.allSettled(parts)) {
       if (result.status === 'rejected') throw result.reason
     }
-  }
-
-  #startRepair(): void {
-    this.#isFlowing = false
-    this.#wakeRepair = new AbortController()
-    this.#repairing = this.#repair()
   }
 
   async #repair(): Promise<void> {
