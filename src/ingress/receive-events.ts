@@ -18,7 +18,7 @@ type Doors = ReadonlyMap<string, Webhook>
  */
 export const receiveEvents = (crossing: Crossing, doors: Doors): Promise<IngressResponse> =>
   receiveBody(crossing, async (mediaType, raw) => {
-    const verified = verifyRequest(crossing, raw)
+    const verified = await verifyRequest(crossing, raw)
     if ('status' in verified) return verified
     const { headers, desk } = crossing
     const eventsMax = desk.messagesOf.endpoint?.eventsMax ?? 1

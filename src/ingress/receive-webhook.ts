@@ -6,7 +6,15 @@ import type {
   InvalidRequest,
   VerifiedRequest,
 } from '../inbox/index.ts'
-import { type Refused, type Verified, verifySignature } from '../security/index.ts'
+import {
+  type Refused,
+  requestFacts,
+  type RequestLine,
+  type SigningKey,
+  type Verified,
+  verifySignature,
+} from '../security/index.ts'
+import { answerSignedHandshake } from './answer-handshake.ts'
 import type { RefusalDetail } from './ingress-context.ts'
 import type { IngressResponse } from './ingress-request.ts'
 import { problem, type ProblemOptions } from './problem.ts'
@@ -20,15 +28,21 @@ import type { RequestHeaders } from './request-headers.ts'
  */
 export const receiveWebhook = (crossing: Crossing): Promise<IngressResponse> =>
   receiveBody(crossing, async (mediaType, raw) => {
-    const verified = verifyRequest(crossing, raw)
+    const verified = await verifyRequest(crossing, raw)
     if ('status' in verified) return verified
+    const handshake = answerSignedHandshake(crossing, raw)
+    if (handshake) return handshake
     return acceptRequest(crossing, borderRequest(crossing, { verified, mediaType, raw }))
   })
 
 /** Who sent it, or the answer to somebody who does not prove it. */
-export const verifyRequest = (crossing: Crossing, raw: Uint8Array): Verified | IngressResponse => {
+export const verifyRequest = async (
+  crossing: Crossing,
+  raw: Uint8Array,
+): Promise<Verified | IngressResponse> => {
   const { desk } = crossing
-  const verified = inSpan(crossing, 'verify signature', () => verify(crossing, raw))
+  const keys = await signerKeys(crossing, raw)
+  const verified = inSpan(crossing, 'verify signature', () => verify(crossing, raw, keys))
   if (!verified.ok) {
     return turnAway(crossing, 'JUNCTURA_SIGNATURE_REFUSED', {
       reason: 'signature',
@@ -67,14 +81,34 @@ export const refusalOf = (
   ...(refused.skewMs !== undefined && { skewMs: refused.skewMs }),
 })
 
-const verify = ({ context, desk, headers }: Crossing, body: Uint8Array) =>
+const verify = (crossing: Crossing, body: Uint8Array, keys: readonly SigningKey[]) =>
   verifySignature({
-    scheme: desk.webhook.verify,
-    keys: context.keysOf(desk.webhook),
-    headers: headers.lookup,
+    scheme: crossing.desk.webhook.verify,
+    keys,
+    headers: crossing.headers.lookup,
     body,
-    nowMs: context.kernel.clock.now(),
+    request: requestLine(crossing),
+    nowMs: crossing.context.kernel.clock.now(),
   })
+
+/** What a sender may have signed of where it sends. */
+export const requestLine = ({ request, desk }: Crossing): RequestLine => ({
+  method: request.method,
+  target: request.target,
+  path: desk.webhook.path,
+})
+
+/** The secrets, and the key of a certificate where the scheme has the request name it. */
+async function signerKeys(crossing: Crossing, body: Uint8Array): Promise<readonly SigningKey[]> {
+  const { context, desk, headers } = crossing
+  const scheme = desk.webhook.verify
+  const keys = context.keysOf(desk.webhook)
+  if (scheme.kind !== 'signed' || !scheme.certificate) return keys
+  const request = requestLine(crossing)
+  const facts = requestFacts({ headers: headers.lookup, body, request })
+  const fetched = await context.certificates?.keyFor(scheme, facts)
+  return fetched ? [...keys, fetched] : keys
+}
 
 export function borderRequest(
   { desk, headers, receivedAtMs, trace }: Crossing,

@@ -123,6 +123,7 @@ export interface StartOptions extends Pick<
   | 'ratePerAddress'
   | 'transport'
   | 'trustedProxies'
+  | 'fetchCertificate'
 > {
   readonly fault?: Fault
   readonly log?: Logger
