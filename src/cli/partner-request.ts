@@ -7,8 +7,9 @@ import {
   toHex,
   utf8,
 } from '../kernel/index.ts'
+import { FORM } from '../inbox/index.ts'
 import { compileValidator, makeExample, makeInvalid } from '../schema/index.ts'
-import { signDelivery, type SignedDelivery, type SigningKey } from '../security/index.ts'
+import { signDelivery, type SignedDelivery, type SigningKey, toForm } from '../security/index.ts'
 import { applySettings, parseGiven } from './json-input.ts'
 import type { ContractPart, WebhookPart } from './model-parts.ts'
 
@@ -88,11 +89,17 @@ function bodyOf(
   const schema = schemaOf(plan, message.version)
   const random = createSeededRandom(plan.seed + message.n)
   if (wrong === 'schema') {
-    return utf8(JSON.stringify(invalidBody(plan, schema, random)))
+    return bytesOf(plan, invalidBody(plan, schema, random))
   }
   const base = given ? parseGiven(given) : madeDistinct(plan, makeExample(schema, random), random)
   const data = applySettings(base, settings, message.n)
-  return utf8(JSON.stringify(wrong === 'version' ? withUnknownVersion(plan, data) : data))
+  return bytesOf(plan, wrong === 'version' ? withUnknownVersion(plan, data) : data)
+}
+
+/** As a form where the webhook takes forms first, otherwise as JSON. */
+function bytesOf({ webhook }: PartnerRequestPlan, data: unknown): Uint8Array {
+  const form = webhook.contentTypes[0] === FORM ? toForm(data) : undefined
+  return utf8(form ?? JSON.stringify(data))
 }
 
 function schemaOf(plan: PartnerRequestPlan, version: number) {

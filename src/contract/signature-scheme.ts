@@ -128,8 +128,8 @@ function resolvePublicUrl(
       format.components.some((name) => URL_COMPONENTS.includes(name)))
   const { publicUrl } = given.options
   const field = `${given.field}.publicUrl`
+  if (!isSigned) return undefined
   if (publicUrl === undefined) {
-    if (!isSigned) return undefined
     throw declarationError(
       field,
       'the sender signs the URL, which a server behind a proxy does not know',

@@ -53,6 +53,19 @@ export const formToJson = (bytes: Uint8Array, fieldsMax: number): string | undef
   return `{${texts.join(',')}}`
 }
 
+/** The members of a plain object as a form; undefined when one is not text, number or boolean. */
+export const toForm = (value: unknown): string | undefined => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  const parts: string[] = []
+  for (const [name, member] of Object.entries(value)) {
+    for (const each of Array.isArray(member) ? member : [member]) {
+      if (!['string', 'number', 'boolean'].includes(typeof each)) return undefined
+      parts.push(`${encodeURIComponent(name)}=${encodeURIComponent(String(each))}`)
+    }
+  }
+  return parts.join('&')
+}
+
 function decode(text: string): string | undefined {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))

@@ -8,7 +8,8 @@ import {
   type Webhook,
 } from '../../contract/index.ts'
 import { type Random, toHex, utf8 } from '../../kernel/index.ts'
-import { type SigningKey, signDelivery, type SignedDelivery } from '../../security/index.ts'
+import { FORM } from '../../inbox/index.ts'
+import { type SigningKey, signDelivery, type SignedDelivery, toForm } from '../../security/index.ts'
 import { makeSigner, type Signer } from './make-signer.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
 
@@ -58,8 +59,7 @@ export const createTestPartner = (webhook: Webhook, random: Random): TestPartner
     ),
     request(clock, plan) {
       const id = plan.id ?? `ct-${toHex(random.bytes(8))}`
-      const body =
-        plan.body instanceof Uint8Array ? plan.body : utf8(JSON.stringify(plan.body ?? null))
+      const body = bodyBytes(plan.body, webhook.contentTypes[0])
       const keys = plan.signature === 'by-a-stranger' ? strangers : secrets
       const signed = sign(webhook, {
         plan,
@@ -89,6 +89,13 @@ export const createTestPartner = (webhook: Webhook, random: Random): TestPartner
 
 const headerOf = (source: KeySource | undefined, value: string): Record<string, string> =>
   source?.from === 'header' ? { [source.name]: value } : {}
+
+/** As a form where the webhook takes forms first, otherwise as JSON. */
+function bodyBytes(body: unknown, mediaType: string | undefined): Uint8Array {
+  if (body instanceof Uint8Array) return body
+  const form = mediaType === FORM ? toForm(body) : undefined
+  return utf8(form ?? JSON.stringify(body ?? null))
+}
 
 /** What a sender shows when it subscribes; nothing of it is tried here, and a start needs it. */
 const handshakeTokens =
