@@ -120,7 +120,7 @@ export interface Handshake {
     readonly equals?: string | number
     readonly among?: readonly string[]
   })[]
-  /** Proves itself as every request does; otherwise anyone may ask, and learns only its own text. */
+  /** Proves itself as ever; otherwise anyone may ask, and learns only its own text. */
   readonly signed: boolean
   /** Where it shows a handshake secret. */
   readonly shows?: ValueSource

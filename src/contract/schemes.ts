@@ -71,9 +71,7 @@ export interface MessageSignatureOptions extends SchemeOptions {
 }
 
 const signed =
-  <Options extends Partial<SchemeOptions> & SchemeSetting>(
-    name: string,
-  ): ((options: Options) => SignedScheme) =>
+  (name: string): ((options: Partial<SchemeOptions> & SchemeSetting) => SignedScheme) =>
   (options) =>
     signatureScheme(signedDefinition(name), options)
 
@@ -157,7 +155,7 @@ export const schemes: Schemes = Object.freeze<Schemes>({
   discord: timed('discord'),
   discordEvents: timed('discordEvents'),
   telnyx: timed('telnyx'),
-  hubspot: signed<UrlOptions & SchemeOptions>('hubspot'),
+  hubspot: signed('hubspot'),
   twitch: timed('twitch'),
   paddle: timed('paddle'),
   calendly: timed('calendly'),
@@ -168,7 +166,7 @@ export const schemes: Schemes = Object.freeze<Schemes>({
   customerio: timed('customerio'),
   webflow: timed('webflow'),
   mailgun: timed('mailgun'),
-  sns: (options = {}) => signed<CertificateOptions>('sns')(options),
+  sns: (options = {}) => signed('sns')(options),
   shopify: untimed('shopify'),
   square: overUrl('square'),
   twilio: overUrl('twilio'),

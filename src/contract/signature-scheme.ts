@@ -97,7 +97,7 @@ const HEADER_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]{1,100}$/
 
 function checkHeaders(family: SignatureHeaders, field: string): SignatureHeaders {
   const lower = (name: string, key: string): string => {
-    const text = String(name).toLowerCase()
+    const text = typeof name === 'string' ? name.toLowerCase() : ''
     if (HEADER_NAME.test(text)) return text
     throw declarationError(
       `${field}.${key}`,

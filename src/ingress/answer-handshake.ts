@@ -1,7 +1,7 @@
 import { answerHandshake, findHandshake, requestFacts } from '../security/index.ts'
 import type { IngressResponse } from './ingress-request.ts'
 import { type Crossing, turnAway } from './receive-body.ts'
-import { requestLine, verifyRequest } from './receive-webhook.ts'
+import { requestLine, verifyRequest } from './verify-request.ts'
 
 const NO_BODY = new Uint8Array(0)
 

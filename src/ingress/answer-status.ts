@@ -3,7 +3,7 @@ import { verifySignature } from '../security/index.ts'
 import { refuse } from './ingress-context.ts'
 import type { IngressResponse } from './ingress-request.ts'
 import type { Crossing } from './receive-body.ts'
-import { challengeOf, refusalOf, requestLine } from './receive-webhook.ts'
+import { challengeOf, refusalOf, requestLine } from './verify-request.ts'
 
 const EMPTY = new Uint8Array(0)
 

@@ -6,7 +6,8 @@ import type { Verified } from '../security/index.ts'
 import type { IngressResponse } from './ingress-request.ts'
 import { problem } from './problem.ts'
 import { type Crossing, receiveBody, turnAway } from './receive-body.ts'
-import { acceptRequest, borderRequest, LABEL, verifyRequest } from './receive-webhook.ts'
+import { acceptRequest, borderRequest, LABEL } from './receive-webhook.ts'
+import { verifyRequest } from './verify-request.ts'
 
 type Doors = ReadonlyMap<string, Webhook>
 

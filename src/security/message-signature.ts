@@ -137,7 +137,7 @@ const isSecond = (value: BareItem | undefined): value is number =>
  *
  * @see RFC 9421, section 2.5
  */
-export const signatureBase = (
+const signatureBase = (
   list: InnerList,
   facts: RequestFacts,
   url: TargetUrl | undefined,
@@ -177,7 +177,7 @@ function queryParam(
   return value === undefined ? undefined : encodeParam(value)
 }
 
-/** @see RFC 9421, section 2.2.8: percent-encoded as the URL Standard does it for forms, `%20` for a space. */
+/** As the URL Standard encodes a form, with `%20` for a space (RFC 9421, section 2.2.8). */
 const encodeParam = (text: string): string =>
   encodeURIComponent(text).replace(
     /[!'()~]/g,

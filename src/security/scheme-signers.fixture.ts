@@ -15,7 +15,7 @@ import {
 } from './signing-key.ts'
 
 const from = secret.env('PARTNER_SECRET')
-export const PUBLIC_URL = 'https://hooks.example.com/in/partner'
+const PUBLIC_URL = 'https://hooks.example.com/in/partner'
 export const PATH = '/hook'
 
 /** One scheme with keys of two senders, whose private halves are known. */
@@ -47,7 +47,7 @@ function privateKeys(algorithm: SignatureAlgorithm): readonly KeyObject[] {
 }
 
 /** Two keys of a scheme's own form. */
-export function twoKeys(scheme: SignatureScheme): readonly [SigningKey, SigningKey] {
+function twoKeys(scheme: SignatureScheme): readonly [SigningKey, SigningKey] {
   const make = (n: number): SigningKey => {
     if (scheme.kind === 'unsigned') throw new Error('An unsigned scheme has no keys.')
     const source = `key ${n}`

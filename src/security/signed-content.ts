@@ -55,6 +55,8 @@ function textOf(part: SignedPart, input: SignedContentInput): string | undefined
   switch (part.part) {
     case 'literal':
       return part.text
+    case 'body':
+      return ''
     case 'id':
       return input.messageId
     case 'timestamp':
@@ -73,8 +75,6 @@ function textOf(part: SignedPart, input: SignedContentInput): string | undefined
       return fieldText(input.facts?.field(part.path))
     case 'lines':
       return linesOf(part.names, input.facts)
-    default:
-      return ''
   }
 }
 

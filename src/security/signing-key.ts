@@ -127,18 +127,11 @@ export const createPublicSigningKey = (
 const RSA_BITS_MIN = 2_048
 
 function useOf(key: KeyObject): PublicSigningKey['use'] | undefined {
-  const details = key.asymmetricKeyDetails
-  switch (key.asymmetricKeyType) {
-    case 'ed25519':
-      return 'ed25519'
-    case 'ec':
-      return details?.namedCurve === 'prime256v1' ? 'ecdsa-p256' : undefined
-    case 'rsa':
-    case 'rsa-pss':
-      return (details?.modulusLength ?? 0) >= RSA_BITS_MIN ? 'rsa' : undefined
-    default:
-      return undefined
-  }
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
+  if (type === 'ed25519') return 'ed25519'
+  if (type === 'ec') return details?.namedCurve === 'prime256v1' ? 'ecdsa-p256' : undefined
+  const isRsa = type === 'rsa' || type === 'rsa-pss'
+  return isRsa && (details?.modulusLength ?? 0) >= RSA_BITS_MIN ? 'rsa' : undefined
 }
 
 function createPairKey(input: SigningKeyInput, form: SecretForm): PublicSigningKey {

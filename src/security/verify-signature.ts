@@ -128,7 +128,7 @@ function readBodyHash(name: string, facts: RequestFacts): 'none' | 'repeated' | 
   return lowerAscii(value) === hash('sha256', facts.body, 'hex') ? 'right' : 'wrong'
 }
 
-/** The signatures of RFC 9421, each over what it says itself, if that is what the scheme asks for. */
+/** Signatures of RFC 9421, each over what it says itself, if the scheme asks for that. */
 function verifyMessage(
   input: VerificationInput,
   scheme: SignedScheme,
@@ -281,7 +281,9 @@ function verifyBytes(
       const padding = constants.RSA_PKCS1_PADDING
       return verify('sha256', signed, { key: publicKey, padding }, signature)
     }
-    default:
+    case 'hmac-sha256':
+    case 'hmac-sha512':
+    case 'hmac-sha1':
       return false
   }
 }
