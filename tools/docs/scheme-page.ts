@@ -20,10 +20,11 @@ export const renderSchemePage = (vendors: Readonly<Record<string, VendorScheme>>
     '- **Replay**: what refuses a request that comes again. *time* is the signed time and its tolerance into past and',
     '  future; *dedupe* is only the dedupe record, because nothing that is signed says when a request was made.',
     '- **Key**: where the sender puts an id, for `idempotency: { key }`. Without one the key is made of the body.',
+    '- **Retries**: how long it tries again, where its documentation says so; for `retriesFor`.',
     '- **Setup**: a request that sets up a subscription is answered and never stored.',
     '',
-    '| Name | Sender | Signature in | Algorithm | Signed | Replay | Key | Setup | Source |',
-    '|---|---|---|---|---|---|---|---|---|',
+    '| Name | Sender | Signature in | Algorithm | Signed | Replay | Key | Retries | Setup | Source |',
+    '|---|---|---|---|---|---|---|---|---|---|',
     ...rows,
     ...EXTRA,
     '',
@@ -41,14 +42,16 @@ export const renderSchemePage = (vendors: Readonly<Record<string, VendorScheme>>
 
 const code = (text: string): string => (text === '' ? '' : `\`${text}\``)
 
-function rowOf(name: string, { title, source, definition, key }: VendorScheme): string {
+function rowOf(name: string, vendor: VendorScheme): string {
+  const { title, source, definition, key, retriesFor } = vendor
   const cells =
     'versions' in definition
       ? signedCells(definition)
       : ['token', 'the token itself', 'dedupe', code(definition.header ?? 'authorization')]
   const [algorithm = '', signed = '', replay = '', place = ''] = cells
   const setup = setupOf(definition)
-  const all = [code(name), title, place, algorithm, signed, replay, code(key), setup]
+  const retries = retriesFor === undefined ? '' : formatDuration(durationMs(retriesFor, 'retries'))
+  const all = [code(name), title, place, algorithm, signed, replay, code(key), retries, setup]
   return `| ${all.map(tableCell).join(' | ')} | [docs](${source}) |`
 }
 
@@ -85,6 +88,6 @@ const setupOf = ({ handshakes = [] }: SchemeDefinition | TokenDefinition): strin
 
 /** Those that are made of options, so that no fixed data says what they are. */
 const EXTRA: readonly string[] = [
-  "| `cloudEvents` | CloudEvents HTTP webhooks | `authorization` | token | the token itself | dedupe | `body('id')` | OPTIONS, open | [docs](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md) |",
-  '| `httpMessageSignatures` | HTTP Message Signatures (RFC 9421) with Content-Digest (RFC 9530) | `signature` | hmac-sha256, ed25519, ecdsa-p256-sha256, rsa-pss-sha512 | what the request lists, at least `@method`, `@target-uri`, `content-digest` | time, 5m / 5m, and `expires` | `id: { header }` | | [docs](https://www.rfc-editor.org/rfc/rfc9421) |',
+  "| `cloudEvents` | CloudEvents HTTP webhooks | `authorization` | token | the token itself | dedupe | `body('id')` | | OPTIONS, open | [docs](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md) |",
+  '| `httpMessageSignatures` | HTTP Message Signatures (RFC 9421) with Content-Digest (RFC 9530) | `signature` | hmac-sha256, ed25519, ecdsa-p256-sha256, rsa-pss-sha512 | what the request lists, at least `@method`, `@target-uri`, `content-digest` | time, 5m / 5m, and `expires` | `id: { header }` | | | [docs](https://www.rfc-editor.org/rfc/rfc9421) |',
 ]
