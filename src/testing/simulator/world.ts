@@ -249,6 +249,7 @@ export class World {
         return false
       }
       this.#ground.watch.look()
+      this.#broker?.logBegins(inspectDisk(this.#disk).firstPosition)
       this.#limits.look(() => this.#runtimes)
       this.#processes.look()
     }
