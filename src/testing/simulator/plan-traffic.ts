@@ -32,10 +32,7 @@ const LULL_MS_MAX = 90_000
  * What partners send and when: within a minute, or all at once; now and then some of it only after
  * the log has begun to be dropped.
  */
-export const planTraffic = (
-  integration: Integration,
-  options: TrafficOptions,
-): Traffic => {
+export const planTraffic = (integration: Integration, options: TrafficOptions): Traffic => {
   const { webhooks } = integration
   const { random, situations } = options
   const isBurst = options.isBurst || random.next() < 0.1
