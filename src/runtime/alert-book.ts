@@ -89,7 +89,7 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {
   const { store, kernel, onChange, tellsAll = () => true } = options
   const isShared = store.features.multiProcess
-  /** Raised by this process. */
+  /** Raised or resolved by this process, which tells of that. */
   const own = new Set<string>()
   const byCause = new Map<string, AlertRow>()
   /** Resolved ones that still owe a notification. */
@@ -173,6 +173,8 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       const existing = byCause.get(cause)
       if (!existing) return []
       const { record } = resolveAlert(existing, kernel.clock.now())
+      // Whoever raised it may be gone, and the others do not hear of this.
+      own.add(existing.id)
       return keep({ ...existing, ...record }, true)
     },
     resolveQuiet() {

@@ -98,6 +98,14 @@ export const createRetention = (options: RetentionOptions): Retention => {
     return othersHavePassed(lastPosition)
   }
 
+  /** What a broker lost unnoticed can be published again only as long as the log has it. */
+  const isStillPublished = async ({ lastPosition }: LogPartition): Promise<boolean> => {
+    for (const { relays } of options.links) {
+      if (!(await relays.look()) || !relays.hasPublished(lastPosition)) return false
+    }
+    return true
+  }
+
   /** Copies what an exception still needs, so that dropping the partition loses nothing. */
   const holdNeeded = async (partition: LogPartition): Promise<void> => {
     const { firstPosition, lastPosition } = partition
@@ -151,6 +159,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
       if (stop.signal.aborted || !(await mayDrop(partition))) break
       await options.archive?.(partition, recordsOf(store, partition))
       await holdNeeded(partition)
+      if (!(await isStillPublished(partition))) break
       await store.dropPartition(partition.id)
       for (const { relays } of options.links) relays.dropped(partition.lastPosition)
       dropped += 1

@@ -201,7 +201,10 @@ class ConsumersAtWork implements Worker {
     const { integration } = this.#pipeline
     const { consumers } = this.#pipeline
     // What is free after a death is wanted soon; each waits for a few reads.
-    const opened = await Promise.all(partitions.map((one) => openPartition(consumers, one)))
+    const openings = partitions.map((one) => openPartition(consumers, one))
+    // Where one fails, none of the others writes its progress once its lease is given back.
+    await Promise.allSettled(openings)
+    const opened = await Promise.all(openings)
     const others = [...runners.values()]
     const names = new Set(partitions.map(({ consumer }) => consumer.name))
     for (const runner of opened) {

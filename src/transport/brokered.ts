@@ -136,6 +136,10 @@ class StoreBackedTransport implements BrokeredTransport {
     return this.#relays.hasPublished(position)
   }
 
+  look(): Promise<boolean> {
+    return this.#relays.look()
+  }
+
   dropped(position: number): void {
     this.#relays.dropped(position)
   }

@@ -22,6 +22,8 @@ export interface ChannelRelays {
   readonly places: ReadonlyMap<string, RelayPlace>
   /** Whether everything up to a position is published, as far as the channels reach. */
   hasPublished(position: number): boolean
+  /** Looks whether the broker still has everything; false when it could not be asked. */
+  look(): Promise<boolean>
   /** The log has dropped what it had up to a position, after all of it was published. */
   dropped(position: number): void
   /** The broker is reached again, or not any more. */
@@ -85,7 +87,7 @@ class PublishedChannels implements ChannelRelays {
   #isClosed = false
   #droppedTo = 0
   #timer: Timer | undefined
-  #survey: Promise<void> | undefined
+  #survey: Promise<boolean> | undefined
 
   constructor(options: ChannelRelaysOptions) {
     this.#options = options
@@ -137,6 +139,13 @@ class PublishedChannels implements ChannelRelays {
     return [...this.#channels.values()].every(
       ({ relay }) => relay !== undefined && (relay.atHead || relay.publishedTo >= position),
     )
+  }
+
+  async look(): Promise<boolean> {
+    // One that is under way may have asked before.
+    await this.#survey
+    this.#lookNow()
+    return (await this.#survey) ?? false
   }
 
   dropped(position: number): void {
@@ -202,10 +211,10 @@ class PublishedChannels implements ChannelRelays {
     this.#survey = this.#lookForLoss().finally(() => (this.#survey = undefined))
   }
 
-  async #lookForLoss(): Promise<void> {
+  async #lookForLoss(): Promise<boolean> {
     const { channels, kernel, on } = this.#options
     const broker = this.#broker
-    if (!broker) return
+    if (!broker) return false
     try {
       await broker.ensure(channels)
       for (const [channel, published] of this.#channels) {
@@ -218,8 +227,10 @@ class PublishedChannels implements ChannelRelays {
         if (from !== undefined) published.relay?.rewind(from)
       }
       on.moved()
+      return true
     } catch (error) {
       kernel.log.warn({ problem: messageOf(error) }, 'the broker could not be looked at')
+      return false
     }
   }
 
