@@ -173,6 +173,8 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       const existing = byCause.get(cause)
       if (!existing) return []
       const { record } = resolveAlert(existing, kernel.clock.now())
+      // Another process may have raised it, and does not know that it is over.
+      own.add(existing.id)
       return keep({ ...existing, ...record }, true)
     },
     resolveQuiet() {
@@ -198,6 +200,13 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
             rows.push({ collection: 'alerts', key: known.id, row: known })
           if (isShared && tellsAll() && row.lastAtMs < before) rows.push(...fold(oldest, row))
         }
+      }
+      if (!isShared || !tellsAll()) return rows
+      // Whoever resolved it may have died before it told.
+      const from = kernel.clock.now() - QUIET_MS
+      const over = { collection: 'alerts', index: 'byState', where: ['resolved'], from } as const
+      for await (const { row } of eachRow(store, over)) {
+        if (row.owed.length > 0 && row.lastAtMs < before) leaving.set(row.id, row)
       }
       return rows
     },
