@@ -353,14 +353,21 @@ export const METRICS = {
   transportUnpublished: {
     name: 'junctura_transport_unpublished',
     type: 'gauge',
-    help: 'Positions of the log that the slowest relay has still before it.',
+    help: 'Positions of the log that the slowest relay of this process has still before it.',
     unit: '',
     labels: ['broker'],
   },
   transportConnected: {
     name: 'junctura_transport_connected',
     type: 'gauge',
-    help: 'Whether the broker is reached: 1 or 0.',
+    help: 'Whether the broker is reached by this process, which uses it: 1 or 0.',
+    unit: '',
+    labels: ['broker'],
+  },
+  transportChannelsHere: {
+    name: 'junctura_transport_channels',
+    type: 'gauge',
+    help: 'Channels that this process publishes to the broker.',
     unit: '',
     labels: ['broker'],
   },

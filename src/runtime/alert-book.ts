@@ -201,6 +201,13 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
           if (isShared && tellsAll() && row.lastAtMs < before) rows.push(...fold(oldest, row))
         }
       }
+      if (!isShared || !tellsAll()) return rows
+      // Whoever resolved it may have died before it told.
+      const from = kernel.clock.now() - QUIET_MS
+      const over = { collection: 'alerts', index: 'byState', where: ['resolved'], from } as const
+      for await (const { row } of eachRow(store, over)) {
+        if (row.owed.length > 0 && row.lastAtMs < before) leaving.set(row.id, row)
+      }
       return rows
     },
     acknowledge(id) {

@@ -93,7 +93,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
     if (partition.open || partition.lastAtMs + retentionMs >= kernel.clock.now()) return false
     // A broker that is away is given everything when it is back, whatever the age.
     const { lastPosition } = partition
-    if (options.links.some(({ relays }) => !relays.hasPublished(lastPosition))) return false
+    for (const link of options.links) if (!(await link.hasPublished(lastPosition))) return false
     if (![...runners.values()].every((one) => hasPassed(one, lastPosition))) return false
     return othersHavePassed(lastPosition)
   }
