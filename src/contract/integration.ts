@@ -3,6 +3,8 @@ import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import { checkName, declarationError } from './declaration-error.ts'
 import type { EventsEndpoint } from './events-endpoint.ts'
+import { contractsOf, type Expectation } from './expectation.ts'
+import type { Flow } from './flow.ts'
 import { buildModel, type Model } from './model.ts'
 import type { OutboxSource } from './outbox-source.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
@@ -23,6 +25,8 @@ export type Part =
   | OutboxSource
   | TopicSource
   | EventsEndpoint
+  | Expectation
+  | Flow
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
 export interface Integration {
@@ -34,6 +38,9 @@ export interface Integration {
   readonly systems: readonly System[]
   readonly outboxes: readonly OutboxSource[]
   readonly topics: readonly TopicSource[]
+  /** Also those that only a flow names. */
+  readonly expectations: readonly Expectation[]
+  readonly flows: readonly Flow[]
   readonly calls: readonly Call[]
   readonly tables: readonly SqlMigration[]
   readonly model: Model
@@ -61,6 +68,13 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   const consumers = parts.filter((part) => part.part === 'consumer')
   const outboxes = parts.filter((part) => part.part === 'outbox')
   const topics = parts.filter((part) => part.part === 'topic')
+  const flows = parts.filter((part) => part.part === 'flow')
+  const expectations = [
+    ...new Set([
+      ...parts.filter((part) => part.part === 'expectation'),
+      ...flows.flatMap((one) => one.expectations),
+    ]),
+  ]
   const calls = parts.filter((part) => part.part === 'call')
   const tables = options.tables ?? []
   // An endpoint and a webhook of one name would share what they remember.
@@ -68,13 +82,23 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   refuseTwins('consumer', consumers)
   refuseTwins('outbox', outboxes)
   refuseTwins('topic', topics)
+  refuseTwins('expectation', expectations)
+  refuseTwins('flow', flows)
   refuseTwins('call', calls)
   refuseTwins('table', tables)
   refuseTwins(
     'webhook path',
     [...declared, ...endpoints].map((hook) => ({ name: hook.path })),
   )
-  const contracts = collectContracts({ parts, webhooks, consumers, outboxes, topics })
+  const contracts = collectContracts({
+    parts,
+    webhooks,
+    consumers,
+    outboxes,
+    topics,
+    expectations,
+    flows,
+  })
   const systems = collectSystems({ parts, webhooks, calls, outboxes, topics })
   const content = {
     name,
@@ -82,6 +106,8 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
     consumers,
     outboxes,
     topics,
+    expectations,
+    flows,
     contracts,
     systems,
     calls,
@@ -116,7 +142,12 @@ function collectContracts({
   consumers,
   outboxes,
   topics,
-}: Pick<Integration, 'webhooks' | 'consumers' | 'outboxes' | 'topics'> & {
+  expectations,
+  flows,
+}: Pick<
+  Integration,
+  'webhooks' | 'consumers' | 'outboxes' | 'topics' | 'expectations' | 'flows'
+> & {
   readonly parts: readonly Part[]
 }): ReadonlyMap<string, AnyContract> {
   const found = new Map<string, AnyContract>()
@@ -126,6 +157,8 @@ function collectContracts({
     ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
     ...outboxes.flatMap((one) => one.accepts),
     ...topics.flatMap((one) => one.accepts),
+    ...expectations.flatMap(contractsOf),
+    ...flows.flatMap((one) => one.path),
   ]
   for (const contract of all) {
     const known = found.get(contract.name)

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ErrorClass } from './consumer.ts'
+import type { Correlated } from './expectation.ts'
 import type { Integration } from './integration.ts'
 import { describeSecret } from './secret.ts'
 import type { AlertRoute } from './system.ts'
@@ -34,6 +35,10 @@ export interface Model {
   readonly outboxes: readonly Json[]
   /** Topics, streams and queues of others that a relay moves into the log. */
   readonly topics: readonly Json[]
+  /** What has to follow what, and by when. */
+  readonly expectations: readonly Json[]
+  /** Choreographed flows. */
+  readonly flows: readonly Json[]
   /** Who sends what to whom, also what Junctura does not run. */
   readonly edges: readonly Json[]
   readonly tables: readonly Json[]
@@ -50,6 +55,8 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
   for (const consumer of content.consumers) note('consumer', consumer)
   for (const outbox of content.outboxes) note('outbox', outbox)
   for (const topic of content.topics) note('topic', topic)
+  for (const one of content.expectations) note('expectation', one)
+  for (const one of content.flows) note('flow', one)
   for (const system of content.systems) note('system', system)
   for (const call of content.calls) note('call', call)
   for (const table of content.tables) note('table', table)
@@ -63,6 +70,8 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
     consumers: content.consumers.map(describeConsumer),
     outboxes: content.outboxes.map(describeOutbox),
     topics: content.topics.map(describeTopic),
+    expectations: content.expectations.map(describeExpectation),
+    flows: content.flows.map(describeFlow),
     edges: describeEdges(content),
     tables: content.tables.map(({ name, checksum, sqlite, postgres }) =>
       json({
@@ -95,6 +104,7 @@ function describeTeams(content: Omit<Integration, 'model'>): readonly Json[] {
     ...content.webhooks.map((hook) => hook.owner),
     ...content.outboxes.map((outbox) => outbox.owner),
     ...content.topics.map((topic) => topic.owner),
+    ...[...content.expectations, ...content.flows].map((one) => one.owner),
     ...content.systems.map((system) => system.owner),
   ].filter((team) => team !== undefined)
   const byName = new Map(teams.map((team) => [team.name, team]))
@@ -223,6 +233,38 @@ const describeTopic = (source: Integration['topics'][number]): Json => {
     startAt: source.startAt,
   })
 }
+
+const describeExpectation = (one: Integration['expectations'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    after: one.after.map(describeCorrelated),
+    expect: one.expect.map(describeCorrelated),
+    undoneBy: one.undoneBy.map(describeCorrelated),
+    withinMs: one.withinMs,
+    earlyMs: one.earlyMs,
+    graceMs: one.graceMs,
+    by: one.by,
+    alert: describeRoute(one.alert),
+    severity: one.severity,
+  })
+
+const describeCorrelated = ({ contract, by }: Correlated): Json => ({
+  contract: contract.name,
+  version: contract.asked,
+  correlation: by ? 'function' : 'key',
+})
+
+const describeFlow = (one: Integration['flows'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    coordination: one.coordination,
+    path: one.path.map(({ name }) => name),
+    expectations: one.expectations.map(({ name }) => name),
+  })
 
 function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
   const inbound = content.webhooks.map((hook) => ({

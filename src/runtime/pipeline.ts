@@ -35,6 +35,7 @@ import type { BrokerLink } from './broker-link.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
+import { createExpectations, type Expectations } from './expectations.ts'
 import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
 import { createMasks, type Masks } from './contract-masks.ts'
@@ -82,6 +83,8 @@ export interface Pipeline extends Foundations, Alerting {
   readonly relays: Relays
   /** Move what other systems write into topics into the log. */
   readonly topics: Topics
+  /** Tell when a message that has to follow another does not come. */
+  readonly expectations: Expectations
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -129,7 +132,8 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
-  const retention = openRetention(base, alerting, { runners, deadLetters, options })
+  const expectations = createExpectations({ ...base, ...alerting })
+  const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const relays = createRelays({ ...options, ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
@@ -141,6 +145,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     ...border,
     relays,
     topics,
+    expectations,
     runners,
     consumers,
     letters,
@@ -350,6 +355,7 @@ function openRetention(
   parts: {
     readonly runners: ReadonlyMap<string, ConsumerRunner>
     readonly deadLetters: DeadLetters
+    readonly expectations: Expectations
     readonly options: Opened
   },
 ): Retention {
@@ -359,6 +365,7 @@ function openRetention(
   return createRetention({
     ...base,
     runners: parts.runners,
+    expectations: parts.expectations,
     ...(archive && { archive }),
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()

@@ -8,6 +8,10 @@ import type { Role } from './roles.ts'
 import type {
   AlertView,
   ConsumerStatus,
+  ExpectationKeyQuery,
+  ExpectationKeyView,
+  ExpectationView,
+  FlowView,
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
@@ -63,6 +67,15 @@ export interface Runtime extends AsyncDisposable {
   outboxes(): Promise<readonly OutboxView[]>
   /** The topics of others and how far their relays are, as last seen. */
   topics(): Promise<readonly TopicView[]>
+  /** Each expectation: how many keys wait, how many were missed. */
+  expectations(): Promise<readonly ExpectationView[]>
+  /** Keys of one expectation, the earliest deadline first; undefined when it is not declared. */
+  expectationKeys(
+    name: string,
+    query: ExpectationKeyQuery,
+  ): Promise<Page<ExpectationKeyView> | undefined>
+  /** Choreographed flows: what was expected against what came. */
+  flows(): Promise<readonly FlowView[]>
 
   messages(query: MessageQuery): Promise<MessagePage>
   message(id: string): Promise<MessageView | undefined>

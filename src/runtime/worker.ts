@@ -97,7 +97,7 @@ class ConsumersAtWork implements Worker {
   }
 
   async close(graceMs: number): Promise<void> {
-    const { runners, timers, retention, replays, relays, topics } = this.#pipeline
+    const { runners, timers, retention, replays, relays, topics, expectations } = this.#pipeline
     this.#stop.abort()
     await this.#listening
     await this.#keeper?.leave()
@@ -106,6 +106,7 @@ class ConsumersAtWork implements Worker {
     await topics.close()
     await replays.close()
     await retention.close()
+    await expectations.close()
     await timers.close()
     const all = [...runners.values()]
     await Promise.all(
@@ -287,13 +288,15 @@ class ConsumersAtWork implements Worker {
   }
 
   async #beginDuties(): Promise<void> {
-    const { retention, relays, topics, deadLetters, duties, notifier } = this.#pipeline
+    const { retention, relays, topics, deadLetters, duties, notifier, expectations } =
+      this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
     const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
     const rows = over.flatMap(({ cause }) => alerts.resolve(cause))
     await offerRows({ committer, kernel }, rows)
     for (const bridge of links) if (bridge !== link) await bridge.start({ committer, alerts })
+    await expectations.start()
     retention.start()
     relays.start()
     topics.start()
