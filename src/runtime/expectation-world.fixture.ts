@@ -11,7 +11,7 @@ import {
   type Part,
 } from '../contract/index.ts'
 import type { Runtime } from './runtime-port.ts'
-import { createWorld, EFFECTS, owners, Placed, type World } from './world.fixture.ts'
+import { createWorld, EFFECTS, owners, Placed, type StartOptions, type World } from './world.fixture.ts'
 
 export interface Payment {
   readonly paymentId: string
@@ -63,7 +63,9 @@ export const paid = (options: Partial<ExpectationOptions> = {}): Expectation =>
 export const MINUTE_MS = 60_000
 
 export interface ExpectationWorld extends World {
-  up(parts?: readonly Part[]): Promise<Runtime>
+  up(parts?: readonly Part[], options?: StartOptions): Promise<Runtime>
+  /** Starts a process that may die on the way, again and again until one stays. */
+  upInTheEnd(options?: StartOptions): Promise<void>
   place(...keys: readonly string[]): Promise<void>
   capture(...orders: readonly string[]): Promise<void>
   cancel(...keys: readonly string[]): Promise<void>
@@ -78,7 +80,11 @@ export const createExpectationWorld = (parts: readonly Part[]): ExpectationWorld
   const build = (all: readonly Part[]): Integration =>
     integration('demo', { parts: [Placed, Captured, Cancelled, ...all], tables: [EFFECTS] })
   return Object.assign(Object.create(world) as World, {
-    up: (others: readonly Part[] = parts) => world.start([], { build: () => build(others) }),
+    up: (others: readonly Part[] = parts, options: StartOptions = {}) =>
+      world.start([], { ...options, build: () => build(others) }),
+    async upInTheEnd(options: StartOptions = {}) {
+      while (!world.isUp) await world.boot([], { ...options, build: () => build(parts) })
+    },
     async place(...keys: readonly string[]) {
       await world.runtime.publishMany(keys.map((key) => Placed.of({ key, n: 1 })))
     },

@@ -262,6 +262,7 @@ class Tracker implements ExpectationTracker {
         if (isFull) continue
         await this.#settleAsked()
         const isJudged = await this.#judge()
+        this.#lookedMs = kernel.clock.monotonicMs()
         this.#isAtEnd = true
         this.#tellIdle()
         if (isJudged) await this.#untilNews(log)
@@ -281,8 +282,8 @@ class Tracker implements ExpectationTracker {
     const nowMs = this.#options.kernel.clock.monotonicMs()
     if (nowMs - this.#lookedMs > LIMITS.expectationBlindMs) {
       this.#floorMs = this.clockMs() + this.expectation.graceMs
+      this.#lookedMs = nowMs
     }
-    this.#lookedMs = nowMs
   }
 
   /** Takes in what is new; true when there may be more at once. */
@@ -364,9 +365,17 @@ class Tracker implements ExpectationTracker {
     const hasMore = [open, early, undone].some(
       (page) => page.length === LIMITS.pageRowsMax && page.every(isDue),
     )
+    if (due.length > 0 && !(await this.#isStoreWell())) return false
     if (due.length + gone.length > 0) await this.#apply(this.#missBy(due, gone))
     this.#nextDueMs = hasMore ? 0 : Math.min(Infinity, ...next.map((ms) => ms ?? Infinity))
     return !hasMore
+  }
+
+  /** What the store refuses to take cannot have come: an answer may have been turned away. */
+  async #isStoreWell(): Promise<boolean> {
+    await this.#commit({ rows: [] })
+    this.#noticeBlindness()
+    return this.clockMs() >= this.#floorMs
   }
 
   #missBy(
