@@ -6,8 +6,11 @@ export {
   call,
   command,
   consumer,
+  correlate,
   event,
   eventsEndpoint,
+  expectation,
+  flow,
   header,
   integration,
   isIntegration,
@@ -37,6 +40,7 @@ export type {
   ConsumerPolicy,
   Contract,
   ContractOptions,
+  Correlated,
   Database,
   Draft,
   Emitted,
@@ -45,6 +49,11 @@ export type {
   EventsEndpoint,
   EventsEndpointOptions,
   ErrorClass,
+  Expectation,
+  ExpectationOptions,
+  Expected,
+  Flow,
+  FlowOptions,
   Guarantee,
   InferSchema,
   Integration,
@@ -189,6 +198,10 @@ export type {
   DeadLetterQuery,
   DeadLetterView,
   DrainOptions,
+  ExpectationKeyQuery,
+  ExpectationKeyView,
+  ExpectationView,
+  FlowView,
   InvalidGroup,
   InvalidQuery,
   InvalidView,
@@ -207,7 +220,7 @@ export type {
   TopicView,
   WebhookStatus,
 } from './runtime/index.ts'
-export type { DeadLetterRow } from './store/index.ts'
+export type { DeadLetterRow, ExpectationTotals } from './store/index.ts'
 
 // What goes wrong, and what this package is.
 export { isJuncturaError, JuncturaError } from './kernel/index.ts'

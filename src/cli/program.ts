@@ -7,6 +7,8 @@ import { addDevCommand } from './dev-command.ts'
 import { addDoctorCommand } from './doctor-command.ts'
 import { addEmitCommand } from './emit-command.ts'
 import { addExplainCommand } from './explain-command.ts'
+import { addExpectationCommands } from './expectation-commands.ts'
+import { addFlowCommand } from './flow-command.ts'
 import { addInvalidCommands } from './invalid-commands.ts'
 import { addModelCommand } from './model-command.ts'
 import { addNewCommand } from './new-command.ts'
@@ -58,6 +60,8 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addInvalidCommands,
   addReplayCommands,
   addAlertCommands,
+  addExpectationCommands,
+  addFlowCommand,
   addConsumerCommands,
   addOutboxCommands,
   addTopicCommands,

@@ -5,8 +5,11 @@ import {
   body,
   call,
   consumer,
+  correlate,
   event,
   eventsEndpoint,
+  expectation,
+  flow,
   header,
   hmac,
   integration,
@@ -36,6 +39,11 @@ const order = event('orders.changed', {
   deprecated: { 1: '2027-01-01' },
   idempotency: { key: 'orderId', retention: '7d' },
   pii: ['customer.email'],
+})
+const answered = event('answers.given', {
+  owner: shop,
+  key: 'id',
+  versions: { 1: { type: 'object' } },
 })
 const policy = {
   owner: shop,
@@ -105,6 +113,23 @@ const everything = integration('everything', {
       accepts: [order],
       verify: bearer({ secret: secret.env('T') }),
     }),
+    flow('orders', {
+      owner: shop,
+      summary: 'all of it',
+      coordination: 'choreography',
+      path: [order, answered],
+      expectations: [
+        expectation('answered', {
+          owner: shop,
+          summary: 'in time',
+          after: order,
+          expect: correlate(answered, () => 'a'),
+          undoneBy: correlate(order.version(1), () => undefined),
+          within: '1h',
+          by: partner,
+        }),
+      ],
+    }),
     call('lookup', { from: partner, to: system('erp'), style: 'rpc', reason: 'no events there' }),
   ],
   tables: [sql({ sqlite: 'create table effects (id integer primary key)' })],
@@ -138,6 +163,8 @@ describe('schemas/model.schema.json', () => {
       ['contracts', 'contract'],
       ['webhooks', 'webhook'],
       ['consumers', 'consumer'],
+      ['expectations', 'expectation'],
+      ['flows', 'flow'],
       ['tables', 'table'],
     ] as const) {
       const known = Object.keys(schema.$defs[kind].properties)

@@ -39,7 +39,11 @@ export const flow = (name: string, options: FlowOptions): Flow => {
   const { summary, path, expectations, coordination } = options
   if (coordination !== 'choreography') {
     const fix = "write coordination: 'choreography'; what is conducted is a saga"
-    throw declarationError(`${what}.coordination`, `${JSON.stringify(coordination)} is unknown`, fix)
+    throw declarationError(
+      `${what}.coordination`,
+      `${JSON.stringify(coordination)} is unknown`,
+      fix,
+    )
   }
   if (!Array.isArray(path) || path.length < 2) {
     throw declarationError(`${what}.path`, 'it has no step', 'write path: [First, Second, …]')
@@ -68,9 +72,7 @@ export const unwatchedSteps = ({
   path.slice(1).flatMap((to, index) => {
     const from = path[index]
     if (!from) return []
-    const isWatched = expectations.some(
-      ({ after, expect }) => has(after, from) && has(expect, to),
-    )
+    const isWatched = expectations.some(({ after, expect }) => has(after, from) && has(expect, to))
     return isWatched ? [] : [[from, to] as const]
   })
 

@@ -196,6 +196,7 @@ describe('METRICS', () => {
       'channel',
       'consumer',
       'detail',
+      'expectation',
       'kind',
       'model',
       'outbox',

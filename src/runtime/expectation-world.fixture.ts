@@ -11,7 +11,14 @@ import {
   type Part,
 } from '../contract/index.ts'
 import type { Runtime } from './runtime-port.ts'
-import { createWorld, EFFECTS, owners, Placed, type StartOptions, type World } from './world.fixture.ts'
+import {
+  createWorld,
+  EFFECTS,
+  owners,
+  Placed,
+  type StartOptions,
+  type World,
+} from './world.fixture.ts'
 
 export interface Payment {
   readonly paymentId: string

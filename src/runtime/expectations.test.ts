@@ -1,12 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { consumer, correlate, event, expectation, flow, jsonSchema } from '../contract/index.ts'
 import { placedConsumer, owners, Placed, policy, Shipped } from './world.fixture.ts'
-import {
-  Captured,
-  createExpectationWorld,
-  MINUTE_MS,
-  paid,
-} from './expectation-world.fixture.ts'
+import { Captured, createExpectationWorld, MINUTE_MS, paid } from './expectation-world.fixture.ts'
 
 const PAID = [paid()]
 

@@ -99,7 +99,10 @@ export const createExpectations = (options: ExpectationsOptions): Expectations =
 }
 
 /** Who should act, by name: whoever the declaration names, or the consumers of what begins it. */
-export const actorsOf = (integration: Integration, { by, after }: Expectation): readonly string[] => {
+export const actorsOf = (
+  integration: Integration,
+  { by, after }: Expectation,
+): readonly string[] => {
   if (by.length > 0) return by
   const begins = new Set(after.map(({ contract }) => contract.name))
   return integration.consumers.filter(({ on }) => begins.has(on.name)).map(({ name }) => name)
@@ -243,11 +246,7 @@ async function keysOf(
   return { ...page, items: await withLetters(store, page.items) }
 }
 
-async function clockOf(
-  store: Store,
-  tracker: ExpectationTracker,
-  wallMs: number,
-): Promise<number> {
+async function clockOf(store: Store, tracker: ExpectationTracker, wallMs: number): Promise<number> {
   if (tracker.status().state !== 'standing-by') return tracker.clockMs()
   const stored: ExpectationCursorRow | undefined = await store.row(
     'expectationCursors',
@@ -278,10 +277,7 @@ const withLetters = (
 
 const LETTERS_MAX = 20
 
-function flowsOf(
-  integration: Integration,
-  views: readonly ExpectationView[],
-): readonly FlowView[] {
+function flowsOf(integration: Integration, views: readonly ExpectationView[]): readonly FlowView[] {
   return integration.flows.map((one) => {
     const names = new Set(one.expectations.map(({ name }) => name))
     const steps = views.filter(({ name }) => names.has(name))

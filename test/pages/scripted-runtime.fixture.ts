@@ -121,7 +121,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     outboxes: () => Promise.resolve([]),
     topics: () => Promise.resolve([]),
     expectations: () => Promise.resolve([]),
-    expectationKeys: () => Promise.resolve(undefined),
+    expectationKeys: () => Promise.resolve({ items: [] }),
     flows: () => Promise.resolve([]),
     differences: () => [],
     consumers: () => Promise.resolve(shows.overview.consumers),

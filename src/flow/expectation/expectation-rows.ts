@@ -22,7 +22,8 @@ export const NO_TOTALS: ExpectationTotals = {
 export const missedCause = (expectation: string): string => `expectation/${expectation}`
 
 /** Of the alert that messages cannot be told apart. */
-export const unreadableCause = (expectation: string): string => `expectation-unreadable/${expectation}`
+export const unreadableCause = (expectation: string): string =>
+  `expectation-unreadable/${expectation}`
 
 /**
  * The key of a row. Where a contract has personal data the key may be some, and row keys are shown

@@ -390,7 +390,11 @@ class Tracker implements ExpectationTracker {
     rows.push(...gone.map(({ key }) => expectationWrite(key, undefined)))
     if (due.length > 0) {
       const { name, severity } = this.expectation
-      const title = describeMissed(this.expectation, actors, due.map(({ row }) => row))
+      const title = describeMissed(
+        this.expectation,
+        actors,
+        due.map(({ row }) => row),
+      )
       const alert = { kind: 'expectation-missed', cause: missedCause(name), title } as const
       rows.push(...raiseAlert({ ...alert, count: due.length, severity }))
     }
