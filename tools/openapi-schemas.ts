@@ -400,6 +400,23 @@ const flow = {
   steps: listOf(exactly(expectation)),
 }
 
+const schedule = {
+  name: text,
+  owner: text,
+  'summary?': text,
+  'cron?': text,
+  'timezone?': text,
+  emits: text,
+  whenMissed: words('run-once', 'skip'),
+  nextAtMs: { type: ['integer', 'null'], description: 'Epoch milliseconds.' },
+  'lastDueAtMs?': timeMs,
+  'lastFiredAtMs?': timeMs,
+  'lastMessageId?': text,
+  'lastError?': text,
+  fired: count,
+  missed: count,
+}
+
 /** Every named schema of the API; bodies are the ones with a schema version. */
 export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
   Alive: exactly({ ...VERSIONED, status: words('alive', 'stopped') }),
@@ -421,6 +438,8 @@ export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
   ExpectationKeyPage: pageBody('ExpectationKey'),
   Flow: exactly(flow),
   FlowList: listBody('Flow'),
+  Schedule: exactly(schedule),
+  ScheduleList: listBody('Schedule'),
   Model: {
     type: 'object',
     required: ['schemaVersion', 'modelVersion', 'name', 'hash'],

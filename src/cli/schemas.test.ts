@@ -14,6 +14,7 @@ import {
   hmac,
   integration,
   route,
+  schedule,
   secret,
   sql,
   standardWebhooks,
@@ -113,6 +114,8 @@ const everything = integration('everything', {
       accepts: [order],
       verify: bearer({ secret: secret.env('T') }),
     }),
+    schedule('nightly', { owner: shop, cron: '0 2 * * *', emits: answered, data: () => ({}) }),
+    schedule('once', { owner: shop, at: '2030-01-01T00:00Z', emits: answered, data: () => ({}) }),
     flow('orders', {
       owner: shop,
       summary: 'all of it',
@@ -165,6 +168,7 @@ describe('schemas/model.schema.json', () => {
       ['consumers', 'consumer'],
       ['expectations', 'expectation'],
       ['flows', 'flow'],
+      ['schedules', 'schedule'],
       ['tables', 'table'],
     ] as const) {
       const known = Object.keys(schema.$defs[kind].properties)

@@ -8,6 +8,7 @@ import type { Flow } from './flow.ts'
 import { buildModel, type Model } from './model.ts'
 import type { OutboxSource } from './outbox-source.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
+import type { Schedule } from './schedule.ts'
 import type { System, Team } from './system.ts'
 import type { SqlMigration } from './tables.ts'
 import type { TopicSource } from './topic-source.ts'
@@ -27,6 +28,7 @@ export type Part =
   | EventsEndpoint
   | Expectation
   | Flow
+  | Schedule
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
 export interface Integration {
@@ -41,6 +43,7 @@ export interface Integration {
   /** Also those that only a flow names. */
   readonly expectations: readonly Expectation[]
   readonly flows: readonly Flow[]
+  readonly schedules: readonly Schedule[]
   readonly calls: readonly Call[]
   readonly tables: readonly SqlMigration[]
   readonly model: Model
@@ -75,6 +78,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
       ...flows.flatMap((one) => one.expectations),
     ]),
   ]
+  const schedules = parts.filter((part) => part.part === 'schedule')
   const calls = parts.filter((part) => part.part === 'call')
   const tables = options.tables ?? []
   // An endpoint and a webhook of one name would share what they remember.
@@ -84,6 +88,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   refuseTwins('topic', topics)
   refuseTwins('expectation', expectations)
   refuseTwins('flow', flows)
+  refuseTwins('schedule', schedules)
   refuseTwins('call', calls)
   refuseTwins('table', tables)
   refuseTwins(
@@ -98,6 +103,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
     topics,
     expectations,
     flows,
+    schedules,
   })
   const systems = collectSystems({ parts, webhooks, calls, outboxes, topics })
   const content = {
@@ -108,6 +114,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
     topics,
     expectations,
     flows,
+    schedules,
     contracts,
     systems,
     calls,
@@ -144,9 +151,10 @@ function collectContracts({
   topics,
   expectations,
   flows,
+  schedules,
 }: Pick<
   Integration,
-  'webhooks' | 'consumers' | 'outboxes' | 'topics' | 'expectations' | 'flows'
+  'webhooks' | 'consumers' | 'outboxes' | 'topics' | 'expectations' | 'flows' | 'schedules'
 > & {
   readonly parts: readonly Part[]
 }): ReadonlyMap<string, AnyContract> {
@@ -159,6 +167,7 @@ function collectContracts({
     ...topics.flatMap((one) => one.accepts),
     ...expectations.flatMap(contractsOf),
     ...flows.flatMap((one) => one.path),
+    ...schedules.map((one) => one.emits),
   ]
   for (const contract of all) {
     const known = found.get(contract.name)

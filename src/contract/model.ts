@@ -39,6 +39,8 @@ export interface Model {
   readonly expectations: readonly Json[]
   /** Choreographed flows. */
   readonly flows: readonly Json[]
+  /** What is emitted at given times. */
+  readonly schedules: readonly Json[]
   /** Who sends what to whom, also what Junctura does not run. */
   readonly edges: readonly Json[]
   readonly tables: readonly Json[]
@@ -57,6 +59,7 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
   for (const topic of content.topics) note('topic', topic)
   for (const one of content.expectations) note('expectation', one)
   for (const one of content.flows) note('flow', one)
+  for (const one of content.schedules) note('schedule', one)
   for (const system of content.systems) note('system', system)
   for (const call of content.calls) note('call', call)
   for (const table of content.tables) note('table', table)
@@ -72,6 +75,7 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
     topics: content.topics.map(describeTopic),
     expectations: content.expectations.map(describeExpectation),
     flows: content.flows.map(describeFlow),
+    schedules: content.schedules.map(describeSchedule),
     edges: describeEdges(content),
     tables: content.tables.map(({ name, checksum, sqlite, postgres }) =>
       json({
@@ -104,7 +108,7 @@ function describeTeams(content: Omit<Integration, 'model'>): readonly Json[] {
     ...content.webhooks.map((hook) => hook.owner),
     ...content.outboxes.map((outbox) => outbox.owner),
     ...content.topics.map((topic) => topic.owner),
-    ...[...content.expectations, ...content.flows].map((one) => one.owner),
+    ...[...content.expectations, ...content.flows, ...content.schedules].map((one) => one.owner),
     ...content.systems.map((system) => system.owner),
   ].filter((team) => team !== undefined)
   const byName = new Map(teams.map((team) => [team.name, team]))
@@ -266,6 +270,19 @@ const describeFlow = (one: Integration['flows'][number]): Json =>
     expectations: one.expectations.map(({ name }) => name),
   })
 
+const describeSchedule = (one: Integration['schedules'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    cron: one.cron?.text,
+    timezone: one.cron && one.timezone,
+    atMs: one.atMs,
+    emits: one.emits.name,
+    missed: one.missed,
+    alert: describeRoute(one.alert),
+  })
+
 function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
   const inbound = content.webhooks.map((hook) => ({
     kind: hook.endpoint ? 'events' : 'webhook',
@@ -304,6 +321,17 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
       run: true,
     })),
   )
+  const scheduled = content.schedules.map((schedule) => ({
+    kind: 'schedule',
+    from: `schedule/${schedule.name}`,
+    to: `channel/${schedule.emits.channel}`,
+    contract: schedule.emits.name,
+    style: 'messaging',
+    coordination: 'async',
+    guarantee: schedule.emits.guarantee,
+    verified: true,
+    run: true,
+  }))
   const consumed = content.consumers.map((consumer) => ({
     kind: 'consumer',
     from: `channel/${consumer.on.channel}`,
@@ -328,7 +356,7 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     summary: call.summary,
     run: false,
   }))
-  return [...inbound, ...relayed, ...transferred, ...consumed, ...calls].map(json)
+  return [...inbound, ...relayed, ...transferred, ...scheduled, ...consumed, ...calls].map(json)
 }
 
 function deepFreeze<T>(value: T): T {

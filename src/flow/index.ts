@@ -1,1 +1,2 @@
 export * from './expectation/index.ts'
+export * from './schedule/index.ts'

@@ -107,6 +107,11 @@ const OBSERVING: readonly Route[] = [
     { handle: async ({ runtime }) => ({ items: await runtime.flows() }) },
   ),
   get(
+    '/api/v1/schedules',
+    { summary: 'What is emitted at given times: when next, when last.', answer: 'ScheduleList' },
+    { handle: async ({ runtime }) => ({ items: await runtime.schedules() }) },
+  ),
+  get(
     '/api/v1/model',
     { summary: 'The declaration that runs, as the Model.', answer: 'Model' },
     { handle: ({ runtime }) => Promise.resolve(runtime.model) },

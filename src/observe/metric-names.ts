@@ -389,6 +389,14 @@ export const METRICS = {
     labels: ['expectation', 'outcome'],
   },
 
+  schedulesFired: {
+    name: 'junctura_schedules_fired',
+    type: 'counter',
+    help: 'Messages that schedules emitted.',
+    unit: '',
+    labels: ['schedule'],
+  },
+
   // Operating.
   alertsOpen: {
     name: 'junctura_alerts_open',

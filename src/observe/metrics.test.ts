@@ -204,6 +204,7 @@ describe('METRICS', () => {
       'percentile',
       'reason',
       'replay',
+      'schedule',
       'severity',
       'stage',
       'state',

@@ -59,6 +59,7 @@ import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
+import { createSchedules, type Schedules } from './schedules.ts'
 import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
@@ -85,6 +86,7 @@ export interface Pipeline extends Foundations, Alerting {
   readonly topics: Topics
   /** Tell when a message that has to follow another does not come. */
   readonly expectations: Expectations
+  readonly schedules: Schedules
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -133,6 +135,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const expectations = createExpectations({ ...base, ...alerting })
+  const schedules = createSchedules({ ...base, ...alerting, inbox })
   const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const relays = createRelays({ ...options, ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options, pushes })
@@ -146,6 +149,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     relays,
     topics,
     expectations,
+    schedules,
     runners,
     consumers,
     letters,

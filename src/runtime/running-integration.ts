@@ -39,6 +39,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  ScheduleView,
   TopicView,
 } from './views.ts'
 import { createWorker, pausedKey, type Worker } from './worker.ts'
@@ -162,6 +163,10 @@ export class RunningIntegration implements Runtime {
 
   flows(): Promise<readonly FlowView[]> {
     return this.#pipeline.expectations.flows()
+  }
+
+  schedules(): Promise<readonly ScheduleView[]> {
+    return this.#pipeline.schedules.views()
   }
 
   messages(query: MessageQuery): Promise<MessagePage> {

@@ -28,6 +28,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  ScheduleView,
 } from './views.ts'
 import type { DeadLetterRow } from '../store/index.ts'
 
@@ -76,6 +77,8 @@ export interface Runtime extends AsyncDisposable {
   ): Promise<Page<ExpectationKeyView> | undefined>
   /** Choreographed flows: what was expected against what came. */
   flows(): Promise<readonly FlowView[]>
+  /** What is emitted at given times: when next, when last. */
+  schedules(): Promise<readonly ScheduleView[]>
 
   messages(query: MessageQuery): Promise<MessagePage>
   message(id: string): Promise<MessageView | undefined>

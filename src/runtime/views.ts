@@ -189,6 +189,28 @@ export interface ExpectationKeyView {
   }[]
 }
 
+/** A schedule, and when it is due. */
+export interface ScheduleView {
+  readonly name: string
+  readonly owner: string
+  readonly summary?: string
+  /** Absent for one that is due once. */
+  readonly cron?: string
+  readonly timezone?: string
+  readonly emits: string
+  readonly whenMissed: 'run-once' | 'skip'
+  /** Null when there is no time any more. */
+  readonly nextAtMs: number | null
+  readonly lastDueAtMs?: number
+  readonly lastFiredAtMs?: number
+  readonly lastMessageId?: string
+  /** Set while its last time could not be emitted. */
+  readonly lastError?: string
+  readonly fired: number
+  /** Times that were left out, or folded into a later one. */
+  readonly missed: number
+}
+
 /** A choreographed flow: its steps with what came of them. */
 export interface FlowView {
   readonly name: string

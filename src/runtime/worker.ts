@@ -97,7 +97,8 @@ class ConsumersAtWork implements Worker {
   }
 
   async close(graceMs: number): Promise<void> {
-    const { runners, timers, retention, replays, relays, topics, expectations } = this.#pipeline
+    const { runners, timers, retention, replays, relays, topics, expectations, schedules } =
+      this.#pipeline
     this.#stop.abort()
     await this.#listening
     await this.#keeper?.leave()
@@ -107,6 +108,7 @@ class ConsumersAtWork implements Worker {
     await replays.close()
     await retention.close()
     await expectations.close()
+    await schedules.close()
     await timers.close()
     const all = [...runners.values()]
     await Promise.all(
@@ -288,7 +290,7 @@ class ConsumersAtWork implements Worker {
   }
 
   async #beginDuties(): Promise<void> {
-    const { retention, relays, topics, deadLetters, duties, notifier, expectations } =
+    const { retention, relays, topics, deadLetters, duties, notifier, expectations, schedules } =
       this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
@@ -297,6 +299,7 @@ class ConsumersAtWork implements Worker {
     await offerRows({ committer, kernel }, rows)
     for (const bridge of links) if (bridge !== link) await bridge.start({ committer, alerts })
     await expectations.start()
+    await schedules.start()
     retention.start()
     relays.start()
     topics.start()

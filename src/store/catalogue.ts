@@ -62,6 +62,8 @@ export const COLLECTIONS = {
   expectations: { byDue: ['expectation', 'state', 'dueAtMs'] },
   /** How far an expectation has read, its clock and its figures: key is its name. */
   expectationCursors: {},
+  /** When a schedule is due next: key is its name. */
+  schedules: {},
   /** Each model that was started: key is its hash. */
   models: {},
   /** Each start: key grows with time. */
@@ -110,6 +112,7 @@ interface Rows {
   topicCursors: TopicCursorRow
   expectations: ExpectationRow
   expectationCursors: ExpectationCursorRow
+  schedules: ScheduleRow
   models: { readonly model: unknown; readonly firstAtMs: number }
   starts: {
     readonly atMs: number
@@ -204,6 +207,21 @@ export interface ExpectationTotals {
   readonly unexpected: number
   /** What it is about could not be read. */
   readonly unreadable: number
+}
+
+export interface ScheduleRow {
+  /** What it was computed from; another rule begins anew. */
+  readonly rule: string
+  /** Null when there is none any more. */
+  readonly dueAtMs: number | null
+  readonly lastDueAtMs?: number
+  readonly lastFiredAtMs?: number
+  readonly lastMessageId?: string
+  readonly fired: number
+  /** Left out by `skip`, or folded into the one that ran by `run-once`. */
+  readonly missed: number
+  /** Set while its last occurrence could not be emitted. */
+  readonly lastError?: string
 }
 
 export interface LaneRow {

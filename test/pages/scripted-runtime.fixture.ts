@@ -123,6 +123,7 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     expectations: () => Promise.resolve([]),
     expectationKeys: () => Promise.resolve({ items: [] }),
     flows: () => Promise.resolve([]),
+    schedules: () => Promise.resolve([]),
     differences: () => [],
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {
