@@ -372,6 +372,38 @@ export const METRICS = {
     labels: ['broker'],
   },
 
+  // What has to follow what.
+  expectationsOpen: {
+    name: 'junctura_expectations_open',
+    type: 'gauge',
+    help: 'Keys that wait for an expected message.',
+    unit: '',
+    labels: ['expectation'],
+  },
+  expectationsMissed: {
+    name: 'junctura_expectations_missed',
+    type: 'gauge',
+    help: 'Keys whose expected message did not come in time, and has not come since.',
+    unit: '',
+    labels: ['expectation'],
+  },
+  expectationOutcomes: {
+    name: 'junctura_expectation_outcomes',
+    type: 'counter',
+    help: 'What became of keys.',
+    unit: '',
+    /** `outcome` is opened, met, late, undone, missed, unexpected or unreadable. */
+    labels: ['expectation', 'outcome'],
+  },
+
+  schedulesFired: {
+    name: 'junctura_schedules_fired',
+    type: 'counter',
+    help: 'Messages that schedules emitted.',
+    unit: '',
+    labels: ['schedule'],
+  },
+
   // Operating.
   alertsOpen: {
     name: 'junctura_alerts_open',

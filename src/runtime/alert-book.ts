@@ -20,6 +20,8 @@ export interface RaisedAlert {
   readonly target: AlertRoute
   readonly severity: AlertSeverity
   readonly atMs: number
+  /** How often, when several are raised together. @default 1 */
+  readonly count?: number
 }
 
 /**
@@ -77,6 +79,7 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'contract-mismatch',
   'retrying',
   'shelf-full',
+  'expectation-unreadable',
   'expired',
   'store-rolled-back',
   'store-failed-over',
@@ -163,6 +166,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
           route: alert.target.kind,
           severity: alert.severity,
           atMs: alert.atMs,
+          ...(alert.count !== undefined && { count: alert.count }),
         },
         kernel.ids,
       )

@@ -12,6 +12,7 @@ import {
   type StoredRecord,
 } from '../store/index.ts'
 import type { BrokerLink } from './broker-link.ts'
+import type { Expectations } from './expectations.ts'
 import { offerRows } from './offer-rows.ts'
 import { eachRow } from './paging.ts'
 import { progressRowsOf } from './prepare-progress.ts'
@@ -32,6 +33,7 @@ export interface RetentionOptions {
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly archive?: ArchivePartition
   readonly links: readonly BrokerLink[]
+  readonly expectations: Pick<Expectations, 'hasPassed'>
   /** Records that retention could not keep for an exception. */
   readonly onExpired: (count: number) => void
   /** Rows that put alerts right, and resolve those whose cause has not shown for a while. */
@@ -94,14 +96,15 @@ export const createRetention = (options: RetentionOptions): Retention => {
     // A broker that is away is given everything when it is back, whatever the age.
     const { lastPosition } = partition
     for (const link of options.links) if (!(await link.hasPublished(lastPosition))) return false
+    if (!options.expectations.hasPassed(lastPosition)) return false
     if (![...runners.values()].every((one) => hasPassed(one, lastPosition))) return false
     return othersHavePassed(lastPosition)
   }
 
   /** What a broker lost unnoticed can be published again only as long as the log has it. */
   const isStillPublished = async ({ lastPosition }: LogPartition): Promise<boolean> => {
-    for (const { relays } of options.links) {
-      if (!(await relays.look()) || !relays.hasPublished(lastPosition)) return false
+    for (const link of options.links) {
+      if (!(await link.relays.look()) || !(await link.hasPublished(lastPosition))) return false
     }
     return true
   }

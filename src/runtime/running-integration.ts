@@ -22,6 +22,10 @@ import type { Role } from './roles.ts'
 import type {
   AlertView,
   ConsumerStatus,
+  ExpectationKeyQuery,
+  ExpectationKeyView,
+  ExpectationView,
+  FlowView,
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
@@ -37,6 +41,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  ScheduleView,
   TopicView,
 } from './views.ts'
 import { createWorker, pausedKey, type Worker } from './worker.ts'
@@ -172,6 +177,25 @@ export class RunningIntegration implements Runtime {
     return Promise.resolve(this.#pipeline.topics.views())
   }
 
+  expectations(): Promise<readonly ExpectationView[]> {
+    return this.#pipeline.expectations.views()
+  }
+
+  expectationKeys(
+    name: string,
+    query: ExpectationKeyQuery,
+  ): Promise<Page<ExpectationKeyView> | undefined> {
+    return this.#pipeline.expectations.keys(name, query)
+  }
+
+  flows(): Promise<readonly FlowView[]> {
+    return this.#pipeline.expectations.flows()
+  }
+
+  schedules(): Promise<readonly ScheduleView[]> {
+    return this.#pipeline.schedules.views()
+  }
+
   messages(query: MessageQuery): Promise<MessagePage> {
     return this.#pipeline.views.search(query)
   }
@@ -287,6 +311,10 @@ export class RunningIntegration implements Runtime {
         await requests.ring()
         return { id: command.id }
       }
+      case 'expectation.settle':
+        return {
+          settled: await this.#pipeline.expectations.settle(command.name, command.key),
+        }
       case 'consumer.pause':
         return this.#pause(command.name, by)
       case 'consumer.resume':
@@ -368,6 +396,7 @@ export class RunningIntegration implements Runtime {
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()
     }
+    await this.#pipeline.expectations.idle()
   }
 
   drain(options: DrainOptions = {}): Promise<void> {

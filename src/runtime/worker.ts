@@ -94,7 +94,8 @@ class ConsumersAtWork implements Worker {
   }
 
   async close(graceMs: number): Promise<void> {
-    const { runners, timers, retention, replays, relays, topics } = this.#pipeline
+    const { runners, timers, retention, replays, relays, topics, expectations, schedules } =
+      this.#pipeline
     this.#stop.abort()
     await this.#listening
     await this.#keeper?.leave()
@@ -103,6 +104,8 @@ class ConsumersAtWork implements Worker {
     await topics.close()
     await replays.close()
     await retention.close()
+    await expectations.close()
+    await schedules.close()
     await timers.close()
     const all = [...runners.values()]
     await Promise.all(
@@ -287,7 +290,8 @@ class ConsumersAtWork implements Worker {
   }
 
   async #beginDuties(): Promise<void> {
-    const { retention, relays, topics, deadLetters, duties, notifier } = this.#pipeline
+    const { retention, relays, topics, deadLetters, duties, notifier, expectations, schedules } =
+      this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
     const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
@@ -296,6 +300,8 @@ class ConsumersAtWork implements Worker {
     // Where the store is shared, whoever has their leases publishes to them.
     const bridges = this.#keeper ? [] : links.filter((one) => one !== link)
     for (const bridge of bridges) await bridge.start({ committer, alerts })
+    await expectations.start()
+    await schedules.start()
     retention.start()
     relays.start()
     topics.start()

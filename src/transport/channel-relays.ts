@@ -180,6 +180,8 @@ class PublishedChannels implements ChannelRelays {
   }
 
   async look(): Promise<boolean> {
+    // Who publishes nothing to it has nothing to look for, and perhaps no connection.
+    if (this.#taken.size === 0) return true
     // One that is under way may have asked before.
     await this.#survey
     this.#lookNow()
