@@ -11,6 +11,7 @@ import { createInvalidShelf, type InvalidRequest, type KeptInvalid } from './inv
 import { type MessageStatus, messageStatus } from './message-status.ts'
 import { emitAppend, type EmittedBy, publishEvents, type PublishOptions } from './publish-events.ts'
 import type { Published } from './publish-events.ts'
+import type { RecordPort } from './record-port.ts'
 import { planReadmission, type ReadmissionPlan } from './plan-readmission.ts'
 import { readRecordAt } from './read-record-at.ts'
 import { readmitInvalid, type ReadmitResult } from './readmit.ts'
@@ -34,6 +35,8 @@ export interface InboxOptions {
   readonly metrics?: Metrics
   /** Rows that make an alert durable; they commit with what raised it. @default none */
   readonly raiseAlert?: RaiseBorderAlert
+  /** Where the broker is the record of some contracts. @default none has it there */
+  readonly records?: RecordPort | undefined
   /** Replaces personal data in an error's text. @default the text as it is */
   readonly maskText?: MaskText
   /** Told what became of each request, after its commit; must be quick. */
@@ -133,7 +136,8 @@ function openContext(options: InboxOptions): InboxContext {
     store,
     tenant,
     modelHash: options.modelHash,
-    book: createContractBook(integration.contracts.values()),
+    records: options.records,
+    book: createContractBook(integration.contracts.values(), options.records?.dataBytesMax),
     runner: createTransformRunner(clock, committer),
     repeats: createRepeatBook(shared),
     shelf: createInvalidShelf(shared),

@@ -50,6 +50,8 @@ export interface ChannelRelaysOptions {
   readonly places: () => Promise<ReadonlyMap<string, RelayPlace>>
   /** The position after which a broker that lost something is given everything again. */
   readonly republishAfter: () => Promise<number>
+  /** Of this run, where the broker is the record of a channel; asked for before the places are. */
+  readonly takeTurn?: () => Promise<number>
   /** Called once for each channel that is there, before anything is published to it. */
   readonly prepare?: (broker: Broker, channel: string) => Promise<void>
   readonly on: RelayEvents
@@ -81,6 +83,7 @@ class PublishedChannels implements ChannelRelays {
   readonly #channels = new Map<string, Published>()
   #known: ReadonlyMap<string, RelayPlace> = new Map()
   #broker: Broker | undefined
+  #turn: number | undefined
   #isConnected = false
   #isClosed = false
   #droppedTo = 0
@@ -97,6 +100,9 @@ class PublishedChannels implements ChannelRelays {
   async start(broker: Broker): Promise<void> {
     const { channels, prepare, places } = this.#options
     this.#broker = broker
+    if (channels.some(({ isRecord }) => isRecord === true)) {
+      this.#turn = await this.#options.takeTurn?.()
+    }
     this.#known = await places()
     await broker.ensure(channels)
     for (const [channel, published] of this.#channels) {
@@ -158,8 +164,10 @@ class PublishedChannels implements ChannelRelays {
   }
 
   #startRelay(broker: Broker, channel: string, publishedTo: number): BrokerRelay {
-    const { log, kernel, storeId, on } = this.#options
+    const { log, kernel, storeId, on, channels } = this.#options
+    const isRecord = channels.some((one) => one.channel === channel && one.isRecord === true)
     return startBrokerRelay({
+      turn: isRecord ? this.#turn : undefined,
       broker,
       log,
       kernel,
