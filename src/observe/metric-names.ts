@@ -343,6 +343,20 @@ export const METRICS = {
     unit: '',
     labels: ['broker', 'channel'],
   },
+  recordLost: {
+    name: 'junctura_record_lost',
+    type: 'counter',
+    help: 'Messages that a broker, being their record, lost before they were read; 1 for a topic made again.',
+    unit: '',
+    labels: ['broker', 'channel'],
+  },
+  recordForeign: {
+    name: 'junctura_record_foreign',
+    type: 'counter',
+    help: 'Messages in a channel whose record is the broker that no contract can have made; left out.',
+    unit: '',
+    labels: ['broker', 'channel'],
+  },
   transportRecovered: {
     name: 'junctura_transport_recovered',
     type: 'counter',

@@ -86,6 +86,7 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'store-warning',
   'topic-lost',
   'transport-loss',
+  'record-loss',
   'transport-oversize',
 ])
 

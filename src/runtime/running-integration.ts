@@ -9,6 +9,7 @@ import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
+import { recordedContracts } from './open-transport.ts'
 import { createOperations, refused } from './operations.ts'
 import { consumerStatuses } from './consumer-statuses.ts'
 import { buildOverview } from './overview.ts'
@@ -215,7 +216,8 @@ export class RunningIntegration implements Runtime {
   differences(): readonly string[] {
     const { store, link, links } = this.#pipeline
     const bridges = links.filter((one) => one !== link)
-    return describeEngines(store.features, { link, bridges })
+    const records = recordedContracts(this.integration)
+    return describeEngines(store.features, { link, bridges, records })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
@@ -229,7 +231,8 @@ export class RunningIntegration implements Runtime {
           where: [`${row.consumer}\n${row.key}`],
         })
       : 0
-    return { ...row, successors, payload: await views.payloadAt(row.position) }
+    const consumer = row.stage === 'handler' ? row.consumer : undefined
+    return { ...row, successors, payload: await views.payloadAt(row.position, consumer) }
   }
 
   invalid(query: InvalidQuery): Promise<Page<InvalidView>> {
@@ -433,9 +436,10 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, links, pushes } = this.#pipeline
+    const { inbox, committer, transport, store, links, pushes, records } = this.#pipeline
     pushes.close()
     if (committer.mode === 'open') await inbox.close()
+    await records?.close()
     for (const link of links) await link.close()
     await committer.close()
     await transport.close()

@@ -86,7 +86,10 @@ class StoreBackedTransport implements BrokeredTransport {
       log: this.#log,
       prepare: (_broker, channel) => this.#turn(channel),
     })
-    for (const { channel } of options.channels) this.#lanes.set(channel, this.#createLane(channel))
+    for (const { channel, isRecord } of options.channels) {
+      // What the broker is the record of is read from there, and from there alone.
+      if (isRecord !== true) this.#lanes.set(channel, this.#createLane(channel))
+    }
   }
 
   get log(): LogTransport {

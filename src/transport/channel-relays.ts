@@ -33,7 +33,10 @@ export interface ChannelRelays {
   readonly places: ReadonlyMap<string, RelayPlace>
   /** Whether everything up to a position is published, as far as the taken channels reach. */
   hasPublished(position: number): boolean
-  /** Looks whether the broker still has everything; false when it could not be asked. */
+  /**
+   * Looks whether the broker still has everything of the taken channels; false when it could not be
+   * asked.
+   */
   look(): Promise<boolean>
   /** The log has dropped what it had up to a position, after all of it was published. */
   dropped(position: number): void
@@ -65,6 +68,8 @@ export interface ChannelRelaysOptions {
   readonly places: () => Promise<ReadonlyMap<string, RelayPlace>>
   /** The position after which a broker that lost something is given everything again. */
   readonly republishAfter: () => Promise<number>
+  /** Of this run, where the broker is the record of a channel; asked for before the places are. */
+  readonly takeTurn?: () => Promise<number>
   /** Called once for each channel that is there, before anything is published to it. */
   readonly prepare?: (broker: Broker, channel: string) => Promise<void>
   readonly on: RelayEvents
@@ -97,6 +102,7 @@ class PublishedChannels implements ChannelRelays {
   readonly #taken = new Set<string>()
   #known: ReadonlyMap<string, RelayPlace> = new Map()
   #broker: Broker | undefined
+  #turn: number | undefined
   #isConnected = false
   #isClosed = false
   #droppedTo = 0
@@ -118,6 +124,9 @@ class PublishedChannels implements ChannelRelays {
   async start(broker: Broker): Promise<void> {
     const { channels, prepare, places } = this.#options
     this.#broker = broker
+    if (channels.some(({ isRecord }) => isRecord === true)) {
+      this.#turn = await this.#options.takeTurn?.()
+    }
     this.#known = await places()
     await broker.ensure(channels)
     for (const [channel, published] of this.#channels) {
@@ -214,8 +223,10 @@ class PublishedChannels implements ChannelRelays {
   }
 
   #startRelay(broker: Broker, channel: string, publishedTo: number): BrokerRelay {
-    const { log, kernel, storeId, on } = this.#options
+    const { log, kernel, storeId, on, channels } = this.#options
+    const isRecord = channels.some((one) => one.channel === channel && one.isRecord === true)
     return startBrokerRelay({
+      turn: isRecord ? this.#turn : undefined,
       broker,
       log,
       kernel,
