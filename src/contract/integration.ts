@@ -5,6 +5,7 @@ import { checkName, declarationError } from './declaration-error.ts'
 import type { EventsEndpoint } from './events-endpoint.ts'
 import { buildModel, type Model } from './model.ts'
 import type { OutboxSource } from './outbox-source.ts'
+import type { AnySaga } from './saga.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { System, Team } from './system.ts'
 import type { SqlMigration } from './tables.ts'
@@ -23,12 +24,14 @@ export type Part =
   | OutboxSource
   | TopicSource
   | EventsEndpoint
+  | AnySaga
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
 export interface Integration {
   readonly name: string
   readonly webhooks: readonly Webhook[]
   readonly consumers: readonly Consumer[]
+  readonly sagas: readonly AnySaga[]
   /** By name; also those only referred to. */
   readonly contracts: ReadonlyMap<string, AnyContract>
   readonly systems: readonly System[]
@@ -59,6 +62,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   const declared = parts.filter((part) => part.part === 'webhook')
   const webhooks = [...declared, ...endpoints.flatMap(({ doors }) => doors)]
   const consumers = parts.filter((part) => part.part === 'consumer')
+  const sagas = parts.filter((part) => part.part === 'saga')
   const outboxes = parts.filter((part) => part.part === 'outbox')
   const topics = parts.filter((part) => part.part === 'topic')
   const calls = parts.filter((part) => part.part === 'call')
@@ -66,6 +70,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   // An endpoint and a webhook of one name would share what they remember.
   refuseTwins('webhook', [...declared, ...endpoints])
   refuseTwins('consumer', consumers)
+  refuseTwins('saga', sagas)
   refuseTwins('outbox', outboxes)
   refuseTwins('topic', topics)
   refuseTwins('call', calls)
@@ -74,12 +79,13 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
     'webhook path',
     [...declared, ...endpoints].map((hook) => ({ name: hook.path })),
   )
-  const contracts = collectContracts({ parts, webhooks, consumers, outboxes, topics })
+  const contracts = collectContracts({ parts, webhooks, consumers, sagas, outboxes, topics })
   const systems = collectSystems({ parts, webhooks, calls, outboxes, topics })
   const content = {
     name,
     webhooks,
     consumers,
+    sagas,
     outboxes,
     topics,
     contracts,
@@ -114,9 +120,10 @@ function collectContracts({
   parts,
   webhooks,
   consumers,
+  sagas,
   outboxes,
   topics,
-}: Pick<Integration, 'webhooks' | 'consumers' | 'outboxes' | 'topics'> & {
+}: Pick<Integration, 'webhooks' | 'consumers' | 'sagas' | 'outboxes' | 'topics'> & {
   readonly parts: readonly Part[]
 }): ReadonlyMap<string, AnyContract> {
   const found = new Map<string, AnyContract>()
@@ -124,6 +131,7 @@ function collectContracts({
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
     ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
+    ...sagas.flatMap((one) => [one.on, ...one.uses.filter((used) => used.part === 'contract')]),
     ...outboxes.flatMap((one) => one.accepts),
     ...topics.flatMap((one) => one.accepts),
   ]

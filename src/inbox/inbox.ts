@@ -9,7 +9,14 @@ import { createContractBook } from './contract-book.ts'
 import type { InboxContext, MaskText } from './inbox-context.ts'
 import { createInvalidShelf, type InvalidRequest, type KeptInvalid } from './invalid-shelf.ts'
 import { type MessageStatus, messageStatus } from './message-status.ts'
-import { emitAppend, type EmittedBy, publishEvents, type PublishOptions } from './publish-events.ts'
+import {
+  type AppendOrigin,
+  emitAppend,
+  type EmittedBy,
+  ownAppend,
+  publishEvents,
+  type PublishOptions,
+} from './publish-events.ts'
 import type { Published } from './publish-events.ts'
 import { planReadmission, type ReadmissionPlan } from './plan-readmission.ts'
 import { readRecordAt } from './read-record-at.ts'
@@ -75,6 +82,8 @@ export interface Inbox {
   publishMany(drafts: readonly Draft[], options?: PublishOptions): Promise<readonly Published[]>
   /** What a handler emitted, ready to commit with its completion; it claims its own fact. */
   emitAppend(draft: Draft, by: EmittedBy): Append
+  /** A message of the runtime's own, ready for a commit that it makes. */
+  ownAppend(draft: Draft, origin: AppendOrigin): Append
   /** Id of the message that a record belongs to; undefined when retention has dropped it. */
   messageIdAt(position: number): Promise<string | undefined>
   /** What became of a message, by its id or by its sender's key. */
@@ -104,6 +113,7 @@ export const createInbox = (options: InboxOptions): Inbox => {
     },
     publishMany: (drafts, publishOptions) => publishEvents(context, drafts, publishOptions),
     emitAppend: (draft, by) => emitAppend(context, draft, by),
+    ownAppend: (draft, origin) => ownAppend(context, draft, origin),
     messageIdAt: async (position) => {
       const record = await readRecordAt(context.store, position)
       return record && messageIdOf(record)

@@ -1,6 +1,6 @@
 import { type Draft, type Envelope, globalId } from '../contract/index.ts'
 import { JuncturaError, LIMITS } from '../kernel/index.ts'
-import type { SpanContext } from '../observe/index.ts'
+import { parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
@@ -166,6 +166,47 @@ export const emitAppend = (context: InboxContext, draft: Draft, by: EmittedBy): 
     trace: traceOf(envelope),
   }
   const append = eventAppend(origin, event, { index: 0 })
+  const claim = factClaim(context, event, atMs)
+  return claim ? { ...append, claim } : append
+}
+
+/** Where a message comes from that a part of the runtime writes, and who it is about. */
+export interface AppendOrigin {
+  readonly id: string
+  readonly source: string
+  readonly correlationId: string
+  readonly causationId?: string
+  readonly idempotencyKey?: string
+  readonly replyTo?: string
+  readonly traceparent?: string
+}
+
+/**
+ * A message of the runtime's own, as an append for a commit that it makes; its fact is claimed as
+ * that of an emitted one.
+ *
+ * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
+ */
+export const ownAppend = (context: InboxContext, draft: Draft, origin: AppendOrigin): Append => {
+  const event = prepareEvent(draft, context.book)
+  const atMs = context.kernel.clock.now()
+  const { traceparent } = origin
+  const append = eventAppend(
+    {
+      id: origin.id,
+      tenant: context.tenant,
+      source: origin.source,
+      receivedAtMs: atMs,
+      appendedAtMs: atMs,
+      correlationId: origin.correlationId,
+      causationId: origin.causationId,
+      idempotencyKey: origin.idempotencyKey,
+      replyTo: origin.replyTo,
+      trace: traceparent === undefined ? undefined : parseTraceparent(traceparent),
+    },
+    event,
+    FIRST,
+  )
   const claim = factClaim(context, event, atMs)
   return claim ? { ...append, claim } : append
 }

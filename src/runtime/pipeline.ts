@@ -6,6 +6,7 @@ import {
   type ReplayedEvent,
 } from '../consumer/index.ts'
 import type { AlertRoute, Integration } from '../contract/index.ts'
+import type { SagaEngine } from '../flow/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -53,6 +54,8 @@ import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
 import type { Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
+import { openSagaConsumers } from './saga-consumers.ts'
+import { createSagaDesk, type SagaDesk } from './saga-desk.ts'
 import { openActs, type People } from './open-acts.ts'
 import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
@@ -82,6 +85,9 @@ export interface Pipeline extends Foundations, Alerting {
   readonly relays: Relays
   /** Move what other systems write into topics into the log. */
   readonly topics: Topics
+  /** Runs the functions of sagas, one record of a run at a time. */
+  readonly sagas: SagaEngine
+  readonly sagaDesk: SagaDesk
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -103,7 +109,8 @@ export interface Pipeline extends Foundations, Alerting {
 export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
 export const buildPipeline = async (declared: Integration, options: Opened): Promise<Pipeline> => {
-  const { integration, ...pushes } = await openPushConsumers(declared, options)
+  const flows = openSagaConsumers(declared)
+  const { integration, ...pushes } = await openPushConsumers(flows.integration, options)
   // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
@@ -113,10 +120,12 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   await recordRollback({ ...base, ...alerting })
   await recordFailOver({ ...base, ...alerting })
   const inbox = openInbox(base, alerting, letters)
+  const sagas = flows.bind({ ...base, ...alerting, inbox, options })
   const people: People = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
     readData: pushes.readData,
+    onGivenUp: flows.onGivenUp,
     letters,
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
@@ -138,6 +147,8 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     ...alerting,
     ...acts,
     inbox,
+    sagas,
+    sagaDesk: createSagaDesk({ ...base, inbox, sagas }),
     ...border,
     relays,
     topics,
@@ -293,6 +304,7 @@ function consumerPorts(
   parts: {
     readonly inbox: Inbox
     readonly readData: ConsumerPorts['readData']
+    readonly onGivenUp: NonNullable<ConsumerPorts['onGivenUp']>
     readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
@@ -308,6 +320,7 @@ function consumerPorts(
   return {
     ...base,
     readData: parts.readData,
+    onGivenUp: parts.onGivenUp,
     prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
     messageIdAt: (position) => inbox.messageIdAt(position),
     raiseAlert: ({ kind, cause, title, consumer, atMs }) =>

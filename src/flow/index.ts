@@ -1,0 +1,5 @@
+export * from './saga/engine.ts'
+export * from './saga/saga-ports.ts'
+export * from './saga/saga-record.ts'
+export * from './saga/saga-run.ts'
+export * from './saga/turn.ts'
