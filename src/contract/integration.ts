@@ -131,7 +131,11 @@ function collectContracts({
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
     ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
-    ...sagas.flatMap((one) => [one.on, ...one.uses.filter((used) => used.part === 'contract')]),
+    ...sagas.flatMap((one) => [
+      one.on,
+      ...one.uses.filter((used) => used.part === 'contract'),
+      ...one.emits,
+    ]),
     ...outboxes.flatMap((one) => one.accepts),
     ...topics.flatMap((one) => one.accepts),
   ]

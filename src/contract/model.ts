@@ -167,6 +167,7 @@ const describeSaga = (one: Integration['sagas'][number]): Json =>
       kind: used.part === 'saga' ? 'saga' : used.kind,
       name: used.name,
     })),
+    emits: one.emits.map((contract) => contract.name),
     budget: one.budget,
     keepMs: one.keepMs,
     late: [...one.late.keys()],

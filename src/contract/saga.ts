@@ -22,6 +22,8 @@ export interface AnySaga {
   readonly summary?: string
   readonly on: AnyContract
   readonly uses: readonly (AnyContract | AnySaga)[]
+  /** What it tells with `s.emit`. */
+  readonly emits: readonly AnyContract[]
   readonly budget: ResolvedSagaBudget
   /** Where a new saga begins to listen. */
   readonly from: 'now' | 'earliest'
@@ -83,6 +85,8 @@ export interface SagaOptions<On extends AnyContract, Uses extends Used> {
   readonly on: On
   /** Everything that the saga asks for and waits for. */
   readonly uses: readonly Uses[]
+  /** What it tells with `s.emit`. @default none */
+  readonly emits?: readonly AnyContract[]
   readonly budget?: {
     /** After this a run that goes forward fails, and is compensated. @default none */
     readonly total?: Duration
@@ -147,6 +151,7 @@ export function saga(name: string, options: AnySagaOptions, run: RunSaga): AnySa
     ...(summary !== undefined && { summary }),
     on: required(options.on, `${what}.on`, 'give the contract that starts it'),
     uses,
+    emits: options.emits ?? [],
     budget: {
       ...(budget.total !== undefined && { totalMs: span(budget.total, `${what}.budget.total`) }),
       ...(budget.quiet !== undefined && { quietMs: span(budget.quiet, `${what}.budget.quiet`) }),

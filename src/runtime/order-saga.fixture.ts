@@ -161,7 +161,8 @@ export const orderSaga: Saga<'order', OrderInput, { readonly parcel: string }> =
     version: 1,
     owner: owners,
     on: OrderPlaced,
-    uses: [Reserve, Charge, Ship, Release, Refund, PaymentCaptured, OrderShipped],
+    uses: [Reserve, Charge, Ship, Release, Refund, PaymentCaptured],
+    emits: [OrderShipped],
     from: 'earliest',
   },
   async (s, order) => {
@@ -204,3 +205,47 @@ export const sagaParts = (
   one: AnySaga = orderSaga,
   ...own: readonly Consumer[]
 ): readonly Part[] => [one, ...desks(...own)]
+
+type Fault = NonNullable<StartOptions['fault']>
+
+/** Kills the process at the nth commit, before it is written or after. */
+export const deathAt = (
+  world: World,
+  nth: number,
+  point: 'before-commit' | 'after-commit',
+): { readonly fault: Fault; readonly happened: () => boolean } => {
+  let seen = 0
+  return {
+    fault: async (at) => {
+      if (at !== point || ++seen !== nth) return
+      world.crash()
+      await new Promise<never>(() => undefined)
+    },
+    happened: () => seen >= nth,
+  }
+}
+
+/** Publishes a message unless the log has one of its type, as a sender that does not know. */
+export const publishOnce = async (
+  world: SagaWorld,
+  contract: typeof OrderPlaced | typeof PaymentCaptured,
+): Promise<void> => {
+  const { runtime } = world
+  const page = await world.orGone(runtime.messages({ type: contract.name }))
+  if (page?.items.length === 0) await world.orGone(runtime.publish(contract.of(order('a'))))
+}
+
+/** Runs processes one after the other until one stays up over the whole of it. */
+export const survive = async (
+  world: SagaWorld,
+  parts: readonly Part[],
+  how: { readonly options: StartOptions; readonly act: () => Promise<void> },
+): Promise<number> => {
+  const build = (): Integration => integration('shop', { parts, tables: [LEDGER] })
+  for (let starts = 1; starts <= 6; starts++) {
+    if (!(await world.boot([], { ...how.options, build }))) continue
+    await how.act()
+    if (world.isUp) return starts
+  }
+  throw new Error('no process stayed up')
+}

@@ -1,4 +1,5 @@
 import { LIMITS } from '../../kernel/index.ts'
+import { endRun } from './end-run.ts'
 import type { SagaOperateRecord } from './saga-record.ts'
 import { findEntry, hasPivoted, isEnded, isOver, isUndo } from './saga-run.ts'
 import { takeBack } from './take-back.ts'
@@ -49,14 +50,8 @@ function cancel(turn: Turn, record: SagaOperateRecord): string {
 }
 
 function end(turn: Turn, record: SagaOperateRecord): void {
-  const { run, nowMs } = turn
-  for (const entry of run.entries) if (!isOver(entry)) entry.state = 'dropped'
-  turn.clearAllTimers()
   turn.mended()
-  run.state = 'terminated'
-  run.endedAtMs = nowMs
-  delete run.liveSaga
-  if (run.inbox.length > 0) run.parked = run.inbox.length
+  endRun(turn, 'terminated')
   const data = { state: 'terminated', reason: record.reason }
   turn.tellParent({ outcome: 'declined', error: 'terminated', data })
 }

@@ -2,6 +2,7 @@ import type { AnySaga } from '../../contract/index.ts'
 import { JuncturaError, LIMITS } from '../../kernel/index.ts'
 import { nextDelayMs } from '../../policy/index.ts'
 import { applyOperation } from './apply-operation.ts'
+import { startLate } from './end-run.ts'
 import type { SagaRecord } from './saga-record.ts'
 import {
   findEntry,
@@ -111,16 +112,8 @@ function receive(turn: Turn, record: Of<'event'>): void {
     run.repeats += 1
     return
   }
-  if (isEnded(run) && saga.late.has(record.type)) {
-    const key = `${run.key}~${record.id}`
-    const { id, type, data } = record
-    const { correlationId } = run
-    turn.post(
-      saga.name,
-      { kind: 'start', key, id, type, data, correlationId, late: type },
-      `late.${id}`,
-    )
-    return
+  if (isEnded(run) && run.state !== 'terminated' && saga.late.has(record.type)) {
+    return startLate(turn, record)
   }
   if (run.inbox.length >= LIMITS.sagaInboxMax) {
     throw new JuncturaError('JUNCTURA_SAGA_INBOX_FULL', {

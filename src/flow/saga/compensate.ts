@@ -7,6 +7,7 @@ import {
 } from '../../contract/index.ts'
 import { messageOf } from '../../kernel/index.ts'
 import { Effects } from './effects.ts'
+import { endRun } from './end-run.ts'
 import type { Execution } from './execution.ts'
 import { copyOf, findEntry, isOver, isUndo, type SagaEntry, undoOf } from './saga-run.ts'
 import { timeoutOfCall, UNDO_RETRY } from './step-policy.ts'
@@ -186,11 +187,7 @@ function settle(turn: Turn): void {
     run.state = 'compensation-stuck'
     return
   }
-  turn.clearAllTimers()
-  for (const entry of run.entries) if (!isOver(entry)) entry.state = 'dropped'
-  run.state = undos.some(({ state }) => state === 'skipped') ? 'resolved' : 'compensated'
-  run.endedAtMs = turn.nowMs
-  delete run.liveSaga
+  endRun(turn, undos.some(({ state }) => state === 'skipped') ? 'resolved' : 'compensated')
   const data = { state: run.state, reason: run.cause?.reason ?? saga.name }
   turn.tellParent({ outcome: 'declined', error: run.state, data })
 }

@@ -272,8 +272,9 @@ class Steps implements Untyped {
   readonly emit = (draft: Draft, options: Named = {}): void => {
     const { contract } = draft
     const { turn } = this.#execution
-    this.#used(contract)
-    if (isCommand(contract)) throw this.#wrong(contract.name, 'it is a command; ask with s.call')
+    if (!turn.saga.emits.some(({ name }) => name === contract.name)) {
+      throw this.#wrong(contract.name, 'it is not in `emits`')
+    }
     const name = options.name ?? contract.name
     void this.#begin({
       kind: 'emit',

@@ -2,8 +2,9 @@ import { type AnySaga, Declined } from '../../contract/index.ts'
 import { isJuncturaError, JuncturaError, LIMITS, messageOf } from '../../kernel/index.ts'
 import { createSagaContext } from './create-saga-context.ts'
 import type { Compensation } from './compensate.ts'
+import { endRun } from './end-run.ts'
 import { Effects } from './effects.ts'
-import { copyOf, isOver, isUndo, type SagaEntry } from './saga-run.ts'
+import { asJson, copyOf, isOver, isUndo, type SagaEntry } from './saga-run.ts'
 import { takeBack } from './take-back.ts'
 import type { Turn } from './turn.ts'
 
@@ -325,12 +326,8 @@ export class Execution {
   #complete(value: unknown): void {
     const { turn } = this
     const { run } = turn
-    for (const entry of run.entries) if (!isOver(entry)) entry.state = 'dropped'
-    turn.clearAllTimers()
-    run.state = 'completed'
-    run.endedAtMs = turn.nowMs
-    run.output = copyOf(value) ?? null
-    delete run.liveSaga
+    run.output = asJson(value) ?? null
+    endRun(turn, 'completed')
     turn.tellParent({ outcome: 'output', data: run.output })
   }
 
