@@ -3,7 +3,12 @@ import { type Integration, sql, type Webhook } from '../../contract/index.ts'
 import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
 import { retryHorizonMs } from '../../policy/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
-import { type AppliedCommit, type DiskInspector, inspectDisk, type MemoryDisk } from '../../store/index.ts'
+import {
+  type AppliedCommit,
+  type DiskInspector,
+  inspectDisk,
+  type MemoryDisk,
+} from '../../store/index.ts'
 import { AlertWatch } from './alert-watch.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { EffectLedger } from './effect-ledger.ts'
@@ -82,7 +87,7 @@ const NO_WEBHOOKS_MS = 60_000
 const DRAIN_MS = 900_000
 const PEOPLE_MS_MAX = 20_000
 /** Of what people do where parts of the log go: a replay that is still under way then. */
-const LATE_REPLAYS = 0.3
+const LATE_REPLAYS = 0.5
 const PARTITION_BYTES_MIN = 4_096
 const PARTITION_BYTES_MAX = 65_536
 
