@@ -1,6 +1,6 @@
 import type { Consumer } from '../contract/index.ts'
 import { isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
-import type { CommitUnit, ProgressRow, UnitOutcome } from '../store/index.ts'
+import type { CommitUnit, ProgressRow, SlotRange, UnitOutcome } from '../store/index.ts'
 import type { Delivered, Subscription } from '../transport/index.ts'
 import { STORE_RETRY_MS } from './attempt.ts'
 import { AttemptWatch } from './attempt-watch.ts'
@@ -18,7 +18,7 @@ import {
   readSlots,
   slotOfDelivered,
   slotOfLane,
-  type SlotRange,
+  wantedSlots,
 } from './partition.ts'
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
@@ -290,7 +290,8 @@ export class ConsumerRunner {
 
   async #fetchLoop(): Promise<void> {
     const { consumer, ports, progress } = this
-    const subscription = ports.transport.subscribe(consumer.on.channel, progress.fetchedTo)
+    const wanted = wantedSlots(consumer, this.slots)
+    const subscription = ports.transport.subscribe(consumer.on.channel, progress.fetchedTo, wanted)
     this.#subscription = subscription
     this.#takenTo = subscription.givenTo
     const { signal } = this.#fetching

@@ -1,6 +1,5 @@
-import { decodeRecord } from '../contract/index.ts'
 import { LIMITS, messageOf, type Timer } from '../kernel/index.ts'
-import type { Appended, Store } from '../store/index.ts'
+import type { Appended, SlotRange, Store } from '../store/index.ts'
 import type { Broker, Reading, ReceivedMessage } from './broker.ts'
 import { type ChannelIntake, createChannelIntake } from './channel-intake.ts'
 import {
@@ -10,7 +9,7 @@ import {
   type RelayEvents,
   type RelayPlace,
 } from './channel-relays.ts'
-import { createEmbeddedTransport, type EmbeddedTransport } from './embedded.ts'
+import { createEmbeddedTransport, decodeLazily, type EmbeddedTransport } from './embedded.ts'
 import type { Delivered, LogTransport, Subscription } from './transport.ts'
 import { fromBrokerMessage } from './wire-message.ts'
 
@@ -143,13 +142,13 @@ class StoreBackedTransport implements BrokeredTransport {
     if (!this.#isConnected) this.#fillAll()
   }
 
-  subscribe(channel: string, afterPosition: number): Subscription {
+  subscribe(channel: string, afterPosition: number, slots?: SlotRange): Subscription {
     const lane = this.#lanes.get(channel)
     // A channel that nobody publishes to has its records in the store alone.
-    if (!lane) return this.#log.subscribe(channel, afterPosition)
+    if (!lane) return this.#log.subscribe(channel, afterPosition, slots)
     if (this.#isShared && lane.readers === 0) this.#skipTo(lane, this.head)
     lane.readers += 1
-    const inner = lane.given.subscribe(channel, afterPosition)
+    const inner = lane.given.subscribe(channel, afterPosition, slots)
     this.#turnLater(channel)
     let isOpen = true
     return {
@@ -322,10 +321,7 @@ class StoreBackedTransport implements BrokeredTransport {
         limit: LIMITS.relayBatchMax,
         bytesMax: READ_BYTES_MAX,
       })
-      const records = page.records.map((stored) => ({
-        ...stored,
-        record: decodeRecord(stored.bytes, stored.position),
-      }))
+      const records = page.records.map(decodeLazily)
       if (this.#isClosed || page.scannedTo <= intake.givenTo) return
       this.#options.on.recovered(channel, records.length)
       intake.fill(records, page.scannedTo)

@@ -1,5 +1,5 @@
 import type { LogRecord } from '../contract/index.ts'
-import type { Appended } from '../store/index.ts'
+import type { Appended, SlotRange } from '../store/index.ts'
 
 /**
  * Moves envelopes from the log to consumers. On the embedded engine the log is in the store and
@@ -9,7 +9,8 @@ import type { Appended } from '../store/index.ts'
  * none is skipped. Delays, retries and dead letters are not the transport's business.
  */
 export interface Transport {
-  subscribe(channel: string, afterPosition: number): Subscription
+  /** `slots` are those that the reader wants: it may be given others, which it leaves alone. */
+  subscribe(channel: string, afterPosition: number, slots?: SlotRange): Subscription
   close(): Promise<void>
 }
 

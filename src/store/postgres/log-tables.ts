@@ -132,7 +132,7 @@ class PartitionedLog implements LogTables {
            from (select *, sum(octet_length(bytes)) over
                      (order by position rows unbounded preceding) as bytes_to_here
                    from (select * from ${this.#tableOf(partition)}
-                          where channel = ${quote(query.channel)}
+                          where channel = ${quote(query.channel)}${slotsIn(query)}
                             and position > ${query.afterPosition} and position <= ${head}
                           order by position limit ${Math.max(0, query.limit - records.length)}
                         ) as found) as summed
@@ -244,6 +244,13 @@ class PartitionedLog implements LogTables {
     const sql = `select pg_table_size($1::regclass)`
     return integerAt((await session.rows(sql, this.#tableOf(open)))[0], 0) >= partitionBytesMax
   }
+}
+
+/** A page that is not full has come to the end of the log, so what was left out is passed, too. */
+const slotsIn = ({ slots }: LogQuery): string => {
+  if (!slots) return ''
+  const among = slots.map(({ first, last }) => `slot between ${first} and ${last}`)
+  return ` and (${[...among, 'false'].join(' or ')})`
 }
 
 const MEASURES_PER_PARTITION = 16
