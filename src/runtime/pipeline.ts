@@ -128,9 +128,10 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const { deadLetters } = acts
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
-  const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
-  const retention = openRetention(base, alerting, { runners, deadLetters, options })
   const relays = createRelays({ ...options, ...base, ...alerting })
+  const shelves = [topics.readmission, relays.readmission]
+  const invalid = createInvalidRequests({ ...base, inbox, shelves })
+  const retention = openRetention(base, alerting, { runners, deadLetters, options })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
