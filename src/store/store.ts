@@ -329,8 +329,8 @@ export interface AcceptedRollback {
 
 /**
  * Key in `meta` under which a driver notes that the server has another history than before: a
- * replica was promoted, or a backup put back. The runtime journals it, tells people, and takes the
- * note away.
+ * replica was promoted, or a backup put back. The runtime journals each note once and tells people;
+ * the last one stays.
  */
 export const FAILED_OVER = 'failover'
 
