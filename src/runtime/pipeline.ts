@@ -322,6 +322,7 @@ function consumerPorts(
         atMs,
       }),
     resolveAlert: (cause) => alerts.resolve(cause),
+    loadAlerts: () => alerts.load(),
     openAlerts: (cause) => alerts.countOf(cause),
     maskText: (consumer, text, data) => base.masks.of(consumer.on.name).text(text, data),
     observer: createConsumerObserver({
