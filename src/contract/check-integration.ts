@@ -117,6 +117,15 @@ function checkWebhook(hook: Webhook): StartFinding[] {
       "write version: body('version') or version: header('…')",
     )
   }
+  const signedKeys = keysThatAreSigned(hook)
+  if (signedKeys) {
+    found.add(
+      'key-is-signed',
+      `${hook.verify.name} does not sign the body as it is, so one genuine request could come again with another ` +
+        'body under a key that is not signed',
+      `write idempotency: { key: ${signedKeys} }`,
+    )
+  }
   if (!hook.transforms.has('any')) {
     for (const version of hook.accepts.versions.keys()) {
       if (hook.transforms.has(version)) continue
@@ -128,6 +137,20 @@ function checkWebhook(hook: Webhook): StartFinding[] {
     }
   } else found.list.push(...missingLifts(hook.accepts, found.part, hook.at))
   return found.list
+}
+
+/** What the key may be made of; undefined where it is, or where the whole body is signed. */
+function keysThatAreSigned({ verify, idempotency: { key } }: Webhook): string | undefined {
+  if (verify.kind !== 'signed' || verify.covers !== 'fields') return undefined
+  const paths = verify.signed.flatMap((part) =>
+    part.part === 'field' ? [part.path] : part.part === 'lines' ? part.names : [],
+  )
+  const header = verify.messageId === 'signed' ? verify.headers[0]?.id : undefined
+  if (key?.from === 'header' && key.name === header) return undefined
+  if (key?.from === 'body' && key.paths.every((path) => paths.includes(path))) return undefined
+  if (header !== undefined) return `header('${header}')`
+  const id = verify.inBody?.id ?? paths[0] ?? ''
+  return `body('${id}')${paths.length > 1 ? ', or other paths that are signed' : ''}`
 }
 
 function checkConsumer(consumer: Consumer): StartFinding[] {

@@ -117,6 +117,24 @@ export const LIMITS = {
   messageIdCharsMax: 256,
   /** Public-key checks in one request; each costs some fifty times a keyed hash (W4). */
   publicKeyChecksMax: 10,
+  /** Fields of a form, and parameters of a query; each is decoded and sorted. */
+  formFieldsMax: 1_000,
+  /** Components that an HTTP Message Signature may cover, and characters of one parameter. */
+  signedComponentsMax: 50,
+  /** Characters of the text that a handshake sends back to whoever asks. */
+  handshakeCharsMax: 1_024,
+  /** Certificates of signers that are kept; a sender has one or two at a time. */
+  certificatesMax: 16,
+  /** Bytes of a certificate; one has some two thousand. */
+  certificateBytesMax: 65_536,
+  /** How long a certificate is used before it is fetched again. */
+  certificateKeptMs: 86_400_000,
+  /** How long a certificate may take to come; a request waits for it. */
+  certificateFetchMs: 5_000,
+  /** Certificates fetched in a minute: anyone can name one that nobody has seen. */
+  certificateFetchesPerMinute: 10,
+  /** Characters of a certificate's URL. */
+  certificateUrlCharsMax: 500,
   /** Bytes of a file or variable that holds secrets; more is another file named by mistake. */
   secretSourceBytesMax: 16_384,
   /** Characters of a bearer token; it is hashed before it is compared. */
