@@ -290,7 +290,13 @@ export class ConsumerRunner {
 
   async #fetchLoop(): Promise<void> {
     const { consumer, ports, progress } = this
-    const subscription = ports.transport.subscribe(consumer.on.channel, progress.fetchedTo)
+    // Without order, a message goes to a partition by its position.
+    const slots = consumer.ordering === 'none' || this.#hasAllSlots ? undefined : this.slots
+    const subscription = ports.transport.subscribe(
+      consumer.on.channel,
+      progress.fetchedTo,
+      slots && { slots },
+    )
     this.#subscription = subscription
     this.#takenTo = subscription.givenTo
     const { signal } = this.#fetching

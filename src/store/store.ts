@@ -260,6 +260,16 @@ export interface LogQuery {
   readonly limit: number
   /** Stops after the record that reaches it; at least one record is given. */
   readonly bytesMax: number
+  /**
+   * First and last of the slots that are wanted. A store may give others as well; one that another
+   * process asks spares both the reading of what nobody wants.
+   */
+  readonly slots?: readonly SlotRange[]
+}
+
+export interface SlotRange {
+  readonly first: number
+  readonly last: number
 }
 
 export interface LogPage {

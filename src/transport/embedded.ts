@@ -1,8 +1,8 @@
 import { decodeRecord, type LogRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
-import type { Store, StoredRecord } from '../store/index.ts'
+import type { SlotRange, Store, StoredRecord } from '../store/index.ts'
 import { type Page, SharedPages } from './shared-pages.ts'
-import type { Delivered, LogTransport, Subscription } from './transport.ts'
+import type { Delivered, LogTransport, SubscribeOptions, Subscription } from './transport.ts'
 
 /**
  * The store's own log as transport. What this process appended last is kept decoded in a short
@@ -33,9 +33,14 @@ interface Tail {
   bytes: number
   waiters: Set<() => void>
   /** Who reads the channel; what all have passed is let go. */
-  readers: Set<Pick<Subscription, 'scannedTo'>>
+  readers: Set<Pick<Reader, 'scannedTo' | 'slots'>>
   /** What readers behind the tail share. */
   readonly pages: SharedPages
+}
+
+interface Reader extends Subscription {
+  /** All that it wants; undefined for all there are. */
+  readonly slots: SlotRange | undefined
 }
 
 /** Read at once for readers behind the tail. */
@@ -75,7 +80,7 @@ export const createEmbeddedTransport = (
         bytes: 0,
         waiters: new Set(),
         readers: new Set(),
-        pages: new SharedPages((afterPosition) => readPage(channel, afterPosition, PAGE_RECORDS)),
+        pages: new SharedPages((after, wanted) => readPage(channel, after, wanted)),
       }
       tails.set(channel, tail)
     }
@@ -92,18 +97,34 @@ export const createEmbeddedTransport = (
     }
   }
 
-  const readPage = async (channel: string, after: number, limit: number): Promise<Page> => {
-    const query = { channel, afterPosition: after, limit, bytesMax: READ_BYTES_MAX }
+  const readPage = async (
+    channel: string,
+    after: number,
+    wanted: SlotRange | undefined,
+  ): Promise<Page> => {
+    const slots = slotsOf([{ slots: wanted }, ...tailOf(channel).readers])
+    const asked = {
+      channel,
+      afterPosition: after,
+      limit: PAGE_RECORDS,
+      bytesMax: READ_BYTES_MAX,
+    }
+    const query = slots ? { ...asked, slots } : asked
     const { records, scannedTo } = await store.readLog(query)
     const bytes = records.reduce((sum, record) => sum + record.bytes.length, 0)
-    return { after, to: scannedTo, records: records.map(decode), bytes }
+    return { after, to: scannedTo, records: records.map(decode), bytes, slots }
   }
 
-  const subscribe = (channel: string, afterPosition: number): Subscription => {
+  const subscribe = (
+    channel: string,
+    afterPosition: number,
+    { slots }: SubscribeOptions = {},
+  ): Subscription => {
     const tail = tailOf(channel)
     let scannedTo = afterPosition
     let givenTo = afterPosition
-    const subscription: Subscription = {
+    const subscription: Reader = {
+      slots,
       get givenTo() {
         return givenTo
       },
@@ -128,7 +149,7 @@ export const createEmbeddedTransport = (
             await waitForMore(tail, signal)
             continue
           }
-          const page = await readBehind(tail, scannedTo, limit)
+          const page = await readBehind(tail, subscription, limit)
           scannedTo = Math.max(scannedTo, page.to)
           letPassedGo(tail)
           givenTo = page.records.at(-1)?.position ?? givenTo
@@ -216,13 +237,28 @@ function takeFromTail(tail: Tail, afterPosition: number, limit: number): readonl
 }
 
 /** The next records behind a position, read with the others who are there. */
-async function readBehind(tail: Tail, scannedTo: number, limit: number): Promise<Page> {
-  const page = await tail.pages.behind(scannedTo)
+async function readBehind(
+  tail: Tail,
+  { scannedTo, slots }: Pick<Reader, 'scannedTo' | 'slots'>,
+  limit: number,
+): Promise<Page> {
+  const page = await tail.pages.behind(scannedTo, slots)
   const from = page.records.findIndex(({ position }) => position > scannedTo)
   if (from < 0) return { ...page, records: [] }
   const records = page.records.slice(from, from + limit)
   const isAll = from + records.length === page.records.length
   return { ...page, records, to: isAll ? page.to : (records.at(-1)?.position ?? page.to) }
+}
+
+/** What at least one of the readers wants; undefined for all. */
+function slotsOf(readers: Iterable<Pick<Reader, 'slots'>>): readonly SlotRange[] | undefined {
+  const ranges = new Map<number, SlotRange>()
+  for (const { slots } of readers) {
+    if (slots === undefined) return undefined
+    const known = ranges.get(slots.first)
+    if (known === undefined || known.last < slots.last) ranges.set(slots.first, slots)
+  }
+  return ranges.size === 0 ? undefined : [...ranges.values()]
 }
 
 /** What everybody has read dies young, which keeps it out of the slow part of the heap. */

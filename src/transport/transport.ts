@@ -1,5 +1,5 @@
 import type { LogRecord } from '../contract/index.ts'
-import type { Appended } from '../store/index.ts'
+import type { Appended, SlotRange } from '../store/index.ts'
 
 /**
  * Moves envelopes from the log to consumers. On the embedded engine the log is in the store and
@@ -9,8 +9,13 @@ import type { Appended } from '../store/index.ts'
  * none is skipped. Delays, retries and dead letters are not the transport's business.
  */
 export interface Transport {
-  subscribe(channel: string, afterPosition: number): Subscription
+  subscribe(channel: string, afterPosition: number, options?: SubscribeOptions): Subscription
   close(): Promise<void>
+}
+
+export interface SubscribeOptions {
+  /** The subscriber passes over all others; they may be left out. @default all */
+  readonly slots?: SlotRange
 }
 
 /** A transport that learns from the commits of this process what there is to move. */

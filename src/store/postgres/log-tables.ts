@@ -165,6 +165,7 @@ class PartitionedLog implements LogTables {
                    from (select * from ${this.#tableOf(partition)}
                           where channel = ${quote(query.channel)}
                             and position > ${query.afterPosition} and position <= ${head}
+                            ${slotsText(query)}
                           order by position limit ${Math.max(0, query.limit - records.length)}
                         ) as found) as summed
           where bytes_to_here - octet_length(bytes) < ${Math.max(1, bytesLeft)}
@@ -283,6 +284,12 @@ class PartitionedLog implements LogTables {
   #isMeasureDue(): boolean {
     return this.#bytesUnmeasured >= this.#options.partitionBytesMax / MEASURES_PER_PARTITION
   }
+}
+
+const slotsText = ({ slots }: LogQuery): string => {
+  if (slots === undefined) return ''
+  const wanted = slots.map(({ first, last }) => `slot between ${first} and ${last}`)
+  return wanted.length === 0 ? '' : `and (${wanted.join(' or ')})`
 }
 
 /**
