@@ -268,6 +268,8 @@ export const LIMITS = {
   watchPollMs: 60,
   watchBusyPollMs: 10,
   watchListenPollMs: 1_000,
+  /** News of other processes are told and passed on so often at most, under load (p99 of 20 ms). */
+  watchPaceMs: 4,
   /** A notice that has not come the whole way by then does not come: a pooler is in between. */
   watchProbeMs: 1_000,
   /** After this it is tried again to listen. */
