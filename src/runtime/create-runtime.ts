@@ -101,6 +101,8 @@ export interface RuntimeOptions {
    * @throws JUNCTURA_POLICY_RANGE naming the entry.
    */
   readonly trustedProxies?: readonly string[]
+  /** Runs the function of a saga anew at each step that it awaits. @internal */
+  readonly alwaysSuspend?: boolean
   /** Called before a partition of the log is dropped. */
   readonly archive?: ArchivePartition
   /** Called when this process can no longer trust its store and should be restarted. */
@@ -131,9 +133,8 @@ export const createRuntime = async (
   const roles = options.roles ?? ROLES
   try {
     const transport = isBroker(options.transport) ? [options.transport] : []
-    const hasBroker = transport.length > 0
     checkBrokerNames([...transport, ...(options.bridges ?? [])])
-    checkRoles(roles, { features: store.features, integration, hasBroker })
+    checkRoles(roles, { features: store.features, integration })
     refuseFindings(await checkDrift(integration, store))
     const pipeline = await buildPipeline(integration, { ...options, kernel, store })
     const running = new RunningIntegration({
