@@ -72,6 +72,10 @@ export type {
   PushConsumerOptions,
   PushOptions,
   ReplayRule,
+  ExpiredGroup,
+  Route,
+  RouteExpiry,
+  RoutePattern,
   Schedule,
   ScheduledTime,
   ScheduleOptions,
@@ -145,6 +149,32 @@ export type {
   SqliteHandle,
   TransactionHandle,
 } from './outbox/index.ts'
+
+// Passing messages on: patterns as consumers.
+export {
+  aggregate,
+  claimCheck,
+  contentRoute,
+  enrich,
+  NoRoute,
+  recipientList,
+  redeemClaim,
+  split,
+  wireTap,
+} from './flow/index.ts'
+export type {
+  AggregateOptions,
+  ClaimCheckOptions,
+  ContentRouteOptions,
+  Emits,
+  EnrichOptions,
+  Group,
+  RecipientListOptions,
+  RouteOptions,
+  RoutePolicy,
+  SplitOptions,
+  WireTapOptions,
+} from './flow/index.ts'
 
 // Policies: times and retries.
 export type { Duration } from './kernel/index.ts'

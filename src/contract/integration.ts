@@ -80,7 +80,8 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   ]
   const schedules = parts.filter((part) => part.part === 'schedule')
   const calls = parts.filter((part) => part.part === 'call')
-  const tables = options.tables ?? []
+  const kept = consumers.flatMap(({ route }) => route?.tables ?? [])
+  const tables = [...(options.tables ?? []), ...new Set(kept)]
   // An endpoint and a webhook of one name would share what they remember.
   refuseTwins('webhook', [...declared, ...endpoints])
   refuseTwins('consumer', consumers)
@@ -162,7 +163,11 @@ function collectContracts({
   const all = [
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
-    ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
+    ...consumers.flatMap((one) => [
+      one.on,
+      ...(one.push?.emits ?? []),
+      ...(one.route?.emits ?? []),
+    ]),
     ...outboxes.flatMap((one) => one.accepts),
     ...topics.flatMap((one) => one.accepts),
     ...expectations.flatMap(contractsOf),

@@ -200,6 +200,11 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
       ...consumer.push,
       emits: consumer.push.emits.map((contract) => contract.name),
     },
+    route: consumer.route && {
+      pattern: consumer.route.pattern,
+      emits: consumer.route.emits.map(({ name }) => name),
+      ...consumer.route.facts,
+    },
     filtered: consumer.filter !== undefined,
   })
 
@@ -343,6 +348,19 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     verified: true,
     run: true,
   }))
+  const routed = content.consumers.flatMap(({ name, route }) =>
+    (route?.emits ?? []).map((contract) => ({
+      kind: 'route',
+      from: `consumer/${name}`,
+      to: `channel/${contract.channel}`,
+      contract: contract.name,
+      style: 'messaging',
+      coordination: 'async',
+      guarantee: contract.guarantee,
+      verified: true,
+      run: true,
+    })),
+  )
   const calls = content.calls.map((call) => ({
     kind: 'call',
     name: call.name,
@@ -356,7 +374,15 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     summary: call.summary,
     run: false,
   }))
-  return [...inbound, ...relayed, ...transferred, ...scheduled, ...consumed, ...calls].map(json)
+  return [
+    ...inbound,
+    ...relayed,
+    ...transferred,
+    ...scheduled,
+    ...consumed,
+    ...routed,
+    ...calls,
+  ].map(json)
 }
 
 function deepFreeze<T>(value: T): T {

@@ -1,2 +1,3 @@
 export * from './expectation/index.ts'
 export * from './schedule/index.ts'
+export * from './routing/index.ts'

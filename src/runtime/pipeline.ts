@@ -59,6 +59,8 @@ import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
+import { createRoutes } from './routes.ts'
+import type { RouteKeeper } from '../flow/index.ts'
 import { createSchedules, type Schedules } from './schedules.ts'
 import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
@@ -87,6 +89,8 @@ export interface Pipeline extends Foundations, Alerting {
   /** Tell when a message that has to follow another does not come. */
   readonly expectations: Expectations
   readonly schedules: Schedules
+  /** End groups whose time is over, and forget kept payloads. */
+  readonly routes: RouteKeeper
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -135,6 +139,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const expectations = createExpectations({ ...base, ...alerting })
+  const routes = createRoutes({ ...base, ...alerting, inbox, runners })
   const schedules = createSchedules({ ...base, ...alerting, inbox })
   const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const relays = createRelays({ ...options, ...base, ...alerting })
@@ -150,6 +155,7 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     topics,
     expectations,
     schedules,
+    routes,
     runners,
     consumers,
     letters,
