@@ -8,6 +8,7 @@ export type RoutePattern =
   | 'recipient-list'
   | 'split'
   | 'aggregate'
+  | 'resequence'
   | 'wire-tap'
   | 'claim-check'
   | 'enrich'
@@ -34,6 +35,13 @@ export type RouteExpiry =
         readonly contract: AnyContract
         readonly data: unknown
       }
+    }
+  /** Sequences that wait for a number that does not come. */
+  | {
+      readonly kind: 'sequences'
+      readonly onGap: 'skip' | 'wait'
+      readonly timeoutMs: number
+      readonly emit: (data: unknown) => { readonly contract: AnyContract; readonly data: unknown }
     }
   /** Payloads that are no longer kept. */
   | { readonly kind: 'claims' }

@@ -254,7 +254,7 @@ describe('an expectation', () => {
     expect(page?.items[0]?.deadLetters).toMatchObject([{ consumer: 'payments' }])
   })
 
-  it('is forgotten when it is no longer declared, and its alarm is resolved', async () => {
+  it('is forgotten when it has not been declared for an hour, and its alarm is resolved', async () => {
     const world = createExpectationWorld(PAID)
     const first = await world.up()
     await world.place('a')
@@ -263,7 +263,9 @@ describe('an expectation', () => {
     await first.close()
 
     await world.up([])
-    await world.pass(MINUTE_MS)
+    await world.pass(30 * MINUTE_MS)
+    expect(await world.openAlerts()).toHaveLength(1)
+    await world.pass(40 * MINUTE_MS)
 
     expect(await world.openAlerts()).toEqual([])
   })

@@ -379,6 +379,7 @@ function openRetention(
     ...(archive && { archive }),
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()
+      await parts.expectations.tidy()
       const rows = [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
       for (const { resource, problem, fix } of (await base.store.warnings?.()) ?? []) {
         const told = {

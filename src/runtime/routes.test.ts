@@ -9,12 +9,14 @@ import {
   type Part,
 } from '../contract/index.ts'
 import {
+  type ResequenceOptions,
   aggregate,
   claimCheck,
   contentRoute,
   enrich,
   recipientList,
   redeemClaim,
+  resequence,
   split,
   wireTap,
 } from '../flow/index.ts'
@@ -229,7 +231,7 @@ describe('routes', () => {
 })
 
 describe('an aggregate', () => {
-  const basket = (partial: 'emit' | 'discard' = 'emit') =>
+  const basket = (partial: 'emit' | 'discard' = 'emit', timeout: '10m' | '20s' = '10m') =>
     aggregate('basket', {
       owner: owners,
       on: Placed,
@@ -237,7 +239,7 @@ describe('an aggregate', () => {
       emits: Summed,
       by: ({ key }) => key[0] ?? '',
       until: (items) => items.some(({ n }) => n === 0),
-      timeout: '10m',
+      timeout,
       partial,
       emit: ({ group, items }) => Summed.of({ key: group, sizes: items.map(({ n }) => n) }),
     })
@@ -291,12 +293,12 @@ describe('an aggregate', () => {
         world.crash()
         await never()
       }
-      const options = { fault, build: build([basket()]) }
+      const options = { fault, build: build([basket('emit', '20s')]) }
       await world.start([], options)
       await world.publish(...orders('a:1', 'b:5', 'a:2', 'c:7', 'a:0'))
       isArmed = true
-      for (let minute = 0; minute < 12; minute++) {
-        await world.pass(MINUTE_MS)
+      for (let step = 0; step < 5; step++) {
+        await world.pass(10_000)
         while (!world.isUp) await world.boot([], options)
       }
 
@@ -335,4 +337,112 @@ describe('an aggregate', () => {
     expect(await world.effects()).toEqual(['a:1:1'])
     expect((await world.runtime.alerts({ state: 'open' })).items).toEqual([])
   })
+})
+
+describe('a resequencer', () => {
+  const inOrder = (options: Partial<ResequenceOptions<typeof Placed>> = {}) =>
+    resequence('in-order', {
+      owner: owners,
+      on: Placed,
+      from: 'earliest',
+      emits: Shipped,
+      sequence: ({ n }) => n,
+      timeout: '1m',
+      onGap: 'skip',
+      late: 'discard',
+      emit: (order) => Shipped.of(order),
+      ...options,
+    })
+
+  it('gives messages on in the order of their numbers, each sequence by itself', async () => {
+    const effects = await run(inOrder(), 'a:2', 'b:1', 'a:3', 'a:1', 'b:2', 'a:1')
+
+    expect(effects.filter((one) => one.startsWith('a'))).toEqual(['a:1', 'a:2', 'a:3'])
+    expect(effects.filter((one) => one.startsWith('b'))).toEqual(['b:1', 'b:2'])
+  })
+
+  it('tells of a gap that stays, and goes on without it', async () => {
+    const world = createWorld()
+    await start(world, [inOrder()])
+    await world.publish(...orders('a:1', 'a:4', 'a:5'))
+    await world.pass(MINUTE_MS / 2)
+    expect(await world.effects()).toEqual(['a:1'])
+    await world.pass(MINUTE_MS)
+
+    expect(await world.effects()).toEqual(['a:1', 'a:4', 'a:5'])
+    const { items } = await world.runtime.alerts({ state: 'open' })
+    expect(items).toMatchObject([
+      { kind: 'route-gap', title: expect.stringContaining('numbers 2 to 3 are missing') },
+    ])
+    await world.publish(...orders('a:6', 'a:2'))
+    await world.runtime.idle()
+    expect(await world.effects()).toEqual(['a:1', 'a:4', 'a:5', 'a:6'])
+  })
+
+  it('tells of a gap and goes on waiting where it says so', async () => {
+    const world = createWorld()
+    await start(world, [inOrder({ onGap: 'wait' })])
+    await world.publish(...orders('a:2'))
+    await world.pass(3 * MINUTE_MS)
+    expect(await world.effects()).toEqual([])
+    expect((await world.runtime.alerts({ state: 'open' })).items).toHaveLength(1)
+
+    await world.publish(...orders('a:1'))
+    await world.runtime.idle()
+
+    expect(await world.effects()).toEqual(['a:1', 'a:2'])
+  })
+
+  it('waits for no more than its window, and hands out long runs in lots', async () => {
+    const world = createWorld()
+    await start(world, [inOrder({ window: 150, timeout: '1h' })])
+    await world.publish(...orders(...Array.from({ length: 149 }, (_, n) => `a:${n + 2}`)))
+    await world.pass(5_000)
+    expect(await world.effects()).toEqual([])
+
+    await world.publish(...orders('a:151'))
+    await world.pass(10_000)
+
+    expect(await world.effects()).toEqual(Array.from({ length: 150 }, (_, n) => `a:${n + 2}`))
+  })
+
+  it('makes what is behind a dead letter, or passes it on, where it says so', async () => {
+    expect(await run(inOrder({ late: 'emit', first: 5 }), 'a:5', 'a:1')).toEqual(['a:5', 'a:1'])
+    const world = createWorld()
+    await start(world, [inOrder({ late: 'dead-letter', first: 5 })])
+    await world.publish(...orders('a:1'))
+    await world.runtime.idle()
+
+    expect((await world.runtime.deadLetters({})).items).toMatchObject([
+      { errorName: 'BehindSequence' },
+    ])
+  })
+
+  it('loses and repeats nothing wherever the process dies (S1)', async () => {
+    for (let crashAt = 1; crashAt <= 30; crashAt++) {
+      const world = createWorld()
+      let commits = 0
+      let isArmed = false
+      const fault = async (point: string): Promise<void> => {
+        if (!isArmed || point === 'read' || ++commits !== crashAt) return
+        world.crash()
+        await never()
+      }
+      const options = { fault, build: build([inOrder({ timeout: '20s' })]) }
+      await world.start([], options)
+      await world.publish(...orders('a:3', 'a:1', 'b:2', 'a:2', 'a:5'))
+      isArmed = true
+      for (let step = 0; step < 5; step++) {
+        await world.pass(10_000)
+        while (!world.isUp) await world.boot([], options)
+      }
+
+      const effects = await world.effects()
+      expect([crashAt, effects.filter((one) => one.startsWith('a'))]).toEqual([
+        crashAt,
+        ['a:1', 'a:2', 'a:3', 'a:5'],
+      ])
+      expect(effects).toContain('b:2')
+    }
+  }, 60_000)
 })

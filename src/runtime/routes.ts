@@ -30,17 +30,17 @@ export const createRoutes = (options: RoutesOptions): RouteKeeper => {
       const isAtWork =
         here.length > 0 && here.every(({ mode, atHead }) => mode === 'running' && atHead)
       if (!isAtWork) return undefined
-      if (route?.expire?.kind !== 'groups') return steady.now()
+      if (route?.expire?.kind === 'claims') return steady.now()
       // A message that came in time may still be on its way to its group.
       const oldest = here.map(({ progress }) => progress.oldestAtMs ?? Number.POSITIVE_INFINITY)
       return Math.min(steady.now(), ...oldest)
     },
     prepare: (draft, { envelope, consumer }) =>
       inbox.emitAppend(draft, { envelope, consumer, index: 0, atMs: kernel.clock.now() }),
-    raiseAlert: (consumer, title) =>
+    raiseAlert: (consumer, { kind, title }) =>
       alerts.raise({
-        kind: 'route-stuck',
-        cause: `route/${consumer.name}`,
+        kind,
+        cause: kind === 'route-gap' ? `route-gap/${consumer.name}` : `route/${consumer.name}`,
         title,
         owner: consumer.owner,
         target: consumer.deadLetter?.alert ?? LOG_ROUTE,

@@ -2,6 +2,7 @@ import type { Consumer, Database, Draft, Envelope, ExpiredGroup } from '../../co
 import { type Kernel, messageOf, sleep } from '../../kernel/index.ts'
 import type { Append, Committer, RowWrite } from '../../store/index.ts'
 import { deleteGroup, readItems } from './aggregate.ts'
+import { endGap } from './end-gap.ts'
 
 export interface RouteKeeperOptions {
   readonly consumers: readonly Consumer[]
@@ -14,7 +15,10 @@ export interface RouteKeeperOptions {
   readonly takenInTo: (consumer: Consumer) => number | undefined
   /** Turns a draft into an append that follows from a message. */
   readonly prepare: (draft: Draft, by: { envelope: Envelope; consumer: string }) => Append
-  readonly raiseAlert: (consumer: Consumer, title: string) => readonly RowWrite[]
+  readonly raiseAlert: (
+    consumer: Consumer,
+    alert: { readonly kind: 'route-stuck' | 'route-gap'; readonly title: string },
+  ) => readonly RowWrite[]
   readonly resolveAlert: (consumer: Consumer) => readonly RowWrite[]
 }
 
@@ -101,9 +105,43 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
           )
           return { value: undefined }
         },
-        options.raiseAlert(consumer, title),
+        options.raiseAlert(consumer, { kind: 'route-stuck', title }),
       )
     }
+  }
+
+  const dueSequences = (consumer: Consumer, toMs: number): Promise<readonly string[] | undefined> =>
+    inTransaction(async (db) => {
+      const rows = await db.all<{ readonly name: string }>(
+        `select name from route_sequence where route = $1 and due_at_ms <= $2
+         order by due_at_ms limit ${GROUPS_PER_LOOK}`,
+        consumer.name,
+        toMs,
+      )
+      return { value: rows.map(({ name }) => name) }
+    })
+
+  const goOnBehindGap = async (
+    consumer: Consumer,
+    sequence: string,
+    nowMs: number,
+  ): Promise<void> => {
+    const rule = consumer.route?.expire
+    if (rule?.kind !== 'sequences') return
+    const ended = await inTransaction(async (db) => {
+      const value = await endGap(db, { route: consumer.name, sequence }, { rule, nowMs })
+      const appends = value.emitted.map(({ draft, envelope }) =>
+        options.prepare(draft, { envelope, consumer: consumer.name }),
+      )
+      return { value, appends }
+    })
+    if (!ended?.gap) return
+    const { from, to } = ended.gap
+    const missing = from === to ? `number ${from} is` : `numbers ${from} to ${to} are`
+    const how = rule.onGap === 'skip' ? 'went on without' : 'still waits for'
+    const title = `${consumer.name}: ${missing} missing in a sequence, which ${how} what is missing`
+    const rows = options.raiseAlert(consumer, { kind: 'route-gap', title })
+    await committer.submit({ rows, isInternal: true })
   }
 
   const forgetClaims = (toMs: number): Promise<number | undefined> =>
@@ -123,6 +161,12 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
       if (toMs === undefined || stop.signal.aborted) continue
       if (consumer.route?.expire?.kind === 'claims') {
         await forgetClaims(toMs)
+        continue
+      }
+      if (consumer.route?.expire?.kind === 'sequences') {
+        for (const name of (await dueSequences(consumer, toMs)) ?? []) {
+          await goOnBehindGap(consumer, name, toMs)
+        }
         continue
       }
       for (const group of (await dueGroups(consumer, toMs)) ?? []) await endGroup(consumer, group)
