@@ -95,6 +95,13 @@ const brokerStatus = {
   unpublished: { type: ['integer', 'null'], minimum: 0 },
   durability: { type: ['string', 'null'] },
   unitOfOrder: { type: ['string', 'null'], enum: ['key', 'slot', 'partition', null] },
+  publishers: listOf(
+    exactly({
+      channel: text,
+      holder: { type: ['string', 'null'] },
+      managementUrl: { type: ['string', 'null'] },
+    }),
+  ),
 } as const
 
 const overview = {

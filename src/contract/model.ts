@@ -147,6 +147,7 @@ const describeContract = (contract: Contracts): Json =>
     retentionMs: contract.retentionMs,
     ttlMs: contract.ttlMs,
     guarantee: contract.guarantee,
+    record: contract.record,
     pii: contract.pii,
     codec: contract.codec,
   })

@@ -18,6 +18,7 @@ import {
   type PublishOptions,
 } from './publish-events.ts'
 import type { Published } from './publish-events.ts'
+import type { RecordPort } from './record-port.ts'
 import { planReadmission, type ReadmissionPlan } from './plan-readmission.ts'
 import { readRecordAt } from './read-record-at.ts'
 import { readmitInvalid, type ReadmitResult } from './readmit.ts'
@@ -41,6 +42,8 @@ export interface InboxOptions {
   readonly metrics?: Metrics
   /** Rows that make an alert durable; they commit with what raised it. @default none */
   readonly raiseAlert?: RaiseBorderAlert
+  /** Where the broker is the record of some contracts. @default none has it there */
+  readonly records?: RecordPort | undefined
   /** Replaces personal data in an error's text. @default the text as it is */
   readonly maskText?: MaskText
   /** Told what became of each request, after its commit; must be quick. */
@@ -143,7 +146,8 @@ function openContext(options: InboxOptions): InboxContext {
     store,
     tenant,
     modelHash: options.modelHash,
-    book: createContractBook(integration.contracts.values()),
+    records: options.records,
+    book: createContractBook(integration.contracts.values(), options.records?.dataBytesMax),
     runner: createTransformRunner(clock, committer),
     repeats: createRepeatBook(shared),
     shelf: createInvalidShelf(shared),

@@ -25,7 +25,7 @@ import {
   type Store,
   type Timers,
 } from '../store/index.ts'
-import type { LogTransport } from '../transport/index.ts'
+import type { LogTransport, RecordLog } from '../transport/index.ts'
 import { type AlertBook, createAlertBook, type RaisedAlert } from './alert-book.ts'
 import { createAlertDialer } from './alert-dialer.ts'
 import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
@@ -116,6 +116,26 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
+  try {
+    return await buildStages(base, options, { runners, pushes })
+  } catch (error) {
+    // A broker that is a record is open by now.
+    await base.records?.close()
+    for (const link of base.links) await link.close()
+    throw error
+  }
+}
+
+async function buildStages(
+  base: Foundations,
+  options: Opened,
+  parts: {
+    readonly runners: Map<string, ConsumerRunner>
+    readonly pushes: Omit<PushConsumers, 'integration'>
+  },
+): Promise<Pipeline> {
+  const { runners, pushes } = parts
+  const { integration } = base
   const duties = { areHere: false }
   const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
   const letters = new LetterBook()
@@ -182,6 +202,8 @@ export interface Foundations {
   readonly link: BrokerLink | undefined
   /** Every broker: those that are given everything as well, then that of the transport. */
   readonly links: readonly BrokerLink[]
+  /** Where the record of some contracts is the broker. */
+  readonly records: RecordLog | undefined
   readonly book: ConsumerProgressBook
   readonly committer: Committer
   readonly volatile: VolatileBus
@@ -191,14 +213,12 @@ export interface Foundations {
 }
 
 /** The store is migrated, the log can be read and written, this start has its number. */
-export async function layFoundations(
-  integration: Integration,
-  options: Opened,
-): Promise<Foundations> {
+export async function layFoundations(declared: Integration, options: Opened): Promise<Foundations> {
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
-  await store.migrate(integration.tables)
-  const { link, links, transport } = await openLinks(integration, { ...options, metrics })
+  await store.migrate(declared.tables)
+  const opened = await openLinks(declared, { ...options, metrics })
+  const { link, links, transport, records, integration } = opened
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
@@ -235,6 +255,7 @@ export async function layFoundations(
     transport,
     link,
     links,
+    records,
     book,
     committer,
     volatile,
@@ -422,8 +443,12 @@ function openOverview(
 ): Omit<OverviewOptions, 'readiness'> {
   const { kernel, metrics, transport, committer, integration } = base
   const { runners } = parts
-  const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
-    atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
+  const lagOf = ({ progress, atHead, behind }: ConsumerRunner): number =>
+    behind !== undefined
+      ? progress.unfinished + behind
+      : atHead
+        ? progress.unfinished
+        : Math.max(0, transport.head - progress.watermark)
   const openLetters = parts.letters
   const { links } = base
   registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters, links })

@@ -67,13 +67,22 @@ export interface BrokerStatus {
   readonly name: string
   /** `embedded`, or that of a broker. */
   readonly engine: string
-  /** Null where there is no broker. */
+  /** Null where there is no broker, and in a process that does not use it. */
   readonly connected: boolean | null
   /** Positions of the log that the slowest relay has before it; null where there is no broker. */
   readonly unpublished: number | null
   /** Null until the broker was reached. */
   readonly durability: string | null
   readonly unitOfOrder: string | null
+  /** Who publishes each channel to it, where several processes share the store. */
+  readonly publishers: readonly PublisherStatus[]
+}
+
+export interface PublisherStatus {
+  readonly channel: string
+  /** Null while nobody does. */
+  readonly holder: string | null
+  readonly managementUrl: string | null
 }
 
 export interface ConsumerStatus {

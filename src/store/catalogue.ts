@@ -51,6 +51,11 @@ export const COLLECTIONS = {
    */
   held: {},
   /**
+   * Messages whose record is not the store, while an exception of a consumer needs them: key
+   * `consumer LF position`.
+   */
+  copies: {},
+  /**
    * How far the relay of an outbox has come: key `outbox` once it has begun, then the one row
    * `outbox SPACE generation`. Each commit writes the next generation and guards the one before, so
    * that of two relays one commits.
@@ -108,6 +113,7 @@ interface Rows {
     readonly slot: number
     readonly atMs: number
   }
+  copies: Row<'held'> & { readonly consumer: string }
   outboxCursors: OutboxCursorRow
   topicCursors: TopicCursorRow
   expectations: ExpectationRow
@@ -136,6 +142,8 @@ export interface ProgressRow {
   readonly claimedTo: number
   /** Which start of the runtime wrote it. */
   readonly epoch: number
+  /** Where the record is not the store: what its reader must know to go on from the watermark. */
+  readonly bookmark?: unknown
 }
 
 /** As the outbox room understands it. */

@@ -278,6 +278,7 @@ export const overviewOf = (nowMs: number): Overview => ({
     unpublished: null,
     durability: 'fsync',
     unitOfOrder: 'key',
+    publishers: [],
     bridges: [],
   },
 })
