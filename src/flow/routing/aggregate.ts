@@ -37,21 +37,21 @@ export interface AggregateOptions<C extends AnyContract> extends Omit<
 
 export const GROUPS_TABLE: SqlMigration = sql({
   name: 'route-group-1',
-  sqlite: `create table route_group (
+  sqlite: `create table if not exists route_group (
     route text not null, name text not null, due_at_ms integer not null, envelope text not null,
     primary key (route, name)
   ) without rowid;
-  create index route_group_due on route_group (route, due_at_ms);
-  create table route_item (
+  create index if not exists route_group_due on route_group (route, due_at_ms);
+  create table if not exists route_item (
     route text not null, name text not null, position integer not null, data text not null,
     primary key (route, name, position)
   ) without rowid;`,
-  postgres: `create table route_group (
+  postgres: `create table if not exists route_group (
     route text not null, name text not null, due_at_ms bigint not null, envelope text not null,
     primary key (route, name)
   );
-  create index route_group_due on route_group (route, due_at_ms);
-  create table route_item (
+  create index if not exists route_group_due on route_group (route, due_at_ms);
+  create table if not exists route_item (
     route text not null, name text not null, position bigint not null, data text not null,
     primary key (route, name, position)
   );`,

@@ -23,14 +23,14 @@ export interface ClaimCheckOptions<C extends AnyContract, Payload> extends Route
 
 export const CLAIMS_TABLE: SqlMigration = sql({
   name: 'route-claim-1',
-  sqlite: `create table route_claim (
+  sqlite: `create table if not exists route_claim (
     claim text primary key not null, payload text not null, expires_at_ms integer not null
   );
-  create index route_claim_expires on route_claim (expires_at_ms);`,
-  postgres: `create table route_claim (
+  create index if not exists route_claim_expires on route_claim (expires_at_ms);`,
+  postgres: `create table if not exists route_claim (
     claim text primary key, payload text not null, expires_at_ms bigint not null
   );
-  create index route_claim_expires on route_claim (expires_at_ms);`,
+  create index if not exists route_claim_expires on route_claim (expires_at_ms);`,
 })
 
 /**

@@ -45,22 +45,22 @@ export class BehindSequence extends Error {
 
 export const SEQUENCES_TABLE: SqlMigration = sql({
   name: 'route-sequence-1',
-  sqlite: `create table route_sequence (
+  sqlite: `create table if not exists route_sequence (
     route text not null, name text not null, next integer not null, due_at_ms integer,
     primary key (route, name)
   ) without rowid;
-  create index route_sequence_due on route_sequence (route, due_at_ms);
-  create table route_waiting (
+  create index if not exists route_sequence_due on route_sequence (route, due_at_ms);
+  create table if not exists route_waiting (
     route text not null, name text not null, number integer not null,
     envelope text not null, data text not null,
     primary key (route, name, number)
   ) without rowid;`,
-  postgres: `create table route_sequence (
+  postgres: `create table if not exists route_sequence (
     route text not null, name text not null, next bigint not null, due_at_ms bigint,
     primary key (route, name)
   );
-  create index route_sequence_due on route_sequence (route, due_at_ms);
-  create table route_waiting (
+  create index if not exists route_sequence_due on route_sequence (route, due_at_ms);
+  create table if not exists route_waiting (
     route text not null, name text not null, number bigint not null,
     envelope text not null, data text not null,
     primary key (route, name, number)
