@@ -153,6 +153,7 @@ describe('flows on a store that two processes share', () => {
     await until('what is missing is told', async () => (await totals(two))?.missed === 1)
 
     const { items } = await two.alerts({ state: 'open' })
+
     expect(items).toMatchObject([{ kind: 'expectation-missed', count: 1 }])
     await two.close()
   })

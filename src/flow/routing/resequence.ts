@@ -132,6 +132,9 @@ export const resequence = <C extends AnyContract>(
   )
 }
 
+/** As the engines give a whole number of 64 bits. */
+type Whole = number | bigint | string
+
 interface SequenceName {
   readonly route: string
   readonly sequence: string
@@ -147,7 +150,7 @@ export const readSequence = async (
   db: Database,
   { route, sequence }: SequenceName,
 ): Promise<SequenceState | undefined> => {
-  const row = await db.get<{ readonly next: number; readonly due_at_ms: number | null }>(
+  const row = await db.get<{ readonly next: Whole; readonly due_at_ms: Whole | null }>(
     'select next, due_at_ms from route_sequence where route = $1 and name = $2',
     route,
     sequence,
@@ -189,7 +192,7 @@ export const release = async (
   hand: (one: { readonly envelope: unknown; readonly data: unknown }) => void,
 ): Promise<Released> => {
   const rows = await db.all<{
-    readonly number: number
+    readonly number: Whole
     readonly envelope: string
     readonly data: string
   }>(
@@ -214,7 +217,7 @@ export const release = async (
       until,
     )
   }
-  const left = await db.get<{ readonly count: number; readonly lowest: number | null }>(
+  const left = await db.get<{ readonly count: Whole; readonly lowest: Whole | null }>(
     'select count(*) as count, min(number) as lowest from route_waiting where route = $1 and name = $2',
     route,
     sequence,
