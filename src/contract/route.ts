@@ -1,4 +1,4 @@
-import type { AnyContract } from './contract.ts'
+import type { AnyContract, Draft } from './contract.ts'
 import type { Json } from './model.ts'
 import type { SqlMigration } from './tables.ts'
 
@@ -25,23 +25,23 @@ export interface Route {
   readonly expire?: RouteExpiry
 }
 
-/** Work that no message brings. */
+/**
+ * Work that no message brings. What it emits is given what the route has read itself: its `emit` are
+ * methods, which may take less than `unknown`.
+ */
 export type RouteExpiry =
   /** Groups that are not complete in time. */
   | {
       readonly kind: 'groups'
       readonly partial: 'emit' | 'discard'
-      readonly emit: (group: ExpiredGroup) => {
-        readonly contract: AnyContract
-        readonly data: unknown
-      }
+      emit(group: ExpiredGroup): Draft
     }
   /** Sequences that wait for a number that does not come. */
   | {
       readonly kind: 'sequences'
       readonly onGap: 'skip' | 'wait'
       readonly timeoutMs: number
-      readonly emit: (data: unknown) => { readonly contract: AnyContract; readonly data: unknown }
+      emit(data: unknown): Draft
     }
   /** Payloads that are no longer kept. */
   | { readonly kind: 'claims' }

@@ -118,10 +118,19 @@ export const withCounted = (
   counted: Change['counted'],
 ): ExpectationTotals => {
   const sum = { ...totals }
-  // It has the names of the totals and no others.
-  for (const [name, by] of Object.entries(counted)) count(sum, name as keyof ExpectationTotals, by)
+  for (const name of TOTALS) count(sum, name, counted[name] ?? 0)
   return sum
 }
+
+const TOTALS = [
+  'opened',
+  'met',
+  'late',
+  'undone',
+  'missed',
+  'unexpected',
+  'unreadable',
+] as const satisfies readonly (keyof ExpectationTotals)[]
 
 function count(
   counted: Partial<Record<keyof ExpectationTotals, number>>,

@@ -80,9 +80,9 @@ export const aggregate = <C extends AnyContract>(
       expire: {
         kind: 'groups',
         partial,
-        // Its own items, as they were read for it.
-        emit: ({ group, items }) =>
-          emit({ group, items: items as readonly Item[], isComplete: false }),
+        emit({ group, items }: Pick<Group<Item>, 'group' | 'items'>) {
+          return emit({ group, items, isComplete: false })
+        },
       },
     },
     handle: async (data, ctx) => {
@@ -105,7 +105,7 @@ export const aggregate = <C extends AnyContract>(
           position,
           JSON.stringify(data),
         )
-        const items = (await readItems(db, { route: name, group })) as readonly Item[]
+        const items = await readItems<Item>(db, { route: name, group })
         const isComplete = until(items)
         if (!isComplete && items.length < LIMITS.groupItemsMax) return
         await deleteGroup(db, { route: name, group })
@@ -121,16 +121,17 @@ export interface GroupName {
   readonly group: string
 }
 
-export const readItems = async (
+/** As they were stored, by the route that reads them. */
+export const readItems = async <Item>(
   db: Database,
   { route, group }: GroupName,
-): Promise<readonly unknown[]> => {
+): Promise<readonly Item[]> => {
   const rows = await db.all<{ readonly data: string }>(
     'select data from route_item where route = $1 and name = $2 order by position',
     route,
     group,
   )
-  return rows.map(({ data }): unknown => JSON.parse(data))
+  return rows.map(({ data }): Item => JSON.parse(data))
 }
 
 export const deleteGroup = async (db: Database, { route, group }: GroupName): Promise<void> => {

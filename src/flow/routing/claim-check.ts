@@ -80,5 +80,7 @@ export const redeemClaim = async <Payload = unknown>(
     claim,
   )
   // It was written by `claimCheck`, as whoever holds the claim knows.
-  return row && (JSON.parse(row.payload) as Payload)
+  if (!row) return undefined
+  const payload: Payload = JSON.parse(row.payload)
+  return payload
 }

@@ -1,11 +1,11 @@
 import type { Database, Draft, Envelope } from '../../contract/index.ts'
-import { readSequence, release, writeSequence } from './resequence.ts'
-
-export interface GapRule {
-  readonly onGap: 'skip' | 'wait'
-  readonly timeoutMs: number
-  readonly emit: (data: unknown) => Draft
-}
+import {
+  type GapRule,
+  readSequence,
+  release,
+  type WaitingMessage,
+  writeSequence,
+} from './resequence.ts'
 
 /** Numbers that did not come, or undefined where only the rest of a long run was handed out. */
 export interface EndedGap {
@@ -26,15 +26,8 @@ export const endGap = async (
   const emitted: { readonly draft: Draft; readonly envelope: Envelope }[] = []
   const known = await readSequence(db, name)
   if (known?.dueAtMs === undefined) return { gap: undefined, emitted }
-  const hand = ({
-    envelope,
-    data,
-  }: {
-    readonly envelope: unknown
-    readonly data: unknown
-  }): void => {
-    // We wrote it, with the message that waited.
-    emitted.push({ draft: rule.emit(data), envelope: envelope as Envelope })
+  const hand = ({ envelope, data }: WaitingMessage): void => {
+    emitted.push({ draft: rule.emit(data), envelope })
   }
   const run = await release(db, { ...name, next: known.next }, hand)
   const isGap = run.next === known.next && run.lowest !== undefined

@@ -3,6 +3,7 @@ import {
   type Consumer,
   type Database,
   type Draft,
+  type Envelope,
   type PayloadOf,
   sql,
   type SqlMigration,
@@ -36,6 +37,18 @@ export interface ResequenceOptions<C extends AnyContract> extends Omit<
   /** What becomes of a message that is behind: one that was skipped, or comes twice. */
   readonly late: 'emit' | 'discard' | 'dead-letter'
   readonly emit: (data: PayloadOf<C>) => Draft
+}
+
+export interface GapRule {
+  readonly onGap: 'skip' | 'wait'
+  readonly timeoutMs: number
+  emit(data: unknown): Draft
+}
+
+/** A message that waited, as it was stored with it. */
+export interface WaitingMessage {
+  readonly envelope: Envelope
+  readonly data: unknown
 }
 
 /** A message is behind its sequence, and its route says that this is an error. */
@@ -81,7 +94,7 @@ export const resequence = <C extends AnyContract>(
   const { timeout: _, ...rest } = options
   const windowMax = Math.min(Math.max(1, window), LIMITS.groupItemsMax)
   // What waits was read for this route.
-  const make = (data: unknown): Draft => emit(data as PayloadOf<C>)
+  const maker: Pick<GapRule, 'emit'> = { emit }
   return routeConsumer<C>(
     name,
     { ...rest, permanent: [...(options.permanent ?? []), BehindSequence] },
@@ -91,7 +104,7 @@ export const resequence = <C extends AnyContract>(
         emits,
         facts: { timeout: formatDuration(timeoutMs), window: windowMax, onGap, late },
         tables: [SEQUENCES_TABLE],
-        expire: { kind: 'sequences', onGap, timeoutMs, emit: make },
+        expire: { kind: 'sequences', onGap, timeoutMs, emit: maker.emit },
       },
       handle: async (data, ctx) => {
         const { envelope } = ctx.message
@@ -116,7 +129,7 @@ export const resequence = <C extends AnyContract>(
             JSON.stringify(data),
           )
           const released = await release(db, { ...of, next }, (one) =>
-            emitDeclared(ctx, emits, [make(one.data)]),
+            emitDeclared(ctx, emits, [maker.emit(one.data)]),
           )
           const isNew = known?.dueAtMs === undefined || released.next > next
           const waitMs = Date.parse(envelope.time) + timeoutMs
@@ -189,7 +202,7 @@ export interface Released {
 export const release = async (
   db: Database,
   { route, sequence, next }: SequenceName & { readonly next: number },
-  hand: (one: { readonly envelope: unknown; readonly data: unknown }) => void,
+  hand: (one: WaitingMessage) => void,
 ): Promise<Released> => {
   const rows = await db.all<{
     readonly number: Whole

@@ -81,11 +81,11 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
           group,
         )
         if (!row) return { value: undefined }
-        const ended: ExpiredGroup = { group, items: await readItems(db, name) }
+        const ended: ExpiredGroup = { group, items: await readItems<unknown>(db, name) }
         await deleteGroup(db, name)
         if (expire.partial === 'discard') return { value: undefined }
         // We wrote it, from the last message of the group.
-        const envelope = JSON.parse(row.envelope) as Envelope
+        const envelope: Envelope = JSON.parse(row.envelope)
         const append = options.prepare(expire.emit(ended), { envelope, consumer: consumer.name })
         return { value: undefined, appends: [append] }
       })
