@@ -3,6 +3,7 @@ import { retryHorizonMs } from '../policy/index.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import type { Integration } from './integration.ts'
+import { contractsOf } from './expectation.ts'
 import { type Flow, unwatchedSteps } from './flow.ts'
 import { unknownPersonalPaths } from './personal-paths.ts'
 import { formatLocation, type SourceLocation } from './source-location.ts'
@@ -24,6 +25,7 @@ export const checkIntegration = (integration: Integration): readonly StartFindin
   ...integration.webhooks.flatMap(checkWebhook),
   ...integration.consumers.flatMap(checkConsumer),
   ...integration.flows.flatMap(checkFlow),
+  ...checkInStore(integration),
 ]
 
 export const formatFinding = (finding: StartFinding): string =>
@@ -226,6 +228,30 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
     )
   }
   return found.list
+}
+
+/** What a part reads or emits in one commit with the store has to be recorded there. */
+function checkInStore(integration: Integration): StartFinding[] {
+  const { expectations, schedules, consumers } = integration
+  const parts = [
+    ...expectations.map((one) => ({ what: 'expectation', one, contracts: contractsOf(one) })),
+    ...schedules.map((one) => ({ what: 'schedule', one, contracts: [one.emits] })),
+    ...consumers.flatMap((one) =>
+      one.route?.expire ? [{ what: 'consumer', one, contracts: one.route.emits }] : [],
+    ),
+  ]
+  return parts.flatMap(({ what, one, contracts }) => {
+    const found = findings(`${what} "${one.name}"`, one.at)
+    for (const { name, record } of contracts) {
+      if (record !== 'transport') continue
+      found.add(
+        'flow-needs-store',
+        `the record of ${name} is the broker, and this needs it in the store`,
+        `leave record: 'transport' out on ${name}`,
+      )
+    }
+    return found.list
+  })
 }
 
 function checkFlow(flow: Flow): StartFinding[] {

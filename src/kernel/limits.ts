@@ -305,6 +305,8 @@ export const LIMITS = {
   expectationGatherMs: 50,
   /** Without a look at the log for this long, an expectation was blind, and gives its grace. */
   expectationBlindMs: 30_000,
+  /** Messages of one group of an aggregate: all of them are read with each that comes. */
+  groupItemsMax: 1_000,
   /** Keys that the title of an alarm names. */
   expectationExamplesMax: 3,
   /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */

@@ -87,6 +87,7 @@ class ConsumersAtWork implements Worker {
       await this.#keeper.start()
       this.#listening = this.#listen()
     }
+    this.#pipeline.routes.start()
     await warnOfOrphans(store, kernel, integration)
   }
 
@@ -107,6 +108,7 @@ class ConsumersAtWork implements Worker {
     await retention.close()
     await expectations.close()
     await schedules.close()
+    await this.#pipeline.routes.close()
     await timers.close()
     const all = [...runners.values()]
     await Promise.all(
