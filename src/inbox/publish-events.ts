@@ -4,7 +4,7 @@ import type { SpanContext } from '../observe/index.ts'
 import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
-import { eventAppend, type MessageOrigin, traceOf } from './message-record.ts'
+import { eventAppend, eventRecord, type MessageOrigin, traceOf } from './message-record.ts'
 import type { RecordPort } from './record-port.ts'
 import { isVolatile, type PreparedEvent, prepareEvent } from './prepare-event.ts'
 
@@ -88,10 +88,10 @@ async function publishRecords(
   const nowMs = context.kernel.clock.now()
   const byChannel = Map.groupBy(items, ({ event }) => event.contract.channel)
   const publications = [...byChannel].map(([channel, those]) => {
-    const appends = those.map(({ event, id }) =>
-      eventAppend(originOf(context, options, { id, nowMs }), event, FIRST),
+    const events = those.map(({ event, id }) =>
+      eventRecord(originOf(context, options, { id, nowMs }), event),
     )
-    return records.publish(channel, appends)
+    return records.publish(channel, events)
   })
   await Promise.all(publications)
   tellPublished(context, items)

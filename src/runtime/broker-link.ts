@@ -47,8 +47,6 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
   connect(): Promise<Broker>
   /** Tells people of something about this broker that only its user knows. */
   raise(kind: string, about: string, title: string): void
-  /** By which messages of this store are told from those of another. */
-  readonly storeId: string
   start(parts: { readonly committer: Committer; readonly alerts: AlertBook }): Promise<void>
   /** Stops publishing and keeps the places; before the committer is closed. */
   close(): Promise<void>
@@ -247,7 +245,6 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     get broker() {
       return broker
     },
-    storeId,
     raise,
     async connect() {
       broker ??= await options.open({ kernel, onState })

@@ -6,7 +6,6 @@ import {
   sleep,
   type Timer,
 } from '../kernel/index.ts'
-import type { Append } from '../store/index.ts'
 import type { Broker, BrokerChannel } from './broker.ts'
 import type { ForeignTopic, TopicState } from './foreign-topic.ts'
 import { RecordFeed } from './record-feed.ts'
@@ -50,7 +49,7 @@ export interface RecordLog extends AsyncDisposable {
    *
    * @throws as `RecordPublisher.publish`.
    */
-  publish(channel: string, appends: readonly Append[]): Promise<void>
+  publish(channel: string, records: readonly Omit<Delivered, 'position'>[]): Promise<void>
   /** Something was published by another way; whoever is at the head may not be. */
   published(channel: string): void
   /** What the topic of a channel promises: copies, what is waited for, how long it is kept. */
@@ -84,7 +83,6 @@ export interface RecordLogOptions {
   /** Names of the contracts, for whoever is refused. */
   readonly contracts: string
   readonly kernel: Pick<Kernel, 'clock' | 'log'>
-  readonly storeId: string
   readonly on: RecordEvents
 }
 
@@ -266,12 +264,8 @@ class BrokerRecordLog implements RecordLog {
     return { records, scannedTo: isOver ? (records.at(-1)?.position ?? afterPosition) : scannedTo }
   }
 
-  async publish(name: string, appends: readonly Append[]): Promise<void> {
-    const { storeId: store } = this.#options
-    const messages = appends.map(({ record, slot, atMs }) => {
-      if (!record) throw new TypeError('what is published has its record beside its bytes')
-      return toRecordMessage({ slot, atMs, record }, { store, partitions: this.partitions })
-    })
+  async publish(name: string, records: readonly Omit<Delivered, 'position'>[]): Promise<void> {
+    const messages = records.map((record) => toRecordMessage(record, this.partitions))
     await this.#channel(name).publisher.publish(messages)
   }
 
