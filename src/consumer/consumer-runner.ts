@@ -336,9 +336,11 @@ export class ConsumerRunner {
 
   #take(delivered: Delivered): void {
     const { consumer, progress, lanes } = this
-    const { position, record } = delivered
+    const { position } = delivered
     if (position <= progress.fetchedTo) return
     if (!this.isMine(delivered)) return progress.passed(position)
+    // Only now: it may be decoded when it is asked for.
+    const { record } = delivered
     if (progress.wasDone(position)) return progress.fetchedFinished(position)
     progress.fetched(position, delivered.atMs, record.data.length + (record.raw?.length ?? 0))
     const item = itemOf(consumer, delivered, 'log')

@@ -3,6 +3,7 @@ import { retryHorizonMs } from '../policy/index.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import type { Integration } from './integration.ts'
+import { type Flow, unwatchedSteps } from './flow.ts'
 import { unknownPersonalPaths } from './personal-paths.ts'
 import { formatLocation, type SourceLocation } from './source-location.ts'
 import type { Webhook } from './webhook.ts'
@@ -22,6 +23,7 @@ export const checkIntegration = (integration: Integration): readonly StartFindin
   ...checkRecords([...integration.contracts.values()]),
   ...integration.webhooks.flatMap(checkWebhook),
   ...integration.consumers.flatMap(checkConsumer),
+  ...integration.flows.flatMap(checkFlow),
 ]
 
 export const formatFinding = (finding: StartFinding): string =>
@@ -198,6 +200,18 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
       `${name} is worth nothing after its ttl of ${formatDuration(ttlMs)}, but the delays of the retries add up to ` +
         `${formatDuration(neededMs)}; what fails would expire before it is a dead letter, and nobody would be told`,
       `write a ttl longer than ${formatDuration(neededMs)} on ${name}, or fewer or shorter retries here`,
+    )
+  }
+  return found.list
+}
+
+function checkFlow(flow: Flow): StartFinding[] {
+  const found = findings(`flow "${flow.name}"`, flow.at)
+  for (const [from, to] of unwatchedSteps(flow)) {
+    found.add(
+      'flow-step-watched',
+      `nobody would be told when ${to.name} does not follow ${from.name}`,
+      `add an expectation with after: ${from.name} and expect: ${to.name} to its expectations`,
     )
   }
   return found.list

@@ -203,3 +203,25 @@ export const emitAppend = (context: InboxContext, draft: Draft, by: EmittedBy): 
   const claim = factClaim(context, event, atMs)
   return claim ? { ...append, claim } : append
 }
+
+/** A message that nothing else caused. */
+export interface OwnMessage {
+  readonly id: string
+  /** Where it entered: `/schedules/nightly`. */
+  readonly source: string
+  readonly atMs: number
+}
+
+/**
+ * A message of our own, as an append that commits with what makes it. Its fact is claimed with it.
+ *
+ * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
+ */
+export const ownAppend = (context: InboxContext, draft: Draft, own: OwnMessage): Append => {
+  const event = prepareEvent(draft, context.book)
+  const { id, source, atMs } = own
+  const origin = { ...originOf(context, {}, { id, nowMs: atMs }), source }
+  const append = eventAppend(origin, event, FIRST)
+  const claim = factClaim(context, event, atMs)
+  return claim ? { ...append, claim } : append
+}

@@ -275,6 +275,18 @@ export const LIMITS = {
   /** Shortest `ttl`: a commit and a busy key may take as long. Longest: above it is for ever. */
   ttlMsMin: 1_000,
   ttlMsMax: 31_536_000_000,
+  /** How long an expected message may take: below, a busy log alone would raise alarms. */
+  expectationMsMin: 1_000,
+  expectationMsMax: 31_536_000_000,
+  /** Messages that an expectation takes in one commit, and has read ahead of each channel. */
+  expectationBatch: 512,
+  expectationAheadMax: 1_024,
+  /** What comes within this is taken together: pairs that meet in it write nothing. */
+  expectationGatherMs: 50,
+  /** Without a look at the log for this long, an expectation was blind, and gives its grace. */
+  expectationBlindMs: 30_000,
+  /** Keys that the title of an alarm names. */
+  expectationExamplesMax: 3,
   /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */
   streamReaderEventsMax: 12_000,
   /** Rows and bytes that a relay moves in one commit; both are in memory at once. */

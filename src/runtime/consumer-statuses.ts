@@ -15,7 +15,7 @@ export const consumerStatuses = async (
   const ids = integration.consumers.flatMap((one) =>
     partitionsOf(one, rangesOf(store, one)).map(({ id }) => id),
   )
-  const view = store.leases && (await viewLeases(store.leases, ids))
+  const view = store.leases && (await viewLeases(store.leases, { partitions: ids }))
   const head = await store.headPosition()
   return Promise.all(integration.consumers.map((one) => statusOf(options, one, { view, head })))
 }

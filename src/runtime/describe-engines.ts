@@ -27,6 +27,7 @@ export const describeEngines = (
   store.multiProcess
     ? `store ${store.engine}: several processes may use it at once`
     : `store ${store.engine}: one process at a time`,
+  ...(store.multiProcess && (link || bridges.length > 0) ? [SHARED] : []),
   ...(link && records.length > 0 ? [describeRecords(link, records)] : []),
   ...(link
     ? describeBroker(link, store, records.length > 0)
@@ -56,7 +57,7 @@ function describeBroker(
     `transport ${engine}: the store is the record${isMixed ? ' of all others' : ''}; delays, retries, dead letters and replays ` +
     'are kept there, and what the broker loses is read from there'
   if (!broker) {
-    return [always, `transport ${engine}: not reached yet; consumers are served from the store`]
+    return [always, `transport ${engine}: not reached by this process; the store has everything`]
   }
   const { durability, unitOfOrder, partitions, messageBytesMax, dedupeWindowMs } = broker.features
   const repeats =
@@ -75,6 +76,10 @@ function describeBroker(
       : []),
   ]
 }
+
+const SHARED =
+  'processes: each channel is published to its brokers by one process at a time, of those with ' +
+  'the role relay while one lives, else of the workers; workers share the consumers'
 
 const SURVIVES = {
   accepted: 'the end of the connection, not of the broker',

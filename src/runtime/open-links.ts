@@ -85,7 +85,7 @@ export const openLinks = async (
       store,
       kernel,
       metrics,
-      carry: (given) => createChannelRelays({ ...given, log: transport }),
+      carry: (given) => createChannelRelays({ ...given, log: link?.relays.log ?? transport }),
     })
     links.push(bridge)
   }

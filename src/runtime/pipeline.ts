@@ -35,6 +35,7 @@ import type { BrokerLink } from './broker-link.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
+import { createExpectations, type Expectations } from './expectations.ts'
 import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
 import { createMasks, type Masks } from './contract-masks.ts'
@@ -58,6 +59,7 @@ import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
+import { createSchedules, type Schedules } from './schedules.ts'
 import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
@@ -82,6 +84,9 @@ export interface Pipeline extends Foundations, Alerting {
   readonly relays: Relays
   /** Move what other systems write into topics into the log. */
   readonly topics: Topics
+  /** Tell when a message that has to follow another does not come. */
+  readonly expectations: Expectations
+  readonly schedules: Schedules
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -149,7 +154,9 @@ async function buildStages(
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
-  const retention = openRetention(base, alerting, { runners, deadLetters, options })
+  const expectations = createExpectations({ ...base, ...alerting })
+  const schedules = createSchedules({ ...base, ...alerting, inbox })
+  const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const relays = createRelays({ ...options, ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
@@ -161,6 +168,8 @@ async function buildStages(
     ...border,
     relays,
     topics,
+    expectations,
+    schedules,
     runners,
     consumers,
     letters,
@@ -371,6 +380,7 @@ function openRetention(
   parts: {
     readonly runners: ReadonlyMap<string, ConsumerRunner>
     readonly deadLetters: DeadLetters
+    readonly expectations: Expectations
     readonly options: Opened
   },
 ): Retention {
@@ -380,6 +390,7 @@ function openRetention(
   return createRetention({
     ...base,
     runners: parts.runners,
+    expectations: parts.expectations,
     ...(archive && { archive }),
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()

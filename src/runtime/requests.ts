@@ -137,7 +137,7 @@ async function elsewhere(
   { store }: RequestsOptions,
   { partition, command }: Asked,
 ): Promise<JuncturaError> {
-  const view = store.leases && (await viewLeases(store.leases, [partition]))
+  const view = store.leases && (await viewLeases(store.leases, { partitions: [partition] }))
   const owner = view?.partitions.get(partition)?.owner
   const url = owner === undefined ? undefined : view?.workers.get(owner)?.url
   const at = url === undefined ? '' : ` at ${url}`

@@ -19,6 +19,7 @@ import {
   type StoredRecord,
 } from '../store/index.ts'
 import type { BrokerLink } from './broker-link.ts'
+import type { Expectations } from './expectations.ts'
 import { offerRows } from './offer-rows.ts'
 import { eachRow } from './paging.ts'
 import { progressRowsOf } from './prepare-progress.ts'
@@ -39,6 +40,7 @@ export interface RetentionOptions {
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly archive?: ArchivePartition
   readonly links: readonly BrokerLink[]
+  readonly expectations: Pick<Expectations, 'hasPassed'>
   /** Records that retention could not keep for an exception. */
   readonly onExpired: (count: number) => void
   /** Rows that put alerts right, and resolve those whose cause has not shown for a while. */
@@ -105,9 +107,18 @@ export const createRetention = (options: RetentionOptions): Retention => {
     if (partition.open || partition.lastAtMs + retentionMs >= kernel.clock.now()) return false
     // A broker that is away is given everything when it is back, whatever the age.
     const { lastPosition } = partition
-    if (options.links.some(({ relays }) => !relays.hasPublished(lastPosition))) return false
+    for (const link of options.links) if (!(await link.hasPublished(lastPosition))) return false
+    if (!options.expectations.hasPassed(lastPosition)) return false
     if (![...runners.values()].every((one) => hasPassed(one, lastPosition))) return false
     return othersHavePassed(lastPosition)
+  }
+
+  /** What a broker lost unnoticed can be published again only as long as the log has it. */
+  const isStillPublished = async ({ lastPosition }: LogPartition): Promise<boolean> => {
+    for (const link of options.links) {
+      if (!(await link.relays.look()) || !(await link.hasPublished(lastPosition))) return false
+    }
+    return true
   }
 
   /** Copies what an exception still needs, so that dropping the partition loses nothing. */
@@ -177,6 +188,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
       if (stop.signal.aborted || !(await mayDrop(partition))) break
       await options.archive?.(partition, recordsOf(store, partition))
       await holdNeeded(partition)
+      if (!(await isStillPublished(partition))) break
       await store.dropPartition(partition.id)
       for (const { relays } of options.links) relays.dropped(partition.lastPosition)
       dropped += 1

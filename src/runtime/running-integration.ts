@@ -3,7 +3,8 @@ import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
-import type { DeadLetterRow, RowWrite } from '../store/index.ts'
+import type { DeadLetterRow, RowWrite, StoreWatch } from '../store/index.ts'
+import { channelIds } from './broker-link.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
@@ -14,6 +15,7 @@ import { consumerStatuses } from './consumer-statuses.ts'
 import { buildOverview } from './overview.ts'
 import { pageOf } from './paging.ts'
 import type { Pipeline } from './pipeline.ts'
+import { createPublisher, createRelayKeeper, type RelayKeeper } from './publisher.ts'
 import type { DrainOptions, Runtime } from './runtime-port.ts'
 import { viewLeases } from './lease-names.ts'
 import { retireConsumer, stoppedCause } from './open-partition.ts'
@@ -21,6 +23,10 @@ import type { Role } from './roles.ts'
 import type {
   AlertView,
   ConsumerStatus,
+  ExpectationKeyQuery,
+  ExpectationKeyView,
+  ExpectationView,
+  FlowView,
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
@@ -36,6 +42,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  ScheduleView,
   TopicView,
 } from './views.ts'
 import { createWorker, pausedKey, type Worker } from './worker.ts'
@@ -71,6 +78,10 @@ export class RunningIntegration implements Runtime {
   #mode: 'starting' | 'running' | 'draining' | 'stopping' | 'drained' | 'closed' = 'starting'
   /** What runs the consumers, where this process is one that does. */
   readonly #worker: Worker | undefined
+  /** What publishes to brokers, where this process relays for a shared store and does not work. */
+  readonly #relayKeeper: RelayKeeper | undefined
+  readonly #onFatal: (error: unknown) => void
+  #watch: StoreWatch | undefined
   #draining: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
@@ -86,22 +97,43 @@ export class RunningIntegration implements Runtime {
     this.ingress = pipeline.ingress
     this.startedAtMs = pipeline.startedAtMs
     this.developmentSecrets = pipeline.developmentSecrets
-    const { store, committer, kernel, events } = pipeline
+    const { store, committer, kernel, events, links } = pipeline
     const handle = (command: OperationCommand, by: Operator): Promise<unknown> =>
       this.#perform(command, by)
-    const { onFatal } = parts
-    if (parts.roles.includes('worker')) this.#worker = createWorker({ pipeline, onFatal })
+    const { onFatal, roles } = parts
+    this.#onFatal = onFatal
+    const { leases } = store
+    const publishes = leases !== undefined && links.length > 0
+    const publisher = publishes ? createPublisher({ ...pipeline, leases, onFatal }) : undefined
+    if (roles.includes('worker')) {
+      this.#worker = createWorker({ pipeline, publisher, onFatal })
+    } else if (roles.includes('relay') && publishes && publisher) {
+      const publishers = channelIds(links)
+      this.#relayKeeper = createRelayKeeper({ leases, kernel, publisher, publishers, onFatal })
+    }
     this.#operations = createOperations({ store, committer, kernel, events, handle })
   }
 
   async start(): Promise<void> {
+    if (this.#worker || this.#relayKeeper) await this.#watchLog()
     await this.#worker?.start()
+    await this.#relayKeeper?.start()
     // Of the workers, the one with the duties does it. Whoever is first moves a row, and once.
     if (!this.#worker && this.roles.includes('relay')) {
       this.#pipeline.relays.start()
       this.#pipeline.topics.start()
     }
     this.#mode = 'running'
+  }
+
+  /** What others append is heard of, and when the store is another one than it was. */
+  async #watchLog(): Promise<void> {
+    const { store, transport } = this.#pipeline
+    if (!store.leases) return
+    this.#watch = await store.watch?.(({ head, lost }) => {
+      if (lost) this.#onFatal(lost)
+      else transport.advanced(head)
+    })
   }
 
   isAlive(): boolean {
@@ -144,6 +176,25 @@ export class RunningIntegration implements Runtime {
 
   topics(): Promise<readonly TopicView[]> {
     return Promise.resolve(this.#pipeline.topics.views())
+  }
+
+  expectations(): Promise<readonly ExpectationView[]> {
+    return this.#pipeline.expectations.views()
+  }
+
+  expectationKeys(
+    name: string,
+    query: ExpectationKeyQuery,
+  ): Promise<Page<ExpectationKeyView> | undefined> {
+    return this.#pipeline.expectations.keys(name, query)
+  }
+
+  flows(): Promise<readonly FlowView[]> {
+    return this.#pipeline.expectations.flows()
+  }
+
+  schedules(): Promise<readonly ScheduleView[]> {
+    return this.#pipeline.schedules.views()
   }
 
   messages(query: MessageQuery): Promise<MessagePage> {
@@ -231,6 +282,7 @@ export class RunningIntegration implements Runtime {
 
   async announce(managementUrl: string): Promise<void> {
     await this.#worker?.announce(managementUrl)
+    await this.#relayKeeper?.announce(managementUrl)
   }
 
   async #perform(command: OperationCommand, by: Operator): Promise<unknown> {
@@ -262,6 +314,10 @@ export class RunningIntegration implements Runtime {
         await requests.ring()
         return { id: command.id }
       }
+      case 'expectation.settle':
+        return {
+          settled: await this.#pipeline.expectations.settle(command.name, command.key),
+        }
       case 'consumer.pause':
         return this.#pause(command.name, by)
       case 'consumer.resume':
@@ -327,7 +383,7 @@ export class RunningIntegration implements Runtime {
   /** A worker with another version of the code may run it still. */
   async #requireUnused(name: string): Promise<void> {
     const { leases } = this.#pipeline.store
-    const view = leases && (await viewLeases(leases, [name]))
+    const view = leases && (await viewLeases(leases, { partitions: [name] }))
     const used = [...(view?.partitions ?? [])].find(
       ([id]) => id === name || id.startsWith(`${name}/`),
     )
@@ -343,6 +399,7 @@ export class RunningIntegration implements Runtime {
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()
     }
+    await this.#pipeline.expectations.idle()
   }
 
   drain(options: DrainOptions = {}): Promise<void> {
@@ -364,6 +421,8 @@ export class RunningIntegration implements Runtime {
     const drained = this.ingress.drain().then(() => answered.abort())
     await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
     await this.#worker?.close(graceMs)
+    await this.#relayKeeper?.close()
+    await this.#watch?.close()
     await relays.close()
     await topics.close()
     await notifier.close()

@@ -1,0 +1,2 @@
+export * from './expectation/index.ts'
+export * from './schedule/index.ts'
