@@ -2,9 +2,9 @@
 // `record: 'transport'`, or the same by hand with the vendor's client. Prints one line of JSON.
 //   node bench/record-load.ts ours|theirs --engine kafka|nats --url URL [--seconds S] [--bytes B]
 //     [--batch M] [--in-flight F]
-// Both: batches in flight, each confirmed as the broker's durability says; a consumer that reads from
-// the broker at the same time, parses each message and keeps its progress: ours in a SQLite store,
-// theirs as offsets in the consumer group, or as acknowledgements of all up to a message.
+// Both: batches in flight, each confirmed as the broker's durability says; a consumer that reads
+// from the broker at the same time, parses each message and keeps its progress: ours in a SQLite
+// store, theirs as offsets in the consumer group, or as acknowledgements of all up to a message.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -23,6 +23,7 @@ export const checkIntegration = (integration: Integration): readonly StartFindin
   ...checkRecords([...integration.contracts.values()]),
   ...integration.webhooks.flatMap(checkWebhook),
   ...integration.consumers.flatMap(checkConsumer),
+  ...integration.consumers.flatMap(checkBeginning),
   ...integration.flows.flatMap(checkFlow),
 ]
 
@@ -130,6 +131,19 @@ function checkWebhook(hook: Webhook): StartFinding[] {
   return found.list
 }
 
+/** Positions of the store mean nothing in another record. */
+function checkBeginning({ name, at, on, from }: Consumer): StartFinding[] {
+  const found = findings(`consumer "${name}"`, at)
+  if (on.record === 'transport' && typeof from === 'object') {
+    found.add(
+      'record-from',
+      `it begins at a position of the store, and the record of ${on.name} is the transport`,
+      "write from: 'earliest' or from: 'now'",
+    )
+  }
+  return found.list
+}
+
 function checkConsumer(consumer: Consumer): StartFinding[] {
   const found = findings(`consumer "${consumer.name}"`, consumer.at)
   if (!consumer.owner) found.add('consumer-owner', 'it has no owner', "write owner: team('…')")
@@ -180,13 +194,6 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
       'batch-order',
       'a batch consumer keeps order per key',
       "leave ordering out, or write 'key'",
-    )
-  }
-  if (consumer.on.record === 'transport' && typeof consumer.from === 'object') {
-    found.add(
-      'record-from',
-      `it begins at a position of the store, and the record of ${consumer.on.name} is the transport`,
-      "write from: 'earliest' or from: 'now'",
     )
   }
   found.list.push(...missingLifts(consumer.on, found.part, consumer.at))

@@ -1,4 +1,10 @@
-import { type Envelope, type LogRecord, type Receipt, sealRecord, slotOf } from '../contract/index.ts'
+import {
+  type Envelope,
+  type LogRecord,
+  type Receipt,
+  sealRecord,
+  slotOf,
+} from '../contract/index.ts'
 import { formatTraceparent, parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append } from '../store/index.ts'
 import type { PreparedEvent } from './prepare-event.ts'

@@ -29,7 +29,7 @@ const ROUNDS_MAX = 8
  * published there, and when that fails some of them may be there.
  *
  * @throws JUNCTURA_EMIT_INVALID when one does not fit its contract; nothing is published.
- * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, JUNCTURA_TRANSPORT_BUSY where the transport is the record.
+ * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, JUNCTURA_TRANSPORT_BUSY where it is the record.
  * @throws JUNCTURA_USAGE for more than LIMITS.publishManyMax at once.
  */
 export const publishEvents = async (

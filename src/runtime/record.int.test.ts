@@ -10,7 +10,7 @@ import { createRuntime } from './create-runtime.ts'
 import { meterConsumer } from './record.fixture.ts'
 import { integration } from '../contract/index.ts'
 
-const PROGRAM = join(import.meta.dirname, 'record-process.fixture.ts')
+const PROGRAM = join(import.meta.dirname, 'record-child.fixture.ts')
 const ROUNDS = 5
 
 let engine: RunningEngine | undefined

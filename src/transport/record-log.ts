@@ -3,10 +3,12 @@ import {
   JuncturaError,
   LIMITS,
   messageOf,
+  must,
   sleep,
   type Timer,
 } from '../kernel/index.ts'
 import type { Broker, BrokerChannel } from './broker.ts'
+import type { RecordBookmark } from '../store/index.ts'
 import type { ForeignTopic, TopicState } from './foreign-topic.ts'
 import { RecordFeed } from './record-feed.ts'
 import {
@@ -15,8 +17,6 @@ import {
   offsetAfter,
   placeOfSlot,
   positionOf,
-  type RecordBookmark,
-  readBookmark,
   type RecordLoss,
 } from './record-place.ts'
 import { createRecordPublisher, type RecordPublisher } from './record-publisher.ts'
@@ -66,7 +66,7 @@ export interface RecordStart {
 export interface RecordQuery {
   readonly channel: string
   readonly slots: { readonly first: number; readonly last: number }
-  readonly bookmark: unknown
+  readonly bookmark: RecordBookmark | undefined
   readonly afterPosition: number
   readonly limit: number
 }
@@ -293,16 +293,13 @@ class BrokerRecordLog implements RecordLog {
   }
 
   #channel(name: string): Channel {
-    const channel = this.#channels.get(name)
-    if (!channel) throw new TypeError(`the record of ${name} is not the broker`)
-    return channel
+    return must(this.#channels.get(name), `the record of ${name} is the broker`)
   }
 
   #placeOf(
     channel: string,
-    { slots, bookmark: value }: Pick<LogReader, 'slots' | 'bookmark'>,
+    { slots, bookmark }: Pick<LogReader, 'slots' | 'bookmark'>,
   ): { readonly partition: number; readonly firstSlot: number; readonly bookmark: RecordBookmark } {
-    const bookmark = readBookmark(value)
     const partition = placeOfSlot(slots.first, this.partitions)
     const firstSlot = firstSlotOf(partition, this.partitions)
     const last = firstSlotOf(partition + 1, this.partitions) - 1

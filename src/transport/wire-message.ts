@@ -45,7 +45,7 @@ export interface WireOptions {
   readonly turn?: number
 }
 
-/** A record that is in no store, at the time that its envelope has: the broker is where it stands. */
+/** A record that is in no store but in the broker alone, at the time that its envelope has. */
 export const toRecordMessage = (
   { slot, record }: Pick<Delivered, 'slot' | 'record'>,
   partitions: number,
@@ -57,8 +57,8 @@ function messageOf(
   partition: number,
 ): BrokerMessage {
   const { envelope, codec, encryptionKeyId } = record.head
-  for (const name in envelope) {
-    const value = envelope[name as keyof Envelope]
+  for (const name of ENVELOPE) {
+    const value = envelope[name]
     if (value !== undefined) attributes[name] = String(value)
   }
   if (codec !== 'json') attributes['datacodec'] = codec
@@ -165,6 +165,24 @@ function readEnvelope(attributes: Attributes): Envelope | undefined {
     ...optional(attributes, 'tracestate'),
   }
 }
+
+/** In the order in which they are written. */
+const ENVELOPE = [
+  'specversion',
+  'id',
+  'type',
+  'source',
+  'time',
+  'datacontenttype',
+  'contractversion',
+  'partitionkey',
+  'correlationid',
+  'causationid',
+  'idempotencykey',
+  'tenant',
+  'traceparent',
+  'tracestate',
+] as const satisfies readonly (keyof Envelope)[]
 
 const REQUIRED = [
   'id',

@@ -1,7 +1,7 @@
-// A process that publishes to a contract whose record is the broker, and handles what it finds there.
-//   node record-process.fixture.ts publish|finish ENGINE URL PREFIX FOLDER FIRST
-// `publish` prints `ok N` once N is confirmed, until it is killed; `finish` ends when all is handled,
-// and prints the kind of each alert.
+// A process that publishes to a contract whose record is the broker, and handles what is there.
+//   node record-child.fixture.ts publish|finish ENGINE URL PREFIX FOLDER FIRST
+// `publish` prints `ok N` once N is confirmed, until it is killed; `finish` ends when all is
+// handled, and prints the kind of each alert.
 import { writeSync } from 'node:fs'
 import { integration } from '../contract/index.ts'
 import { createSystemKernel, sleep } from '../kernel/index.ts'
@@ -20,7 +20,7 @@ const books = meterConsumer('books', { ...policy, retry, concurrency: 8 }, async
     failed.add(order.n)
     throw new Error('the first attempt of each process fails')
   }
-  if (order.n % 10 === 0) await ctx.emit(Billed.of(order))
+  if (order.n % 10 === 0) ctx.emit(Billed.of(order))
   await effect('books', order, ctx)
 })
 const onMetered = meterConsumer('bills', { ...policy, retry }, async (order, ctx) => {
