@@ -7,6 +7,7 @@ import {
   resolveRetryPolicy,
   type RetryPolicy,
 } from '../policy/index.ts'
+import type { AnswerCommand } from './command-handler.ts'
 import type { AnyContract, Draft, PayloadOf } from './contract.ts'
 import { checkName } from './declaration-error.ts'
 import type { Envelope } from './envelope.ts'
@@ -200,6 +201,8 @@ export interface Consumer {
   readonly batch?: { readonly max: number; readonly maxAgeMs: number }
   /** Set where its messages are sent to a URL: the runtime does it in place of `handle`. */
   readonly push?: Push
+  /** Set where it does a command and answers: the runtime calls it in place of `handle`. */
+  readonly answer?: AnswerCommand
   readonly filter?: (data: unknown) => boolean
   readonly handle: (data: unknown, ctx: ConsumerContext) => Promise<void>
   readonly handleBatch?: (

@@ -101,8 +101,11 @@ export type PayloadsOf<C extends AnyContract> = C extends {
   ? Payloads
   : Record<number, unknown>
 
-type SchemaMap = Readonly<Record<number, SchemaInput>>
-type PayloadMap<S extends SchemaMap> = { readonly [V in keyof S & number]: InferSchema<S[V]> }
+/** Schemas by version. */
+export type SchemaMap = Readonly<Record<number, SchemaInput>>
+export type PayloadMap<S extends SchemaMap> = {
+  readonly [V in keyof S & number]: InferSchema<S[V]>
+}
 /** The greatest version number, found by counting up. */
 export type LatestOf<M> = Greatest<keyof M & number>
 type Greatest<V extends number, Count extends readonly 0[] = []> = [V] extends [never]
@@ -122,7 +125,7 @@ type Upcasters<S extends SchemaMap> = {
 }
 
 /** Paths that the data of the latest version has. */
-type KeyPath<S extends SchemaMap> = PathOf<
+export type KeyPath<S extends SchemaMap> = PathOf<
   PayloadMap<S>[LatestOf<PayloadMap<S>> & keyof S & number]
 >
 
@@ -186,7 +189,8 @@ export interface ContractOptions<S extends SchemaMap> {
   readonly codec?: 'json'
 }
 
-type ContractFor<Name extends string, S extends SchemaMap> = Contract<
+/** The contract that schemas by version give. */
+export type ContractFor<Name extends string, S extends SchemaMap> = Contract<
   Name,
   PayloadMap<S>,
   LatestOf<PayloadMap<S>> & keyof PayloadMap<S>
@@ -200,17 +204,10 @@ type ContractFor<Name extends string, S extends SchemaMap> = Contract<
 export const event = <const Name extends string, const S extends SchemaMap>(
   name: Name,
   options: ContractOptions<S>,
-): ContractFor<Name, S> => declare('event', name, options)
+): ContractFor<Name, S> => declareContract('event', name, options)
 
-/**
- * Declares a command: something asked of one owner. Runs like an event until flows give answers.
- */
-export const command = <const Name extends string, const S extends SchemaMap>(
-  name: Name,
-  options: ContractOptions<S>,
-): ContractFor<Name, S> => declare('command', name, options)
-
-function declare<const Name extends string, S extends SchemaMap>(
+/** What `event` and `command` share. */
+export function declareContract<const Name extends string, S extends SchemaMap>(
   kind: 'event' | 'command',
   name: Name,
   options: ContractOptions<S>,
@@ -262,7 +259,7 @@ function declare<const Name extends string, S extends SchemaMap>(
     codec: options.codec ?? 'json',
     at: callerLocation(),
   }
-  return withMethods(contract) as ContractFor<Name, S>
+  return withContractMethods(contract) as ContractFor<Name, S>
 }
 
 function readTtl(ttl: Duration, field: string): number {
@@ -276,11 +273,13 @@ function readTtl(ttl: Duration, field: string): number {
   )
 }
 
-function withMethods(contract: AnyContract): AnyContract {
+/** A contract, or what extends one, with `version` and `of`. */
+export function withContractMethods<C extends AnyContract>(contract: C): C {
   return Object.freeze({
     ...contract,
     version(version: number) {
-      if (contract.versions.has(version)) return withMethods({ ...contract, asked: version })
+      if (contract.versions.has(version))
+        return withContractMethods({ ...contract, asked: version })
       const known = [...contract.versions.keys()].join(', ')
       throw declarationError(
         `${contract.kind} "${contract.name}"`,

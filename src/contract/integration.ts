@@ -7,6 +7,7 @@ import { contractsOf, type Expectation } from './expectation.ts'
 import type { Flow } from './flow.ts'
 import { buildModel, type Model } from './model.ts'
 import type { OutboxSource } from './outbox-source.ts'
+import type { AnySaga } from './saga.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { Schedule } from './schedule.ts'
 import type { System, Team } from './system.ts'
@@ -29,12 +30,14 @@ export type Part =
   | Expectation
   | Flow
   | Schedule
+  | AnySaga
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
 export interface Integration {
   readonly name: string
   readonly webhooks: readonly Webhook[]
   readonly consumers: readonly Consumer[]
+  readonly sagas: readonly AnySaga[]
   /** By name; also those only referred to. */
   readonly contracts: ReadonlyMap<string, AnyContract>
   readonly systems: readonly System[]
@@ -69,6 +72,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   const declared = parts.filter((part) => part.part === 'webhook')
   const webhooks = [...declared, ...endpoints.flatMap(({ doors }) => doors)]
   const consumers = parts.filter((part) => part.part === 'consumer')
+  const sagas = parts.filter((part) => part.part === 'saga')
   const outboxes = parts.filter((part) => part.part === 'outbox')
   const topics = parts.filter((part) => part.part === 'topic')
   const flows = parts.filter((part) => part.part === 'flow')
@@ -84,6 +88,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   // An endpoint and a webhook of one name would share what they remember.
   refuseTwins('webhook', [...declared, ...endpoints])
   refuseTwins('consumer', consumers)
+  refuseTwins('saga', sagas)
   refuseTwins('outbox', outboxes)
   refuseTwins('topic', topics)
   refuseTwins('expectation', expectations)
@@ -99,6 +104,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
     parts,
     webhooks,
     consumers,
+    sagas,
     outboxes,
     topics,
     expectations,
@@ -110,6 +116,7 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
     name,
     webhooks,
     consumers,
+    sagas,
     outboxes,
     topics,
     expectations,
@@ -147,6 +154,7 @@ function collectContracts({
   parts,
   webhooks,
   consumers,
+  sagas,
   outboxes,
   topics,
   expectations,
@@ -154,7 +162,14 @@ function collectContracts({
   schedules,
 }: Pick<
   Integration,
-  'webhooks' | 'consumers' | 'outboxes' | 'topics' | 'expectations' | 'flows' | 'schedules'
+  | 'webhooks'
+  | 'consumers'
+  | 'sagas'
+  | 'outboxes'
+  | 'topics'
+  | 'expectations'
+  | 'flows'
+  | 'schedules'
 > & {
   readonly parts: readonly Part[]
 }): ReadonlyMap<string, AnyContract> {
@@ -163,6 +178,11 @@ function collectContracts({
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
     ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
+    ...sagas.flatMap((one) => [
+      one.on,
+      ...one.uses.filter((used) => used.part === 'contract'),
+      ...one.emits,
+    ]),
     ...outboxes.flatMap((one) => one.accepts),
     ...topics.flatMap((one) => one.accepts),
     ...expectations.flatMap(contractsOf),

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { type CommandAnswers, isCommand } from './command.ts'
 import type { ErrorClass } from './consumer.ts'
 import type { Correlated } from './expectation.ts'
 import type { Integration } from './integration.ts'
@@ -31,6 +32,8 @@ export interface Model {
   readonly contracts: readonly Json[]
   readonly webhooks: readonly Json[]
   readonly consumers: readonly Json[]
+  /** Present where there are any. */
+  readonly sagas?: readonly Json[]
   /** Tables of other databases that a relay moves into the log. */
   readonly outboxes: readonly Json[]
   /** Topics, streams and queues of others that a relay moves into the log. */
@@ -55,6 +58,7 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
   for (const contract of content.contracts.values()) note('contract', contract)
   for (const hook of content.webhooks) note('webhook', hook)
   for (const consumer of content.consumers) note('consumer', consumer)
+  for (const one of content.sagas) note('saga', one)
   for (const outbox of content.outboxes) note('outbox', outbox)
   for (const topic of content.topics) note('topic', topic)
   for (const one of content.expectations) note('expectation', one)
@@ -71,6 +75,7 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
     contracts: [...content.contracts.values()].map(describeContract),
     webhooks: content.webhooks.map(describeWebhook),
     consumers: content.consumers.map(describeConsumer),
+    ...(content.sagas.length > 0 && { sagas: content.sagas.map(describeSaga) }),
     outboxes: content.outboxes.map(describeOutbox),
     topics: content.topics.map(describeTopic),
     expectations: content.expectations.map(describeExpectation),
@@ -105,6 +110,7 @@ function describeTeams(content: Omit<Integration, 'model'>): readonly Json[] {
   const teams = [
     ...[...content.contracts.values()].map((contract) => contract.owner),
     ...content.consumers.flatMap((consumer) => [consumer.owner, consumer.deadLetter?.owner]),
+    ...content.sagas.map((one) => one.owner),
     ...content.webhooks.map((hook) => hook.owner),
     ...content.outboxes.map((outbox) => outbox.owner),
     ...content.topics.map((topic) => topic.owner),
@@ -150,6 +156,36 @@ const describeContract = (contract: Contracts): Json =>
     record: contract.record,
     pii: contract.pii,
     codec: contract.codec,
+    answers: isCommand(contract) ? describeAnswers(contract.answers) : undefined,
+  })
+
+const describeAnswers = (answers: CommandAnswers): Json =>
+  json({
+    output: answers.output,
+    errors: Object.fromEntries(answers.errors),
+    timeoutMs: answers.timeoutMs,
+    retry: answers.retry,
+    idempotency: answers.idempotencyPaths,
+    answerRetentionMs: answers.answerRetentionMs,
+    compensates: answers.compensate !== undefined,
+  })
+
+const describeSaga = (one: Integration['sagas'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    version: one.version,
+    supports: one.supports,
+    on: { contract: one.on.name, version: one.on.asked },
+    uses: one.uses.map((used) => ({
+      kind: used.part === 'saga' ? 'saga' : used.kind,
+      name: used.name,
+    })),
+    emits: one.emits.map((contract) => contract.name),
+    budget: one.budget,
+    keepMs: one.keepMs,
+    late: [...one.late.keys()],
   })
 
 const describeWebhook = (hook: Integration['webhooks'][number]): Json =>
@@ -202,6 +238,7 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
       emits: consumer.push.emits.map((contract) => contract.name),
     },
     filtered: consumer.filter !== undefined,
+    answers: consumer.answer ? true : undefined,
   })
 
 const describeOutbox = (outbox: Integration['outboxes'][number]): Json =>
@@ -344,6 +381,20 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     verified: true,
     run: true,
   }))
+  const flows = content.sagas.flatMap((one) =>
+    [one.on, ...one.uses.filter((used) => used.part === 'contract')].map((contract) => ({
+      kind: 'saga',
+      ...(isCommand(contract)
+        ? { from: `saga/${one.name}`, to: `channel/${contract.channel}` }
+        : { from: `channel/${contract.channel}`, to: `saga/${one.name}` }),
+      contract: contract.name,
+      style: 'messaging',
+      coordination: 'async',
+      guarantee: contract.guarantee,
+      verified: true,
+      run: true,
+    })),
+  )
   const calls = content.calls.map((call) => ({
     kind: 'call',
     name: call.name,
@@ -357,7 +408,15 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     summary: call.summary,
     run: false,
   }))
-  return [...inbound, ...relayed, ...transferred, ...scheduled, ...consumed, ...calls].map(json)
+  return [
+    ...inbound,
+    ...relayed,
+    ...transferred,
+    ...scheduled,
+    ...consumed,
+    ...flows,
+    ...calls,
+  ].map(json)
 }
 
 function deepFreeze<T>(value: T): T {

@@ -1,2 +1,7 @@
 export * from './expectation/index.ts'
 export * from './schedule/index.ts'
+export * from './saga/engine.ts'
+export * from './saga/saga-ports.ts'
+export * from './saga/saga-record.ts'
+export * from './saga/saga-run.ts'
+export * from './saga/turn.ts'

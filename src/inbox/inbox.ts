@@ -10,10 +10,10 @@ import type { InboxContext, MaskText } from './inbox-context.ts'
 import { createInvalidShelf, type InvalidRequest, type KeptInvalid } from './invalid-shelf.ts'
 import { type MessageStatus, messageStatus } from './message-status.ts'
 import {
+  type AppendOrigin,
   emitAppend,
   type EmittedBy,
   ownAppend,
-  type OwnMessage,
   publishEvents,
   type PublishOptions,
 } from './publish-events.ts'
@@ -85,8 +85,8 @@ export interface Inbox {
   publishMany(drafts: readonly Draft[], options?: PublishOptions): Promise<readonly Published[]>
   /** What a handler emitted, ready to commit with its completion; it claims its own fact. */
   emitAppend(draft: Draft, by: EmittedBy): Append
-  /** A message of our own with an id of its own, ready to commit with what makes it. */
-  ownAppend(draft: Draft, own: OwnMessage): Append
+  /** A message of the runtime's own, ready for a commit that it makes. */
+  ownAppend(draft: Draft, origin: AppendOrigin): Append
   /** Id of the message that a record belongs to; undefined when retention has dropped it. */
   messageIdAt(position: number): Promise<string | undefined>
   /** What became of a message, by its id or by its sender's key. */
@@ -116,7 +116,7 @@ export const createInbox = (options: InboxOptions): Inbox => {
     },
     publishMany: (drafts, publishOptions) => publishEvents(context, drafts, publishOptions),
     emitAppend: (draft, by) => emitAppend(context, draft, by),
-    ownAppend: (draft, own) => ownAppend(context, draft, own),
+    ownAppend: (draft, origin) => ownAppend(context, draft, origin),
     messageIdAt: async (position) => {
       const record = await readRecordAt(context.store, position)
       return record && messageIdOf(record)

@@ -20,6 +20,7 @@ export interface MessageOrigin {
   readonly correlationId: string | undefined
   readonly causationId: string | undefined
   readonly idempotencyKey: string | undefined
+  readonly replyTo?: string | undefined
   readonly trace: SpanContext | undefined
 }
 
@@ -101,7 +102,7 @@ function envelopeOf(
   causationId: string | undefined,
   subject: EnvelopeSubject,
 ): Envelope {
-  const { trace, idempotencyKey } = origin
+  const { trace, idempotencyKey, replyTo } = origin
   const envelope: Writable<Envelope> = {
     specversion: '1.0',
     id: subject.id,
@@ -116,6 +117,7 @@ function envelopeOf(
   }
   if (causationId !== undefined) envelope.causationid = causationId
   if (idempotencyKey !== undefined) envelope.idempotencykey = idempotencyKey
+  if (replyTo !== undefined) envelope.replyto = replyTo
   if (trace) envelope.traceparent = formatTraceparent(trace)
   if (trace && trace.traceState !== '') envelope.tracestate = trace.traceState
   return envelope

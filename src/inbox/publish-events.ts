@@ -1,6 +1,6 @@
 import { type Draft, type Envelope, globalId } from '../contract/index.ts'
 import { JuncturaError, LIMITS } from '../kernel/index.ts'
-import type { SpanContext } from '../observe/index.ts'
+import { parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
@@ -204,24 +204,46 @@ export const emitAppend = (context: InboxContext, draft: Draft, by: EmittedBy): 
   return claim ? { ...append, claim } : append
 }
 
-/** A message that nothing else caused. */
-export interface OwnMessage {
+/** Where a message comes from that a part of the runtime writes, and who it is about. */
+export interface AppendOrigin {
   readonly id: string
   /** Where it entered: `/schedules/nightly`. */
   readonly source: string
-  readonly atMs: number
+  /** @default the clock */
+  readonly atMs?: number
+  /** @default the id: nothing else caused it */
+  readonly correlationId?: string
+  readonly causationId?: string
+  readonly idempotencyKey?: string
+  readonly replyTo?: string
+  readonly traceparent?: string
 }
 
 /**
- * A message of our own, as an append that commits with what makes it. Its fact is claimed with it.
+ * A message of the runtime's own, as an append for a commit that it makes; its fact is claimed as
+ * that of an emitted one.
  *
  * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
  */
-export const ownAppend = (context: InboxContext, draft: Draft, own: OwnMessage): Append => {
+export const ownAppend = (context: InboxContext, draft: Draft, origin: AppendOrigin): Append => {
   const event = prepareEvent(draft, context.book)
-  const { id, source, atMs } = own
-  const origin = { ...originOf(context, {}, { id, nowMs: atMs }), source }
-  const append = eventAppend(origin, event, FIRST)
+  const { traceparent, atMs = context.kernel.clock.now() } = origin
+  const append = eventAppend(
+    {
+      id: origin.id,
+      tenant: context.tenant,
+      source: origin.source,
+      receivedAtMs: atMs,
+      appendedAtMs: atMs,
+      correlationId: origin.correlationId ?? origin.id,
+      causationId: origin.causationId,
+      idempotencyKey: origin.idempotencyKey,
+      replyTo: origin.replyTo,
+      trace: traceparent === undefined ? undefined : parseTraceparent(traceparent),
+    },
+    event,
+    FIRST,
+  )
   const claim = factClaim(context, event, atMs)
   return claim ? { ...append, claim } : append
 }

@@ -1,5 +1,6 @@
 import { BORDER_ERROR_CODES } from './border-error-codes.ts'
 import { OUTBOX_ERROR_CODES } from './outbox-error-codes.ts'
+import { SAGA_ERROR_CODES } from './saga-error-codes.ts'
 import { TOPIC_ERROR_CODES } from './topic-error-codes.ts'
 
 const MOST_ERROR_CODES = {
@@ -396,11 +397,13 @@ const MOST_ERROR_CODES = {
 export const ERROR_CODES: typeof MOST_ERROR_CODES &
   typeof BORDER_ERROR_CODES &
   typeof OUTBOX_ERROR_CODES &
-  typeof TOPIC_ERROR_CODES = {
+  typeof TOPIC_ERROR_CODES &
+  typeof SAGA_ERROR_CODES = {
   ...MOST_ERROR_CODES,
   ...BORDER_ERROR_CODES,
   ...OUTBOX_ERROR_CODES,
   ...TOPIC_ERROR_CODES,
+  ...SAGA_ERROR_CODES,
 }
 
 export type ErrorCode = keyof typeof ERROR_CODES

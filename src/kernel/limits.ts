@@ -409,4 +409,14 @@ export const LIMITS = {
   rabbitmqCloseMs: 2_000,
   /** Messages that a driver keeps for one channel until it can send them; past it publish fails. */
   brokerWaitingMax: 16_384,
+  /** Steps of one run of a saga; its journal is read and run through at each thing that comes. */
+  sagaStepsMax: 1_000,
+  /** One journal as text; it is written with each step (F158). */
+  sagaJournalBytesMax: 1_048_576,
+  /** Events that one run holds and has not waited for yet. */
+  sagaInboxMax: 100,
+  /** Timers of sagas that are told at once; the rest wait, as after a long downtime. */
+  sagaTimersAtOnceMax: 256,
+  /** Operations on one run that are remembered, so that a repeat does nothing. */
+  sagaOperationsMax: 50,
 } as const

@@ -31,6 +31,34 @@ export type OperationCommand =
       readonly kind: 'consumer.pause' | 'consumer.resume' | 'consumer.retire'
       readonly name: string
     }
+  | {
+      /** `cancel` takes the run back, `terminate` does not. */
+      readonly kind: 'saga.cancel' | 'saga.terminate' | 'saga.pause' | 'saga.resume'
+      readonly saga: string
+      readonly key: string
+    }
+  | {
+      readonly kind: 'saga.retry-step'
+      readonly saga: string
+      readonly key: string
+      readonly step: string
+    }
+  | {
+      /** Says what a step gave, in its place; or what it is asked with from now on. */
+      readonly kind: 'saga.skip-step' | 'saga.edit-step'
+      readonly saga: string
+      readonly key: string
+      readonly step: string
+      readonly value?: unknown
+    }
+  | {
+      /** An event for one run only. */
+      readonly kind: 'saga.signal'
+      readonly saga: string
+      readonly key: string
+      readonly type: string
+      readonly data: unknown
+    }
 
 /** What a replay takes; frozen when the plan is made. */
 export interface ReplayFilter {

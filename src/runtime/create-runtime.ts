@@ -101,6 +101,8 @@ export interface RuntimeOptions {
    * @throws JUNCTURA_POLICY_RANGE naming the entry.
    */
   readonly trustedProxies?: readonly string[]
+  /** Runs the function of a saga anew at each step that it awaits. @internal */
+  readonly alwaysSuspend?: boolean
   /** Called before a partition of the log is dropped. */
   readonly archive?: ArchivePartition
   /** Called when this process can no longer trust its store and should be restarted. */

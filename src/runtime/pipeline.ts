@@ -6,6 +6,7 @@ import {
   type ReplayedEvent,
 } from '../consumer/index.ts'
 import type { AlertRoute, Integration } from '../contract/index.ts'
+import type { SagaEngine } from '../flow/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -54,6 +55,8 @@ import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
 import type { Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
+import { openSagaConsumers, type SagaConsumers } from './saga-consumers.ts'
+import { createSagaDesk, type SagaDesk } from './saga-desk.ts'
 import { openActs, type People } from './open-acts.ts'
 import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
@@ -87,6 +90,9 @@ export interface Pipeline extends Foundations, Alerting {
   /** Tell when a message that has to follow another does not come. */
   readonly expectations: Expectations
   readonly schedules: Schedules
+  /** Runs the functions of sagas, one record of a run at a time. */
+  readonly sagas: SagaEngine
+  readonly sagaDesk: SagaDesk
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -108,12 +114,13 @@ export interface Pipeline extends Foundations, Alerting {
 export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
 export const buildPipeline = async (declared: Integration, options: Opened): Promise<Pipeline> => {
-  const { integration, ...pushes } = await openPushConsumers(declared, options)
+  const flows = openSagaConsumers(declared)
+  const { integration, ...pushes } = await openPushConsumers(flows.integration, options)
   // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
   try {
-    return await buildStages(base, options, { runners, pushes })
+    return await buildStages(base, options, { runners, pushes, flows })
   } catch (error) {
     // A broker that is a record is open by now.
     await base.records?.close()
@@ -128,9 +135,10 @@ async function buildStages(
   parts: {
     readonly runners: Map<string, ConsumerRunner>
     readonly pushes: Omit<PushConsumers, 'integration'>
+    readonly flows: SagaConsumers
   },
 ): Promise<Pipeline> {
-  const { runners, pushes } = parts
+  const { runners, pushes, flows } = parts
   const { integration } = base
   const duties = { areHere: false }
   const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
@@ -138,10 +146,12 @@ async function buildStages(
   await recordRollback({ ...base, ...alerting })
   await recordFailOver({ ...base, ...alerting })
   const inbox = openInbox(base, alerting, letters)
+  const sagas = flows.bind({ ...base, ...alerting, inbox, options })
   const people: People = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
     readData: pushes.readData,
+    onGivenUp: flows.onGivenUp,
     letters,
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
@@ -165,6 +175,8 @@ async function buildStages(
     ...alerting,
     ...acts,
     inbox,
+    sagas,
+    sagaDesk: createSagaDesk({ ...base, inbox, sagas }),
     ...border,
     relays,
     topics,
@@ -323,6 +335,7 @@ function consumerPorts(
   parts: {
     readonly inbox: Inbox
     readonly readData: ConsumerPorts['readData']
+    readonly onGivenUp: NonNullable<ConsumerPorts['onGivenUp']>
     readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
@@ -338,6 +351,7 @@ function consumerPorts(
   return {
     ...base,
     readData: parts.readData,
+    onGivenUp: parts.onGivenUp,
     prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
     messageIdAt: (position) => inbox.messageIdAt(position),
     raiseAlert: ({ kind, cause, title, consumer, atMs }) =>

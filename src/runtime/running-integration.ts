@@ -3,7 +3,7 @@ import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
-import type { DeadLetterRow, RowWrite, StoreWatch } from '../store/index.ts'
+import type { DeadLetterRow, RowWrite, SagaRunRow, StoreWatch } from '../store/index.ts'
 import { channelIds } from './broker-link.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import { describeEngines } from './describe-engines.ts'
@@ -20,6 +20,7 @@ import type { DrainOptions, Runtime } from './runtime-port.ts'
 import { viewLeases } from './lease-names.ts'
 import { retireConsumer, stoppedCause } from './open-partition.ts'
 import type { Role } from './roles.ts'
+import type { SagaQuery } from './saga-desk.ts'
 import type {
   AlertView,
   ConsumerStatus,
@@ -116,6 +117,7 @@ export class RunningIntegration implements Runtime {
 
   async start(): Promise<void> {
     if (this.#worker || this.#relayKeeper) await this.#watchLog()
+    if (this.#worker) await this.#pipeline.sagas.checkVersions(this.integration.sagas)
     await this.#worker?.start()
     await this.#relayKeeper?.start()
     // Of the workers, the one with the duties does it. Whoever is first moves a row, and once.
@@ -270,6 +272,14 @@ export class RunningIntegration implements Runtime {
     return row && replays.withParts(row)
   }
 
+  sagas(query: SagaQuery): Promise<Page<SagaRunRow>> {
+    return this.#pipeline.sagaDesk.list(query)
+  }
+
+  sagaRun(saga: string, key: string): Promise<SagaRunRow | undefined> {
+    return this.#pipeline.sagaDesk.find(saga, key)
+  }
+
   operations(query: PageQuery): Promise<Page<OperationView>> {
     const scan = { collection: 'operations', index: 'byTime', reverse: true } as const
     return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
@@ -318,6 +328,15 @@ export class RunningIntegration implements Runtime {
         return {
           settled: await this.#pipeline.expectations.settle(command.name, command.key),
         }
+      case 'saga.cancel':
+      case 'saga.terminate':
+      case 'saga.pause':
+      case 'saga.resume':
+      case 'saga.retry-step':
+      case 'saga.skip-step':
+      case 'saga.edit-step':
+      case 'saga.signal':
+        return this.#pipeline.sagaDesk.operate(command, by)
       case 'consumer.pause':
         return this.#pause(command.name, by)
       case 'consumer.resume':
@@ -436,8 +455,9 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, links, pushes, records } = this.#pipeline
+    const { inbox, committer, transport, store, links, pushes, records, sagas } = this.#pipeline
     pushes.close()
+    sagas.close()
     if (committer.mode === 'open') await inbox.close()
     await records?.close()
     for (const link of links) await link.close()

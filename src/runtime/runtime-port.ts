@@ -30,7 +30,8 @@ import type {
   ReplayView,
   ScheduleView,
 } from './views.ts'
-import type { DeadLetterRow } from '../store/index.ts'
+import type { SagaQuery } from './saga-desk.ts'
+import type { DeadLetterRow, SagaRunRow } from '../store/index.ts'
 
 /**
  * A running integration. The management API, the commands and the page use this and nothing else.
@@ -91,6 +92,10 @@ export interface Runtime extends AsyncDisposable {
   alerts(query: PageQuery & { readonly state?: AlertView['state'] }): Promise<Page<AlertView>>
   replays(query: PageQuery): Promise<Page<ReplayView>>
   replay(id: string): Promise<ReplayView | undefined>
+  /** Runs of sagas, newest first. */
+  sagas(query: SagaQuery): Promise<Page<SagaRunRow>>
+  /** One run with its journal. */
+  sagaRun(saga: string, key: string): Promise<SagaRunRow | undefined>
   operations(query: PageQuery): Promise<Page<OperationView>>
 
   /**

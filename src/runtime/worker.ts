@@ -295,6 +295,8 @@ class ConsumersAtWork implements Worker {
       this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
+    // Whoever had them before has told of what only this worker can say is over.
+    if (this.#keeper) await alerts.load()
     const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
     const rows = over.flatMap(({ cause }) => alerts.resolve(cause))
     await offerRows({ committer, kernel }, rows)

@@ -1,5 +1,6 @@
 import type { AlertRoute } from '../contract/index.ts'
 import type { Alert } from '../observe/index.ts'
+import type { SagaAnswer, SagaRunRow } from './saga-rows.ts'
 
 /**
  * Every collection of the state: what one row says and by which fields it is found. Drivers read
@@ -69,6 +70,19 @@ export const COLLECTIONS = {
   expectationCursors: {},
   /** When a schedule is due next: key is its name. */
   schedules: {},
+  /**
+   * A run of a saga with its journal: key `saga LF key`. `liveSaga` and `parked` are there only
+   * where they say something, so that ended runs cost no index.
+   */
+  sagaRuns: {
+    bySaga: ['saga', 'state', 'startedAtMs'],
+    live: ['liveSaga', 'version'],
+    byProblem: ['problemCause'],
+    byParked: ['parked'],
+    byEnd: ['endedAtMs'],
+  },
+  /** What a handler answered to a request: key `consumer LF idempotency key`. */
+  commandAnswers: { byTime: ['expiresAtMs'] },
   /** Each model that was started: key is its hash. */
   models: {},
   /** Each start: key grows with time. */
@@ -119,6 +133,12 @@ interface Rows {
   expectations: ExpectationRow
   expectationCursors: ExpectationCursorRow
   schedules: ScheduleRow
+  sagaRuns: SagaRunRow
+  commandAnswers: {
+    readonly consumer: string
+    readonly answer: SagaAnswer
+    readonly expiresAtMs: number
+  }
   models: { readonly model: unknown; readonly firstAtMs: number }
   starts: {
     readonly atMs: number

@@ -160,6 +160,7 @@ function readEnvelope(attributes: Attributes): Envelope | undefined {
     correlationid: required.correlationid,
     ...optional(attributes, 'causationid'),
     ...optional(attributes, 'idempotencykey'),
+    ...optional(attributes, 'replyto'),
     tenant: required.tenant,
     ...optional(attributes, 'traceparent'),
     ...optional(attributes, 'tracestate'),

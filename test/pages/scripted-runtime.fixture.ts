@@ -164,6 +164,8 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     },
     replays: () => page(shows.replays),
     replay: (id) => Promise.resolve(shows.replays.find((one) => one.id === id)),
+    sagas: () => Promise.resolve({ items: [] }),
+    sagaRun: () => Promise.resolve(undefined),
     operations: () => page(shows.operations),
     operate(command: OperationCommand, by: Operator) {
       note('operate', command)
