@@ -24,6 +24,7 @@ export const checkIntegration = (integration: Integration): readonly StartFindin
   ...checkRecords([...integration.contracts.values()]),
   ...integration.webhooks.flatMap(checkWebhook),
   ...integration.consumers.flatMap(checkConsumer),
+  ...integration.consumers.flatMap(checkBeginning),
   ...integration.flows.flatMap(checkFlow),
   ...checkInStore(integration),
 ]
@@ -155,6 +156,19 @@ function keysThatAreSigned({ verify, idempotency: { key } }: Webhook): string | 
   return `body('${id}')${paths.length > 1 ? ', or other paths that are signed' : ''}`
 }
 
+/** Positions of the store mean nothing in another record. */
+function checkBeginning({ name, at, on, from }: Consumer): StartFinding[] {
+  const found = findings(`consumer "${name}"`, at)
+  if (on.record === 'transport' && typeof from === 'object') {
+    found.add(
+      'record-from',
+      `it begins at a position of the store, and the record of ${on.name} is the transport`,
+      "write from: 'earliest' or from: 'now'",
+    )
+  }
+  return found.list
+}
+
 function checkConsumer(consumer: Consumer): StartFinding[] {
   const found = findings(`consumer "${consumer.name}"`, consumer.at)
   if (!consumer.owner) found.add('consumer-owner', 'it has no owner', "write owner: team('…')")
@@ -205,13 +219,6 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
       'batch-order',
       'a batch consumer keeps order per key',
       "leave ordering out, or write 'key'",
-    )
-  }
-  if (consumer.on.record === 'transport' && typeof consumer.from === 'object') {
-    found.add(
-      'record-from',
-      `it begins at a position of the store, and the record of ${consumer.on.name} is the transport`,
-      "write from: 'earliest' or from: 'now'",
     )
   }
   found.list.push(...missingLifts(consumer.on, found.part, consumer.at))

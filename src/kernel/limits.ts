@@ -368,6 +368,8 @@ export const LIMITS = {
   /** Messages in one publication that is not held up by those before it, and their bytes. */
   recordBatchMax: 2_000,
   recordBatchBytesMax: 4_194_304,
+  /** Publications of one channel that the broker has not confirmed yet. */
+  recordInFlightMax: 4,
   /** Partitions of a topic that is a record: a channel has no more slots. */
   recordPartitionsMax: 64,
   /** A page of a record that is read for a replay takes no longer; then it is read again. */

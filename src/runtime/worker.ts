@@ -79,7 +79,8 @@ class ConsumersAtWork implements Worker {
     const { store, kernel, integration, link, committer, alerts, replays } = this.#pipeline
     if (!this.#keeper) {
       await link?.start({ committer, alerts })
-      for (const consumer of integration.consumers) await prepareProgress(this.#ports, consumer)
+      for (const consumer of integration.consumers)
+        await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       await this.#open(this.#partitions)
       await this.#beginDuties()
       await replays.resumeAll()
@@ -177,7 +178,7 @@ class ConsumersAtWork implements Worker {
         if (!lease) return false
         taken.push(lease)
       }
-      await prepareProgress(this.#ports, consumer)
+      await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       return true
     } finally {
       for (const lease of taken.toReversed()) await lease.release()
