@@ -102,6 +102,8 @@ export interface RuntimeOptions {
    * @throws JUNCTURA_POLICY_RANGE naming the entry.
    */
   readonly trustedProxies?: readonly string[]
+  /** Runs the function of a saga anew at each step that it awaits. @internal */
+  readonly alwaysSuspend?: boolean
   /**
    * Gets the certificate that a webhook's sender names, for schemes that verify with one (PayPal,
    * Amazon SNS) and were given none. Asked only for HTTPS URLs of the sender's own hosts.
@@ -139,9 +141,8 @@ export const createRuntime = async (
   const roles = options.roles ?? ROLES
   try {
     const transport = isBroker(options.transport) ? [options.transport] : []
-    const hasBroker = transport.length > 0
     checkBrokerNames([...transport, ...(options.bridges ?? [])])
-    checkRoles(roles, { features: store.features, integration, hasBroker })
+    checkRoles(roles, { features: store.features, integration })
     refuseFindings(await checkDrift(integration, store))
     const pipeline = await buildPipeline(integration, { ...options, kernel, store })
     const running = new RunningIntegration({
