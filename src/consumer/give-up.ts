@@ -11,6 +11,7 @@ import { buildDeadLetter } from './dead-letter.ts'
 import { decideFailure, type Failure } from './failure.ts'
 import { timerOwner } from './held-lanes.ts'
 import {
+  copiesOf,
   drainingRow,
   heldRow,
   laneWrite,
@@ -157,6 +158,7 @@ function hold(
         ...leaveOrigin(consumer, lane, item),
         laneWrite(consumer, lane.key, row),
         ...waiting.map((one) => successorWrite(consumer, one)),
+        ...copiesOf(consumer, [item, ...waiting]),
         ...extra,
       ],
       appends,
@@ -183,6 +185,7 @@ function skip(
         ...(isHead
           ? [laneWrite(consumer, lane.key, row), clearTimerRow(timerOwner(consumer.name), lane.key)]
           : []),
+        ...copiesOf(consumer, [item]),
         ...extra,
       ],
       appends,

@@ -2,7 +2,7 @@ import type { DeadLetterRow, LaneRow, RowWrite } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
 import { isIdle } from './held-lanes.ts'
-import { laneWrite, marksOf, successorWrite } from './lane-rows.ts'
+import { copiesOf, copyWrite, laneWrite, marksOf, successorWrite } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
 import { itemOf, laneOfLetter, type ReplayMark, replayedKey, successorKey } from './work-item.ts'
 
@@ -50,6 +50,8 @@ export const handOver = (runner: ConsumerRunner, work: HandOver): Promise<boolea
         successorWrite(consumer, item),
         ...(row ? [laneWrite(consumer, lane.key, row)] : []),
         ...waiting.map((one) => successorWrite(consumer, one)),
+        ...(consumer.on.record === 'transport' ? [copyWrite(consumer, item)] : []),
+        ...copiesOf(consumer, waiting),
         ...done,
       ],
       ...marksOf(consumer, waiting),

@@ -3,6 +3,7 @@ import { retryHorizonMs } from '../policy/index.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import type { Integration } from './integration.ts'
+import { type Flow, unwatchedSteps } from './flow.ts'
 import { unknownPersonalPaths } from './personal-paths.ts'
 import { formatLocation, type SourceLocation } from './source-location.ts'
 import type { Webhook } from './webhook.ts'
@@ -19,8 +20,10 @@ export interface StartFinding {
 /** Everything that keeps an integration from starting; empty when it may run. */
 export const checkIntegration = (integration: Integration): readonly StartFinding[] => [
   ...[...integration.contracts.values()].flatMap(checkContract),
+  ...checkRecords([...integration.contracts.values()]),
   ...integration.webhooks.flatMap(checkWebhook),
   ...integration.consumers.flatMap(checkConsumer),
+  ...integration.flows.flatMap(checkFlow),
 ]
 
 export const formatFinding = (finding: StartFinding): string =>
@@ -36,6 +39,13 @@ function checkContract(contract: AnyContract): StartFinding[] {
       'fact-needs-log',
       'it is at-most-once, so it is in no log, and a repeated fact could not be recognised',
       "take idempotency out, or write guarantee: 'at-least-once'",
+    )
+  }
+  if (contract.record === 'transport' && contract.guarantee === 'at-most-once') {
+    found.add(
+      'record-needs-log',
+      "it is at-most-once, so it is in no log, and record: 'transport' asks for one in the broker",
+      "take record out, or write guarantee: 'at-least-once'",
     )
   }
   if (contract.fact && contract.fact.retentionMs > contract.retentionMs) {
@@ -58,6 +68,25 @@ function checkContract(contract: AnyContract): StartFinding[] {
     )
   }
   return found.list
+}
+
+/** Order per key holds over all contracts of a channel, so one log has all of them. */
+function checkRecords(contracts: readonly AnyContract[]): StartFinding[] {
+  const recorded = contracts.filter(({ record }) => record === 'transport')
+  return recorded.flatMap((contract) => {
+    const other = contracts.find(
+      ({ channel, record }) => channel === contract.channel && record !== 'transport',
+    )
+    if (!other) return []
+    const found = findings(`${contract.kind} "${contract.name}"`, contract.at)
+    found.add(
+      'record-per-channel',
+      `it says record: 'transport', and ${other.name} of the same channel ${contract.channel} does not: ` +
+        'the order of a key would be in two logs',
+      `write record: 'transport' on ${other.name} as well, or give one of them another channel`,
+    )
+    return found.list
+  })
 }
 
 function checkWebhook(hook: Webhook): StartFinding[] {
@@ -153,6 +182,13 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
       "leave ordering out, or write 'key'",
     )
   }
+  if (consumer.on.record === 'transport' && typeof consumer.from === 'object') {
+    found.add(
+      'record-from',
+      `it begins at a position of the store, and the record of ${consumer.on.name} is the transport`,
+      "write from: 'earliest' or from: 'now'",
+    )
+  }
   found.list.push(...missingLifts(consumer.on, found.part, consumer.at))
   const { ttlMs, name } = consumer.on
   const isLimited = ttlMs !== undefined && consumer.retry !== undefined
@@ -164,6 +200,18 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
       `${name} is worth nothing after its ttl of ${formatDuration(ttlMs)}, but the delays of the retries add up to ` +
         `${formatDuration(neededMs)}; what fails would expire before it is a dead letter, and nobody would be told`,
       `write a ttl longer than ${formatDuration(neededMs)} on ${name}, or fewer or shorter retries here`,
+    )
+  }
+  return found.list
+}
+
+function checkFlow(flow: Flow): StartFinding[] {
+  const found = findings(`flow "${flow.name}"`, flow.at)
+  for (const [from, to] of unwatchedSteps(flow)) {
+    found.add(
+      'flow-step-watched',
+      `nobody would be told when ${to.name} does not follow ${from.name}`,
+      `add an expectation with after: ${from.name} and expect: ${to.name} to its expectations`,
     )
   }
   return found.list

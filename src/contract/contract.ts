@@ -18,6 +18,9 @@ export type Compatibility = 'none' | 'backward' | 'forward' | 'full'
 /** What happens to a message between the log and a consumer that fails or dies. */
 export type Guarantee = 'at-most-once' | 'at-least-once' | 'exactly-once-effects'
 
+/** Who keeps the messages of a contract. */
+export type Recorder = 'store' | 'transport'
+
 /** What to do when a key comes again with other content. */
 export type Mismatch = 'conflict' | 'first-wins' | 'accept-as-new'
 
@@ -56,6 +59,8 @@ export interface AnyContract {
   /** After this a message is worth nothing: what is not handled by then is discarded (M16). */
   readonly ttlMs?: number
   readonly guarantee: Guarantee
+  /** Who keeps its messages; absent where it is the store. */
+  readonly record?: 'transport'
   /** Dotted paths of personal data; masked in every output. */
   readonly pii: readonly string[]
   readonly codec: string
@@ -165,6 +170,16 @@ export interface ContractOptions<S extends SchemaMap> {
   /** @default 'at-least-once' */
   readonly guarantee?: Guarantee
   /**
+   * Who keeps its messages, for good. `store`: the store, and a broker may lose everything.
+   * `transport`: the broker of the transport, which a message survives in as the broker's
+   * durability says; consumers read it there, and the store has their progress and what is not as
+   * it should be. All contracts of a channel say the same. Needs a broker whose messages can be
+   * read again: Kafka or NATS JetStream.
+   *
+   * @default 'store'
+   */
+  readonly record?: Recorder
+  /**
    * Dotted paths of personal data, masked in every output: `customer.email`, `items.*.name`. A path
    * that no version's schema has is refused at start. An object that lists its members has no
    * others, unless it says so itself with `additionalProperties`.
@@ -239,6 +254,7 @@ export function declareContract<const Name extends string, S extends SchemaMap>(
     retentionMs: durationMs(options.retention ?? '30d', `${what}.retention`),
     ...(options.ttl !== undefined && { ttlMs: readTtl(options.ttl, `${what}.ttl`) }),
     guarantee: options.guarantee ?? 'at-least-once',
+    ...(options.record === 'transport' && { record: 'transport' }),
     pii: options.pii ?? [],
     codec: options.codec ?? 'json',
     at: callerLocation(),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type CommandAnswers, isCommand } from './command.ts'
 import type { ErrorClass } from './consumer.ts'
+import type { Correlated } from './expectation.ts'
 import type { Integration } from './integration.ts'
 import { describeSecret } from './secret.ts'
 import type { AlertRoute } from './system.ts'
@@ -37,6 +38,12 @@ export interface Model {
   readonly outboxes: readonly Json[]
   /** Topics, streams and queues of others that a relay moves into the log. */
   readonly topics: readonly Json[]
+  /** What has to follow what, and by when. */
+  readonly expectations: readonly Json[]
+  /** Choreographed flows. */
+  readonly flows: readonly Json[]
+  /** What is emitted at given times. */
+  readonly schedules: readonly Json[]
   /** Who sends what to whom, also what Junctura does not run. */
   readonly edges: readonly Json[]
   readonly tables: readonly Json[]
@@ -54,6 +61,9 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
   for (const one of content.sagas) note('saga', one)
   for (const outbox of content.outboxes) note('outbox', outbox)
   for (const topic of content.topics) note('topic', topic)
+  for (const one of content.expectations) note('expectation', one)
+  for (const one of content.flows) note('flow', one)
+  for (const one of content.schedules) note('schedule', one)
   for (const system of content.systems) note('system', system)
   for (const call of content.calls) note('call', call)
   for (const table of content.tables) note('table', table)
@@ -68,6 +78,9 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
     ...(content.sagas.length > 0 && { sagas: content.sagas.map(describeSaga) }),
     outboxes: content.outboxes.map(describeOutbox),
     topics: content.topics.map(describeTopic),
+    expectations: content.expectations.map(describeExpectation),
+    flows: content.flows.map(describeFlow),
+    schedules: content.schedules.map(describeSchedule),
     edges: describeEdges(content),
     tables: content.tables.map(({ name, checksum, sqlite, postgres }) =>
       json({
@@ -101,6 +114,7 @@ function describeTeams(content: Omit<Integration, 'model'>): readonly Json[] {
     ...content.webhooks.map((hook) => hook.owner),
     ...content.outboxes.map((outbox) => outbox.owner),
     ...content.topics.map((topic) => topic.owner),
+    ...[...content.expectations, ...content.flows, ...content.schedules].map((one) => one.owner),
     ...content.systems.map((system) => system.owner),
   ].filter((team) => team !== undefined)
   const byName = new Map(teams.map((team) => [team.name, team]))
@@ -139,6 +153,7 @@ const describeContract = (contract: Contracts): Json =>
     retentionMs: contract.retentionMs,
     ttlMs: contract.ttlMs,
     guarantee: contract.guarantee,
+    record: contract.record,
     pii: contract.pii,
     codec: contract.codec,
     answers: isCommand(contract) ? describeAnswers(contract.answers) : undefined,
@@ -261,6 +276,51 @@ const describeTopic = (source: Integration['topics'][number]): Json => {
   })
 }
 
+const describeExpectation = (one: Integration['expectations'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    after: one.after.map(describeCorrelated),
+    expect: one.expect.map(describeCorrelated),
+    undoneBy: one.undoneBy.map(describeCorrelated),
+    withinMs: one.withinMs,
+    earlyMs: one.earlyMs,
+    graceMs: one.graceMs,
+    by: one.by,
+    alert: describeRoute(one.alert),
+    severity: one.severity,
+  })
+
+const describeCorrelated = ({ contract, by }: Correlated): Json => ({
+  contract: contract.name,
+  version: contract.asked,
+  correlation: by ? 'function' : 'key',
+})
+
+const describeFlow = (one: Integration['flows'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    coordination: one.coordination,
+    path: one.path.map(({ name }) => name),
+    expectations: one.expectations.map(({ name }) => name),
+  })
+
+const describeSchedule = (one: Integration['schedules'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    cron: one.cron?.text,
+    timezone: one.cron && one.timezone,
+    atMs: one.atMs,
+    emits: one.emits.name,
+    missed: one.missed,
+    alert: describeRoute(one.alert),
+  })
+
 function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
   const inbound = content.webhooks.map((hook) => ({
     kind: hook.endpoint ? 'events' : 'webhook',
@@ -299,6 +359,17 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
       run: true,
     })),
   )
+  const scheduled = content.schedules.map((schedule) => ({
+    kind: 'schedule',
+    from: `schedule/${schedule.name}`,
+    to: `channel/${schedule.emits.channel}`,
+    contract: schedule.emits.name,
+    style: 'messaging',
+    coordination: 'async',
+    guarantee: schedule.emits.guarantee,
+    verified: true,
+    run: true,
+  }))
   const consumed = content.consumers.map((consumer) => ({
     kind: 'consumer',
     from: `channel/${consumer.on.channel}`,
@@ -310,7 +381,7 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     verified: true,
     run: true,
   }))
-  const flows = content.sagas.flatMap((one) =>
+  const sagaFlows = content.sagas.flatMap((one) =>
     [one.on, ...one.uses.filter((used) => used.part === 'contract')].map((contract) => ({
       kind: 'saga',
       ...(isCommand(contract)
@@ -337,7 +408,15 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     summary: call.summary,
     run: false,
   }))
-  return [...inbound, ...relayed, ...transferred, ...consumed, ...flows, ...calls].map(json)
+  return [
+    ...inbound,
+    ...relayed,
+    ...transferred,
+    ...scheduled,
+    ...consumed,
+    ...sagaFlows,
+    ...calls,
+  ].map(json)
 }
 
 function deepFreeze<T>(value: T): T {

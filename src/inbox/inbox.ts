@@ -13,11 +13,14 @@ import {
   type AppendOrigin,
   emitAppend,
   type EmittedBy,
+  originAppend,
   ownAppend,
+  type OwnMessage,
   publishEvents,
   type PublishOptions,
 } from './publish-events.ts'
 import type { Published } from './publish-events.ts'
+import type { RecordPort } from './record-port.ts'
 import { planReadmission, type ReadmissionPlan } from './plan-readmission.ts'
 import { readRecordAt } from './read-record-at.ts'
 import { readmitInvalid, type ReadmitResult } from './readmit.ts'
@@ -41,6 +44,8 @@ export interface InboxOptions {
   readonly metrics?: Metrics
   /** Rows that make an alert durable; they commit with what raised it. @default none */
   readonly raiseAlert?: RaiseBorderAlert
+  /** Where the broker is the record of some contracts. @default none has it there */
+  readonly records?: RecordPort | undefined
   /** Replaces personal data in an error's text. @default the text as it is */
   readonly maskText?: MaskText
   /** Told what became of each request, after its commit; must be quick. */
@@ -83,7 +88,9 @@ export interface Inbox {
   /** What a handler emitted, ready to commit with its completion; it claims its own fact. */
   emitAppend(draft: Draft, by: EmittedBy): Append
   /** A message of the runtime's own, ready for a commit that it makes. */
-  ownAppend(draft: Draft, origin: AppendOrigin): Append
+  originAppend(draft: Draft, origin: AppendOrigin): Append
+  /** A message of our own with an id of its own, ready to commit with what makes it. */
+  ownAppend(draft: Draft, own: OwnMessage): Append
   /** Id of the message that a record belongs to; undefined when retention has dropped it. */
   messageIdAt(position: number): Promise<string | undefined>
   /** What became of a message, by its id or by its sender's key. */
@@ -113,7 +120,8 @@ export const createInbox = (options: InboxOptions): Inbox => {
     },
     publishMany: (drafts, publishOptions) => publishEvents(context, drafts, publishOptions),
     emitAppend: (draft, by) => emitAppend(context, draft, by),
-    ownAppend: (draft, origin) => ownAppend(context, draft, origin),
+    originAppend: (draft, origin) => originAppend(context, draft, origin),
+    ownAppend: (draft, own) => ownAppend(context, draft, own),
     messageIdAt: async (position) => {
       const record = await readRecordAt(context.store, position)
       return record && messageIdOf(record)
@@ -143,7 +151,8 @@ function openContext(options: InboxOptions): InboxContext {
     store,
     tenant,
     modelHash: options.modelHash,
-    book: createContractBook(integration.contracts.values()),
+    records: options.records,
+    book: createContractBook(integration.contracts.values(), options.records?.dataBytesMax),
     runner: createTransformRunner(clock, committer),
     repeats: createRepeatBook(shared),
     shelf: createInvalidShelf(shared),

@@ -5,6 +5,7 @@ import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
 import { eventAppend, type MessageOrigin, traceOf } from './message-record.ts'
+import type { RecordPort } from './record-port.ts'
 import { isVolatile, type PreparedEvent, prepareEvent } from './prepare-event.ts'
 
 export interface PublishOptions {
@@ -24,9 +25,11 @@ const ROUNDS_MAX = 8
 
 /**
  * Appends messages in one commit, all or none; what carries a known fact is left out. Resolves
- * once they are durable, in the order given.
+ * once they are durable, in the order given. Those of contracts whose record is the transport are
+ * published there, and when that fails some of them may be there.
  *
  * @throws JUNCTURA_EMIT_INVALID when one does not fit its contract; nothing is published.
+ * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, JUNCTURA_TRANSPORT_BUSY where the transport is the record.
  * @throws JUNCTURA_USAGE for more than LIMITS.publishManyMax at once.
  */
 export const publishEvents = async (
@@ -43,6 +46,8 @@ export const publishEvents = async (
     event: prepareEvent(draft, context.book),
     id: context.kernel.ids.next('msg'),
   }))
+  const records = recordsFor(context, items)
+  if (records) return publishRecords(context, records, { items, options })
   const twins = findTwins(items)
   const known = new Map<PreparedEvent, string>(twins)
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -62,6 +67,35 @@ export const publishEvents = async (
   throw new JuncturaError('JUNCTURA_STORE_FAILED', {
     details: { problem: 'keys are refused that the store does not hold' },
   })
+}
+
+/**
+ * All of them are in the broker alone: nothing is claimed, and nothing waits for the store. What is
+ * published together with others is moved by the store's log, which takes all or none.
+ */
+function recordsFor(context: InboxContext, items: readonly Item[]): RecordPort | undefined {
+  const isAlone = items.every(
+    ({ event: { contract, factKey } }) => contract.record === 'transport' && factKey === undefined,
+  )
+  return isAlone ? context.records : undefined
+}
+
+async function publishRecords(
+  context: InboxContext,
+  records: RecordPort,
+  { items, options }: { readonly items: readonly Item[]; readonly options: PublishOptions },
+): Promise<readonly Published[]> {
+  const nowMs = context.kernel.clock.now()
+  const byChannel = Map.groupBy(items, ({ event }) => event.contract.channel)
+  const publications = [...byChannel].map(([channel, those]) => {
+    const appends = those.map(({ event, id }) =>
+      eventAppend(originOf(context, options, { id, nowMs }), event, FIRST),
+    )
+    return records.publish(channel, appends)
+  })
+  await Promise.all(publications)
+  tellPublished(context, items)
+  return items.map(({ id }) => ({ id, isDuplicate: false }))
 }
 
 interface Item {
@@ -187,7 +221,7 @@ export interface AppendOrigin {
  *
  * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
  */
-export const ownAppend = (context: InboxContext, draft: Draft, origin: AppendOrigin): Append => {
+export const originAppend = (context: InboxContext, draft: Draft, origin: AppendOrigin): Append => {
   const event = prepareEvent(draft, context.book)
   const atMs = context.kernel.clock.now()
   const { traceparent } = origin
@@ -207,6 +241,28 @@ export const ownAppend = (context: InboxContext, draft: Draft, origin: AppendOri
     event,
     FIRST,
   )
+  const claim = factClaim(context, event, atMs)
+  return claim ? { ...append, claim } : append
+}
+
+/** A message that nothing else caused. */
+export interface OwnMessage {
+  readonly id: string
+  /** Where it entered: `/schedules/nightly`. */
+  readonly source: string
+  readonly atMs: number
+}
+
+/**
+ * A message of our own, as an append that commits with what makes it. Its fact is claimed with it.
+ *
+ * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
+ */
+export const ownAppend = (context: InboxContext, draft: Draft, own: OwnMessage): Append => {
+  const event = prepareEvent(draft, context.book)
+  const { id, source, atMs } = own
+  const origin = { ...originOf(context, {}, { id, nowMs: atMs }), source }
+  const append = eventAppend(origin, event, FIRST)
   const claim = factClaim(context, event, atMs)
   return claim ? { ...append, claim } : append
 }

@@ -66,6 +66,25 @@ const MOST_ERROR_CODES = {
     message: 'The broker {engine} refuses {resource}: {problem}',
     advice: 'The detail `fix` says what to change; `junctura doctor` looks at the live broker.',
   },
+  JUNCTURA_TRANSPORT_BUSY: {
+    status: 503,
+    retryable: true,
+    message: 'The broker {engine} is slow: {waiting} messages wait to be confirmed.',
+    advice: 'Publish again a little later; what was refused is not there.',
+  },
+  JUNCTURA_RECORD_REFUSED: {
+    status: 500,
+    retryable: false,
+    message: 'The transport {engine} cannot be the record of {contracts}: {problem}',
+    advice: 'The detail `fix` says what to change.',
+  },
+  JUNCTURA_RECORD_CHANGED: {
+    status: 500,
+    retryable: false,
+    message:
+      'The consumers of channel {channel} have progress of another record, or of other partitions.',
+    advice: 'The detail `fix` says how to go on; nothing was changed.',
+  },
   // The log and the store.
   JUNCTURA_RECORD_TOO_LARGE: {
     status: 413,

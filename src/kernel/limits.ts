@@ -275,6 +275,18 @@ export const LIMITS = {
   /** Shortest `ttl`: a commit and a busy key may take as long. Longest: above it is for ever. */
   ttlMsMin: 1_000,
   ttlMsMax: 31_536_000_000,
+  /** How long an expected message may take: below, a busy log alone would raise alarms. */
+  expectationMsMin: 1_000,
+  expectationMsMax: 31_536_000_000,
+  /** Messages that an expectation takes in one commit, and has read ahead of each channel. */
+  expectationBatch: 512,
+  expectationAheadMax: 1_024,
+  /** What comes within this is taken together: pairs that meet in it write nothing. */
+  expectationGatherMs: 50,
+  /** Without a look at the log for this long, an expectation was blind, and gives its grace. */
+  expectationBlindMs: 30_000,
+  /** Keys that the title of an alarm names. */
+  expectationExamplesMax: 3,
   /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */
   streamReaderEventsMax: 12_000,
   /** Rows and bytes that a relay moves in one commit; both are in memory at once. */
@@ -325,6 +337,28 @@ export const LIMITS = {
   republishMs: 3_600_000,
   /** How often a channel that is written is looked at in the broker, to notice a loss. */
   brokerSurveyMs: 5_000,
+  /**
+   * Where the broker is the record: messages that wait in memory for one partition of a consumer,
+   * in number and in bytes, before the broker is asked for no more.
+   */
+  recordQueueMax: 2_048,
+  recordQueueBytesMax: 16_777_216,
+  /** Messages in one publication that is not held up by those before it, and their bytes. */
+  recordBatchMax: 2_000,
+  recordBatchBytesMax: 4_194_304,
+  /** Partitions of a topic that is a record: a channel has no more slots. */
+  recordPartitionsMax: 64,
+  /** A page of a record that is read for a replay takes no longer; then it is read again. */
+  recordReadMsMax: 10_000,
+  /** Messages that wait to be published; beyond it the caller is told to come back. */
+  recordWaitingMax: 20_000,
+  recordWaitingBytesMax: 67_108_864,
+  /** How soon after something was published its end is looked at, for whoever waits for it. */
+  recordLookMs: 100,
+  /** Stores whose relays are remembered by a reader; a channel has one, or a few. */
+  recordStoresMax: 16,
+  /** Bodies of exceptions that are copied to the store in one commit; one is, whatever its size. */
+  recordCopyBytesMax: 8_388_608,
   /** Messages of one channel that wait for one before them, in number and in bytes. */
   brokerEarlyMax: 8_192,
   brokerEarlyBytesMax: 33_554_432,

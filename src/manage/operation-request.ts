@@ -78,6 +78,7 @@ export const COMMANDS: Readonly<Record<OperationCommand['kind'], MemberSpecs>> =
   },
   'invalid.drop': selection,
   'alert.acknowledge': { id },
+  'expectation.settle': { name, key: text('Only this key; without it, all that were missed.') },
   'consumer.pause': { name },
   'consumer.resume': { name },
   'consumer.retire': { name },

@@ -25,6 +25,8 @@ export type OperationCommand =
     }
   | { readonly kind: 'invalid.drop'; readonly ids?: readonly string[]; readonly cause?: string }
   | { readonly kind: 'alert.acknowledge'; readonly id: string }
+  /** Takes missed keys of an expectation as dealt with: one, or all of them. */
+  | { readonly kind: 'expectation.settle'; readonly name: string; readonly key?: string }
   | {
       readonly kind: 'consumer.pause' | 'consumer.resume' | 'consumer.retire'
       readonly name: string

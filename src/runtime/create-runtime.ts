@@ -133,9 +133,8 @@ export const createRuntime = async (
   const roles = options.roles ?? ROLES
   try {
     const transport = isBroker(options.transport) ? [options.transport] : []
-    const hasBroker = transport.length > 0
     checkBrokerNames([...transport, ...(options.bridges ?? [])])
-    checkRoles(roles, { features: store.features, integration, hasBroker })
+    checkRoles(roles, { features: store.features, integration })
     refuseFindings(await checkDrift(integration, store))
     const pipeline = await buildPipeline(integration, { ...options, kernel, store })
     const running = new RunningIntegration({

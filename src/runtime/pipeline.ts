@@ -26,7 +26,7 @@ import {
   type Store,
   type Timers,
 } from '../store/index.ts'
-import type { LogTransport } from '../transport/index.ts'
+import type { LogTransport, RecordLog } from '../transport/index.ts'
 import { type AlertBook, createAlertBook, type RaisedAlert } from './alert-book.ts'
 import { createAlertDialer } from './alert-dialer.ts'
 import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
@@ -36,6 +36,7 @@ import type { BrokerLink } from './broker-link.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
+import { createExpectations, type Expectations } from './expectations.ts'
 import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
 import { createMasks, type Masks } from './contract-masks.ts'
@@ -54,13 +55,14 @@ import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
 import type { Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
-import { openSagaConsumers } from './saga-consumers.ts'
+import { openSagaConsumers, type SagaConsumers } from './saga-consumers.ts'
 import { createSagaDesk, type SagaDesk } from './saga-desk.ts'
 import { openActs, type People } from './open-acts.ts'
 import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
+import { createSchedules, type Schedules } from './schedules.ts'
 import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
@@ -88,6 +90,9 @@ export interface Pipeline extends Foundations, Alerting {
   /** Runs the functions of sagas, one record of a run at a time. */
   readonly sagas: SagaEngine
   readonly sagaDesk: SagaDesk
+  /** Tell when a message that has to follow another does not come. */
+  readonly expectations: Expectations
+  readonly schedules: Schedules
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -114,6 +119,27 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
+  try {
+    return await buildStages(base, options, { runners, pushes, flows })
+  } catch (error) {
+    // A broker that is a record is open by now.
+    await base.records?.close()
+    for (const link of base.links) await link.close()
+    throw error
+  }
+}
+
+async function buildStages(
+  base: Foundations,
+  options: Opened,
+  parts: {
+    readonly runners: Map<string, ConsumerRunner>
+    readonly pushes: Omit<PushConsumers, 'integration'>
+    readonly flows: SagaConsumers
+  },
+): Promise<Pipeline> {
+  const { runners, pushes, flows } = parts
+  const { integration } = base
   const duties = { areHere: false }
   const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
   const letters = new LetterBook()
@@ -138,7 +164,9 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
   const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
-  const retention = openRetention(base, alerting, { runners, deadLetters, options })
+  const expectations = createExpectations({ ...base, ...alerting })
+  const schedules = createSchedules({ ...base, ...alerting, inbox })
+  const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const relays = createRelays({ ...options, ...base, ...alerting })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
@@ -152,6 +180,8 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     ...border,
     relays,
     topics,
+    expectations,
+    schedules,
     runners,
     consumers,
     letters,
@@ -178,6 +208,8 @@ export interface Foundations {
   readonly link: BrokerLink | undefined
   /** Every broker: those that are given everything as well, then that of the transport. */
   readonly links: readonly BrokerLink[]
+  /** Where the record of some contracts is the broker. */
+  readonly records: RecordLog | undefined
   readonly book: ConsumerProgressBook
   readonly committer: Committer
   readonly volatile: VolatileBus
@@ -187,14 +219,12 @@ export interface Foundations {
 }
 
 /** The store is migrated, the log can be read and written, this start has its number. */
-export async function layFoundations(
-  integration: Integration,
-  options: Opened,
-): Promise<Foundations> {
+export async function layFoundations(declared: Integration, options: Opened): Promise<Foundations> {
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
-  await store.migrate(integration.tables)
-  const { link, links, transport } = await openLinks(integration, { ...options, metrics })
+  await store.migrate(declared.tables)
+  const opened = await openLinks(declared, { ...options, metrics })
+  const { link, links, transport, records, integration } = opened
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
@@ -231,6 +261,7 @@ export async function layFoundations(
     transport,
     link,
     links,
+    records,
     book,
     committer,
     volatile,
@@ -363,6 +394,7 @@ function openRetention(
   parts: {
     readonly runners: ReadonlyMap<string, ConsumerRunner>
     readonly deadLetters: DeadLetters
+    readonly expectations: Expectations
     readonly options: Opened
   },
 ): Retention {
@@ -372,6 +404,7 @@ function openRetention(
   return createRetention({
     ...base,
     runners: parts.runners,
+    expectations: parts.expectations,
     ...(archive && { archive }),
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()
@@ -417,8 +450,12 @@ function openOverview(
 ): Omit<OverviewOptions, 'readiness'> {
   const { kernel, metrics, transport, committer, integration } = base
   const { runners } = parts
-  const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
-    atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
+  const lagOf = ({ progress, atHead, behind }: ConsumerRunner): number =>
+    behind !== undefined
+      ? progress.unfinished + behind
+      : atHead
+        ? progress.unfinished
+        : Math.max(0, transport.head - progress.watermark)
   const openLetters = parts.letters
   const { links } = base
   registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters, links })

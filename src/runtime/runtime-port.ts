@@ -8,6 +8,10 @@ import type { Role } from './roles.ts'
 import type {
   AlertView,
   ConsumerStatus,
+  ExpectationKeyQuery,
+  ExpectationKeyView,
+  ExpectationView,
+  FlowView,
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
@@ -24,6 +28,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  ScheduleView,
 } from './views.ts'
 import type { SagaQuery } from './saga-desk.ts'
 import type { DeadLetterRow, SagaRunRow } from '../store/index.ts'
@@ -64,6 +69,17 @@ export interface Runtime extends AsyncDisposable {
   outboxes(): Promise<readonly OutboxView[]>
   /** The topics of others and how far their relays are, as last seen. */
   topics(): Promise<readonly TopicView[]>
+  /** Each expectation: how many keys wait, how many were missed. */
+  expectations(): Promise<readonly ExpectationView[]>
+  /** Keys of one expectation, the earliest deadline first; undefined when it is not declared. */
+  expectationKeys(
+    name: string,
+    query: ExpectationKeyQuery,
+  ): Promise<Page<ExpectationKeyView> | undefined>
+  /** Choreographed flows: what was expected against what came. */
+  flows(): Promise<readonly FlowView[]>
+  /** What is emitted at given times: when next, when last. */
+  schedules(): Promise<readonly ScheduleView[]>
 
   messages(query: MessageQuery): Promise<MessagePage>
   message(id: string): Promise<MessageView | undefined>

@@ -52,6 +52,11 @@ export const COLLECTIONS = {
    */
   held: {},
   /**
+   * Messages whose record is not the store, while an exception of a consumer needs them: key
+   * `consumer LF position`.
+   */
+  copies: {},
+  /**
    * How far the relay of an outbox has come: key `outbox` once it has begun, then the one row
    * `outbox SPACE generation`. Each commit writes the next generation and guards the one before, so
    * that of two relays one commits.
@@ -72,6 +77,12 @@ export const COLLECTIONS = {
   },
   /** What a handler answered to a request: key `consumer LF idempotency key`. */
   commandAnswers: { byTime: ['expiresAtMs'] },
+  /** A key that waits, was missed, or came early: key `expectation LF key`, or a digest of it. */
+  expectations: { byDue: ['expectation', 'state', 'dueAtMs'] },
+  /** How far an expectation has read, its clock and its figures: key is its name. */
+  expectationCursors: {},
+  /** When a schedule is due next: key is its name. */
+  schedules: {},
   /** Each model that was started: key is its hash. */
   models: {},
   /** Each start: key grows with time. */
@@ -116,6 +127,7 @@ interface Rows {
     readonly slot: number
     readonly atMs: number
   }
+  copies: Row<'held'> & { readonly consumer: string }
   outboxCursors: OutboxCursorRow
   topicCursors: TopicCursorRow
   sagaRuns: SagaRunRow
@@ -124,6 +136,9 @@ interface Rows {
     readonly answer: SagaAnswer
     readonly expiresAtMs: number
   }
+  expectations: ExpectationRow
+  expectationCursors: ExpectationCursorRow
+  schedules: ScheduleRow
   models: { readonly model: unknown; readonly firstAtMs: number }
   starts: {
     readonly atMs: number
@@ -147,6 +162,8 @@ export interface ProgressRow {
   readonly claimedTo: number
   /** Which start of the runtime wrote it. */
   readonly epoch: number
+  /** Where the record is not the store: what its reader must know to go on from the watermark. */
+  readonly bookmark?: unknown
 }
 
 /** As the outbox room understands it. */
@@ -173,6 +190,66 @@ export interface TopicCursorRow {
   readonly next: Readonly<Record<string, string>>
   /** Offsets that were gone before they were read, since the beginning. */
   readonly lost: number
+}
+
+/** One key of an expectation. */
+export interface ExpectationRow {
+  readonly expectation: string
+  /**
+   * `open` waits until `dueAtMs`; `missed` was told. `early` came before what it answers, and
+   * `undone` before what it undoes: they are kept until `dueAtMs`.
+   */
+  readonly state: 'open' | 'missed' | 'early' | 'undone'
+  /** As it may be shown: personal data are masked. */
+  readonly key: string
+  /** On the clock of the expectation, which runs on from its cursor row. */
+  readonly dueAtMs: number
+  /** Of the message that made the row: what was seen last of the key. */
+  readonly seenAtMs: number
+  readonly messageId: string
+  readonly type: string
+  readonly position: number
+  readonly correlationId: string
+  readonly missedAtMs?: number
+}
+
+export interface ExpectationCursorRow {
+  /** Everything up to it is taken in, over all its channels. */
+  readonly position: number
+  /** Its clock, and the wall time that it had then. */
+  readonly clockMs: number
+  readonly wallMs: number
+  readonly sinceMs: number
+  readonly totals: ExpectationTotals
+}
+
+/** Since the expectation was declared; each message counts once, also across crashes. */
+export interface ExpectationTotals {
+  readonly opened: number
+  readonly met: number
+  readonly late: number
+  readonly undone: number
+  /** Told as missing; those that came afterwards are `late` as well. */
+  readonly missed: number
+  /** The expected message, without what it should follow. */
+  readonly unexpected: number
+  /** What it is about could not be read. */
+  readonly unreadable: number
+}
+
+export interface ScheduleRow {
+  /** What it was computed from; another rule begins anew. */
+  readonly rule: string
+  /** Null when there is none any more. */
+  readonly dueAtMs: number | null
+  readonly lastDueAtMs?: number
+  readonly lastFiredAtMs?: number
+  readonly lastMessageId?: string
+  readonly fired: number
+  /** Left out by `skip`, or folded into the one that ran by `run-once`. */
+  readonly missed: number
+  /** Set while its last occurrence could not be emitted. */
+  readonly lastError?: string
 }
 
 export interface LaneRow {

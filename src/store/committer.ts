@@ -267,6 +267,7 @@ class GroupCommitter implements Committer {
     const startedMs = clock.monotonicMs()
     const loose: ProgressMark[] = []
     let marks: readonly ProgressMark[] = []
+    const needsPositions = batch.some(({ unit }) => unit.rowsAt)
     try {
       const outcomes = await store.commit(
         batch.map((waiting) => waiting.unit),
@@ -276,8 +277,9 @@ class GroupCommitter implements Committer {
           this.#marks = []
           marks = withCommitted(loose, batch, results)
           const rows = progress?.preview(marks) ?? []
-          return batch.some(({ unit }) => unit.rowsAt) ? [...rowsOf(batch, results), ...rows] : rows
+          return needsPositions ? [...rowsOf(batch, results), ...rows] : rows
         },
+        { needsNoPositions: !needsPositions },
       )
       this.#lastError = undefined
       progress?.apply(marks)

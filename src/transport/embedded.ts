@@ -95,7 +95,8 @@ export const createEmbeddedTransport = (
   const readPage = async (channel: string, after: number, limit: number): Promise<Page> => {
     const query = { channel, afterPosition: after, limit, bytesMax: READ_BYTES_MAX }
     const { records, scannedTo } = await store.readLog(query)
-    return { after, to: scannedTo, records: records.map(decode) }
+    const bytes = records.reduce((sum, record) => sum + record.bytes.length, 0)
+    return { after, to: scannedTo, records: records.map(decode), bytes }
   }
 
   const subscribe = (channel: string, afterPosition: number): Subscription => {

@@ -5,6 +5,8 @@ export interface Page {
   readonly after: number
   readonly to: number
   readonly records: readonly Delivered[]
+  /** Of the records as they are stored: whoever asked them for theirs would decode them. */
+  readonly bytes: number
 }
 
 const PAGES_MAX = 16
@@ -40,7 +42,7 @@ export class SharedPages {
   passed(position: number): void {
     if (this.#pages.length === 0) return
     this.#pages = this.#pages.filter(({ to }) => to > position)
-    this.#bytes = this.#pages.reduce((sum, page) => sum + bytesOf(page), 0)
+    this.#bytes = this.#pages.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
   async #keep(afterPosition: number): Promise<Page> {
@@ -48,11 +50,11 @@ export class SharedPages {
       const page = await this.#read(afterPosition)
       if (page.records.length === 0) return page
       this.#pages.push(page)
-      this.#bytes += bytesOf(page)
+      this.#bytes += page.bytes
       while (this.#pages.length > PAGES_MAX || this.#bytes > BYTES_MAX) {
         const oldest = this.#pages.shift()
         if (!oldest) break
-        this.#bytes -= bytesOf(oldest)
+        this.#bytes -= oldest.bytes
       }
       return page
     } finally {
@@ -60,6 +62,3 @@ export class SharedPages {
     }
   }
 }
-
-const bytesOf = ({ records }: Page): number =>
-  records.reduce((sum, { record }) => sum + record.data.length + (record.raw?.length ?? 0), 0)

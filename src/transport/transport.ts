@@ -9,8 +9,20 @@ import type { Appended } from '../store/index.ts'
  * none is skipped. Delays, retries and dead letters are not the transport's business.
  */
 export interface Transport {
-  subscribe(channel: string, afterPosition: number): Subscription
+  subscribe(channel: string, afterPosition: number, reader?: LogReader): Subscription
   close(): Promise<void>
+}
+
+/** Who reads, where the log is not the store's: it has a log for each partition. */
+export interface LogReader {
+  /** The slots of the channel that it has. */
+  readonly slots: { readonly first: number; readonly last: number }
+  /** What its subscription of the last run gave for its watermark. */
+  readonly bookmark: unknown
+  /** Nothing beyond it was given to a handler, by any run. */
+  readonly usedTo: number
+  /** Something that does not show as a message has changed, such as being at the head. */
+  readonly onMoved: () => void
 }
 
 /** A transport that learns from the commits of this process what there is to move. */
@@ -38,6 +50,12 @@ export interface Subscription {
   readonly atHead: boolean
   /** Nothing is kept for this reader any more. Idempotent. */
   close(): void
+  /** Present where the log is not the store's: what is there now, up to a position. */
+  readonly readTo?: (position: number, signal: AbortSignal) => Promise<readonly Delivered[]>
+  /** The same: what a row of progress with this watermark has to keep. */
+  readonly bookmarkAt?: (watermark: number) => unknown
+  /** The same: records that are still to be given, as far as known. */
+  readonly behind?: number
 }
 
 export interface Delivered {

@@ -120,6 +120,10 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     overview: () => answer(shows.overview),
     outboxes: () => Promise.resolve([]),
     topics: () => Promise.resolve([]),
+    expectations: () => Promise.resolve([]),
+    expectationKeys: () => Promise.resolve({ items: [] }),
+    flows: () => Promise.resolve([]),
+    schedules: () => Promise.resolve([]),
     differences: () => [],
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {
@@ -276,6 +280,7 @@ export const overviewOf = (nowMs: number): Overview => ({
     unpublished: null,
     durability: 'fsync',
     unitOfOrder: 'key',
+    publishers: [],
     bridges: [],
   },
 })

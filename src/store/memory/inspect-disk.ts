@@ -14,6 +14,8 @@ export interface DiskInspector {
   count(collection: CollectionName): number
   readonly headPosition: number
   readonly partitionCount: number
+  /** Where the log begins: what stood before has been dropped. */
+  readonly firstPosition: number
   /** Called after each commit, before whoever asked for it is told. */
   onApplied(listener: (commit: AppliedCommit) => void): void
 }
@@ -27,6 +29,9 @@ export const inspectDisk = (memoryDisk: MemoryDisk): DiskInspector => {
     },
     get partitionCount() {
       return disk.partitions.length
+    },
+    get firstPosition() {
+      return disk.partitions[0]?.firstPosition ?? 1
     },
     onApplied(listener) {
       disk.watchers.add(({ records, rows }) => listener({ records, rows: rows.map(decodeRow) }))

@@ -341,6 +341,11 @@ const CEILINGS: Readonly<Record<ProfileName, Partial<Faults>>> = {
     outboxRollbacks: 0.2,
     outboxHangs: 0.1,
     operations: 4,
+    broker: 1,
+    brokerFails: 0.1,
+    brokerLoses: 0.2,
+    brokerOutages: 2,
+    brokerWipes: 1,
   },
 }
 

@@ -19,7 +19,7 @@ export interface LanePlace {
 }
 
 /** Names of processes, and what one does once, are nobody's to take over. */
-const isOfWork = (name: string): boolean => !/^(worker|progress)\//.test(name)
+const isOfWork = (name: string): boolean => !/^(worker|relay|progress)\//.test(name)
 
 /** Leases by the time of the store, whatever the clocks of the processes say. */
 export class LeaseBook {
@@ -73,7 +73,7 @@ export class LeaseBook {
   isLast(node: number, { consumer, lane }: LanePlace): boolean {
     for (const [name, lease] of this.#leases) {
       const [kind, leased, slots] = name.split('/')
-      if (lease.node !== node || leased !== consumer) continue
+      if (lease.node !== node || leased !== consumer || kind === 'publish') continue
       // Held for a moment, to lay out the rows of progress; it gives no right to handle anything.
       if (kind === 'progress' && (lane !== undefined || lease.isGivenBack)) continue
       if (slots === undefined || lane === undefined) return true

@@ -15,7 +15,7 @@ import { LEDGER_TABLE } from './instrument-consumer.ts'
 import { LimitWatch } from './limit-watch.ts'
 import { type EffectRow, MessageBooks } from './message-books.ts'
 import { environmentOf, keysFor } from './partner-secrets.ts'
-import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
+import { encodeBody, type MakeBody, planTraffic, type Traffic } from './plan-traffic.ts'
 import type { HandlerCall } from './observer.ts'
 import type { Processes } from './processes.ts'
 import { type Ground, layGround } from './raise-processes.ts'
@@ -81,6 +81,8 @@ const OUTBOX_SHARE = 0.3
 const NO_WEBHOOKS_MS = 60_000
 const DRAIN_MS = 900_000
 const PEOPLE_MS_MAX = 20_000
+/** Of what people do where parts of the log go: a replay that is still under way then. */
+const LATE_REPLAYS = 0.3
 const PARTITION_BYTES_MIN = 4_096
 const PARTITION_BYTES_MAX = 65_536
 
@@ -193,20 +195,21 @@ export class World {
     const { webhooks, outboxes } = this.#integration
     const share = webhooks.length === 0 ? 1 : Math.min(OUTBOX_SHARE, outboxes.length)
     const emitted = Math.round(all * share)
-    const messages = planTraffic(this.#integration, {
+    const traffic = planTraffic(this.#integration, {
       messages: all - emitted,
       random: this.#streams('traffic'),
       situations: this.#situations,
       isBurst: this.#dice.faults.requestTwice > 0.4,
       bodyOf: (webhook, random, index) => this.#bodyOf(webhook, random, index),
     })
+    const { messages } = traffic
     const firstMs = webhooks.length === 0 ? NO_WEBHOOKS_MS : 0
     const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), firstMs)
     this.#processes.start()
     this.#processes.plan(lastAtMs + 10_000)
     this.#broker?.plan(lastAtMs + 10_000)
     this.#outboxes.plan(emitted, { lastAtMs, withinMs: lastAtMs + 10_000 })
-    this.#planPeople(messages)
+    this.#planPeople(traffic, lastAtMs)
     for (const [index, message] of messages.entries()) void this.#send(message, index)
     const troubleMs = lastAtMs + 60_000
     await this.#until(() => this.#senders === 0 && this.#scheduler.nowMs > lastAtMs, troubleMs)
@@ -227,11 +230,16 @@ export class World {
   }
 
   /** People look after the integration while partners send. */
-  #planPeople(messages: readonly SimulatedMessage[]): void {
+  #planPeople({ messages, lateFromMs }: Traffic, lastAtMs: number): void {
+    const random = this.#streams('people')
     for (const { atMs: share, take } of this.#dice.planned('operations', messages.length)) {
-      const at = messages[Math.floor(share)]?.atMs ?? 0
-      this.#scheduler.at(at + (share % 1) * PEOPLE_MS_MAX, () => {
-        if (take()) void this.#do(() => this.#operator.act())
+      const isLate = lateFromMs !== undefined && random.next() < LATE_REPLAYS
+      const at = isLate
+        ? lateFromMs + random.next() * (lastAtMs - lateFromMs)
+        : (messages[Math.floor(share)]?.atMs ?? 0) + (share % 1) * PEOPLE_MS_MAX
+      this.#scheduler.at(at, () => {
+        if (!take()) return
+        void this.#do(() => (isLate ? this.#operator.replaySlowly() : this.#operator.act()))
       })
     }
   }
@@ -249,6 +257,7 @@ export class World {
         return false
       }
       this.#ground.watch.look()
+      this.#broker?.logBegins(inspectDisk(this.#disk).firstPosition)
       this.#limits.look(() => this.#runtimes)
       this.#processes.look()
     }
