@@ -409,6 +409,29 @@ describe('limits', () => {
   })
 })
 
+describe('an ended run', () => {
+  it('is forgotten after its time with the answers of its commands; one that lives is not (S21)', async () => {
+    const world = createSagaWorld()
+    const kind = saga(
+      'order',
+      { ...base, uses: [Reserve, PaymentCaptured], keep: '1h' },
+      async (s, input) => {
+        await s.call(Reserve, input)
+        if (input.orderId === 'b') await s.wait(PaymentCaptured)
+      },
+    )
+    const runtime = await world.begin(sagaParts(kind))
+    await runtime.publish(OrderPlaced.of(order('a')))
+    await runtime.publish(OrderPlaced.of(order('b')))
+    await world.pass(30 * MINUTE)
+    expect((await world.run('a'))?.state).toBe('completed')
+    await world.pass(90 * MINUTE)
+    expect(await world.run('a')).toBeUndefined()
+    expect((await world.run('b'))?.state).toBe('running')
+    await runtime.close()
+  })
+})
+
 describe('steps side by side', () => {
   const Quote = (name: string) =>
     command(`quotes.${name}`, {

@@ -87,6 +87,7 @@ function start(turn: Turn, record: Of<'start'>): void {
     correlationId: record.correlationId,
   } satisfies Partial<SagaRun>)
   delete run.parked
+  delete run.forgetAtMs
   if (delivery.traceparent !== undefined) run.traceparent = delivery.traceparent
   if (record.parent !== undefined) run.parent = record.parent
   if (record.late !== undefined) run.late = record.late
@@ -123,6 +124,7 @@ function receive(turn: Turn, record: Of<'event'>): void {
   run.arrivals += 1
   const { id, type, data, time } = record
   run.inbox.push({ arrived: run.arrivals, id, type, data, time })
+  if (run.state === 'unstarted') run.forgetAtMs = turn.nowMs + saga.keepMs
   if (isEnded(run) || run.state === 'unstarted') run.parked = run.inbox.length
 }
 
