@@ -13,9 +13,7 @@ import {
   type AppendOrigin,
   emitAppend,
   type EmittedBy,
-  originAppend,
   ownAppend,
-  type OwnMessage,
   publishEvents,
   type PublishOptions,
 } from './publish-events.ts'
@@ -61,7 +59,10 @@ export interface InboxOptions {
  */
 export interface Inbox {
   /** Parses, finds the version, validates, reads the key. Stores nothing. */
-  check(webhook: Webhook, request: Pick<BorderRequest, 'raw' | 'header'>): BodyCheck
+  check(
+    webhook: Webhook,
+    request: Pick<BorderRequest, 'raw' | 'header'> & Partial<Pick<BorderRequest, 'mediaType'>>,
+  ): BodyCheck
   /**
    * Accepts a verified and valid request: one commit claims its key, stores its bytes and appends
    * its events. At most one message per key within the key's retention; one effect per fact.
@@ -88,9 +89,7 @@ export interface Inbox {
   /** What a handler emitted, ready to commit with its completion; it claims its own fact. */
   emitAppend(draft: Draft, by: EmittedBy): Append
   /** A message of the runtime's own, ready for a commit that it makes. */
-  originAppend(draft: Draft, origin: AppendOrigin): Append
-  /** A message of our own with an id of its own, ready to commit with what makes it. */
-  ownAppend(draft: Draft, own: OwnMessage): Append
+  ownAppend(draft: Draft, origin: AppendOrigin): Append
   /** Id of the message that a record belongs to; undefined when retention has dropped it. */
   messageIdAt(position: number): Promise<string | undefined>
   /** What became of a message, by its id or by its sender's key. */
@@ -120,8 +119,7 @@ export const createInbox = (options: InboxOptions): Inbox => {
     },
     publishMany: (drafts, publishOptions) => publishEvents(context, drafts, publishOptions),
     emitAppend: (draft, by) => emitAppend(context, draft, by),
-    originAppend: (draft, origin) => originAppend(context, draft, origin),
-    ownAppend: (draft, own) => ownAppend(context, draft, own),
+    ownAppend: (draft, origin) => ownAppend(context, draft, origin),
     messageIdAt: async (position) => {
       const record = await readRecordAt(context.store, position)
       return record && messageIdOf(record)

@@ -4,7 +4,7 @@ import { parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
-import { eventAppend, type MessageOrigin, traceOf } from './message-record.ts'
+import { eventAppend, eventRecord, type MessageOrigin, traceOf } from './message-record.ts'
 import type { RecordPort } from './record-port.ts'
 import { isVolatile, type PreparedEvent, prepareEvent } from './prepare-event.ts'
 
@@ -29,7 +29,7 @@ const ROUNDS_MAX = 8
  * published there, and when that fails some of them may be there.
  *
  * @throws JUNCTURA_EMIT_INVALID when one does not fit its contract; nothing is published.
- * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, JUNCTURA_TRANSPORT_BUSY where the transport is the record.
+ * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, JUNCTURA_TRANSPORT_BUSY where it is the record.
  * @throws JUNCTURA_USAGE for more than LIMITS.publishManyMax at once.
  */
 export const publishEvents = async (
@@ -88,10 +88,10 @@ async function publishRecords(
   const nowMs = context.kernel.clock.now()
   const byChannel = Map.groupBy(items, ({ event }) => event.contract.channel)
   const publications = [...byChannel].map(([channel, those]) => {
-    const appends = those.map(({ event, id }) =>
-      eventAppend(originOf(context, options, { id, nowMs }), event, FIRST),
+    const events = those.map(({ event, id }) =>
+      eventRecord(originOf(context, options, { id, nowMs }), event),
     )
-    return records.publish(channel, appends)
+    return records.publish(channel, events)
   })
   await Promise.all(publications)
   tellPublished(context, items)
@@ -207,8 +207,12 @@ export const emitAppend = (context: InboxContext, draft: Draft, by: EmittedBy): 
 /** Where a message comes from that a part of the runtime writes, and who it is about. */
 export interface AppendOrigin {
   readonly id: string
+  /** Where it entered: `/schedules/nightly`. */
   readonly source: string
-  readonly correlationId: string
+  /** @default the clock */
+  readonly atMs?: number
+  /** @default the id: nothing else caused it */
+  readonly correlationId?: string
   readonly causationId?: string
   readonly idempotencyKey?: string
   readonly replyTo?: string
@@ -221,10 +225,9 @@ export interface AppendOrigin {
  *
  * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
  */
-export const originAppend = (context: InboxContext, draft: Draft, origin: AppendOrigin): Append => {
+export const ownAppend = (context: InboxContext, draft: Draft, origin: AppendOrigin): Append => {
   const event = prepareEvent(draft, context.book)
-  const atMs = context.kernel.clock.now()
-  const { traceparent } = origin
+  const { traceparent, atMs = context.kernel.clock.now() } = origin
   const append = eventAppend(
     {
       id: origin.id,
@@ -232,7 +235,7 @@ export const originAppend = (context: InboxContext, draft: Draft, origin: Append
       source: origin.source,
       receivedAtMs: atMs,
       appendedAtMs: atMs,
-      correlationId: origin.correlationId,
+      correlationId: origin.correlationId ?? origin.id,
       causationId: origin.causationId,
       idempotencyKey: origin.idempotencyKey,
       replyTo: origin.replyTo,
@@ -241,28 +244,6 @@ export const originAppend = (context: InboxContext, draft: Draft, origin: Append
     event,
     FIRST,
   )
-  const claim = factClaim(context, event, atMs)
-  return claim ? { ...append, claim } : append
-}
-
-/** A message that nothing else caused. */
-export interface OwnMessage {
-  readonly id: string
-  /** Where it entered: `/schedules/nightly`. */
-  readonly source: string
-  readonly atMs: number
-}
-
-/**
- * A message of our own, as an append that commits with what makes it. Its fact is claimed with it.
- *
- * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
- */
-export const ownAppend = (context: InboxContext, draft: Draft, own: OwnMessage): Append => {
-  const event = prepareEvent(draft, context.book)
-  const { id, source, atMs } = own
-  const origin = { ...originOf(context, {}, { id, nowMs: atMs }), source }
-  const append = eventAppend(origin, event, FIRST)
   const claim = factClaim(context, event, atMs)
   return claim ? { ...append, claim } : append
 }

@@ -71,7 +71,7 @@ export const createAnswerDesk = (
       ...(traceparent !== undefined && { traceparent }),
     }
     const data = { kind: 'answer', key, step, ...answer }
-    return [inbox.originAppend({ contract: sagaContract(saga), data }, origin)]
+    return [inbox.ownAppend({ contract: sagaContract(saga), data }, origin)]
   }
 
   return {

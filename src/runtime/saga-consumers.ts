@@ -66,7 +66,7 @@ export const openSagaConsumers = (declared: Integration): SagaConsumers => {
       bound.desk = createAnswerDesk(parts)
       const ports: SagaPorts = {
         ...parts,
-        append: (draft, origin) => parts.inbox.originAppend(draft, origin),
+        append: (draft, origin) => parts.inbox.ownAppend(draft, origin),
         raiseAlert: (alert) => alerts.raise({ kind: 'saga', ...alert }),
         resolveAlert: (cause) => alerts.resolve(cause),
         ...(options.alwaysSuspend === true && { alwaysSuspend: true }),
@@ -143,7 +143,7 @@ const forwardersOf = (saga: AnySaga, inbox: () => Inbox): readonly Consumer[] =>
       const { time, correlationid, traceparent } = envelope
       const id = globalId(envelope)
       const record = { kind, key, id, type: on.name, data, time, correlationId: correlationid }
-      const append = inbox().originAppend(
+      const append = inbox().ownAppend(
         { contract: target, data: record },
         {
           id: `${id}.${target.name}`,

@@ -47,7 +47,7 @@ export const createSagaDesk = (
     record: { readonly id: string; readonly key: string; readonly [member: string]: unknown },
   ): Promise<void> => {
     const run = await find(saga.name, record.key)
-    const append = inbox.originAppend(
+    const append = inbox.ownAppend(
       { contract: sagaContract(saga.name), data: record },
       {
         id: `${record.id}.${saga.name}`,
@@ -83,7 +83,7 @@ export const createSagaDesk = (
           throw refused(`saga ${saga.name} waits for no ${type}`, 'name an event of its `uses`')
         }
         // Checked as if it had been published.
-        inbox.originAppend({ contract, data }, { id, source: '/operations', correlationId: id })
+        inbox.ownAppend({ contract, data }, { id, source: '/operations', correlationId: id })
         const time = new Date(kernel.clock.now()).toISOString()
         await post(saga, { kind: 'event', key, id, type, data, time })
         return { saga: saga.name, key }

@@ -64,6 +64,12 @@ export const COLLECTIONS = {
   outboxCursors: {},
   /** How far the relay of a topic of others has come: keys as those of `outboxCursors`. */
   topicCursors: {},
+  /** A key that waits, was missed, or came early: key `expectation LF key`, or a digest of it. */
+  expectations: { byDue: ['expectation', 'state', 'dueAtMs'] },
+  /** How far an expectation has read, its clock and its figures: key is its name. */
+  expectationCursors: {},
+  /** When a schedule is due next: key is its name. */
+  schedules: {},
   /**
    * A run of a saga with its journal: key `saga LF key`. `liveSaga` and `parked` are there only
    * where they say something, so that ended runs cost no index.
@@ -77,12 +83,6 @@ export const COLLECTIONS = {
   },
   /** What a handler answered to a request: key `consumer LF idempotency key`. */
   commandAnswers: { byTime: ['expiresAtMs'] },
-  /** A key that waits, was missed, or came early: key `expectation LF key`, or a digest of it. */
-  expectations: { byDue: ['expectation', 'state', 'dueAtMs'] },
-  /** How far an expectation has read, its clock and its figures: key is its name. */
-  expectationCursors: {},
-  /** When a schedule is due next: key is its name. */
-  schedules: {},
   /** Each model that was started: key is its hash. */
   models: {},
   /** Each start: key grows with time. */
@@ -130,15 +130,15 @@ interface Rows {
   copies: Row<'held'> & { readonly consumer: string }
   outboxCursors: OutboxCursorRow
   topicCursors: TopicCursorRow
+  expectations: ExpectationRow
+  expectationCursors: ExpectationCursorRow
+  schedules: ScheduleRow
   sagaRuns: SagaRunRow
   commandAnswers: {
     readonly consumer: string
     readonly answer: SagaAnswer
     readonly expiresAtMs: number
   }
-  expectations: ExpectationRow
-  expectationCursors: ExpectationCursorRow
-  schedules: ScheduleRow
   models: { readonly model: unknown; readonly firstAtMs: number }
   starts: {
     readonly atMs: number
@@ -163,7 +163,23 @@ export interface ProgressRow {
   /** Which start of the runtime wrote it. */
   readonly epoch: number
   /** Where the record is not the store: what its reader must know to go on from the watermark. */
-  readonly bookmark?: unknown
+  readonly bookmark?: RecordBookmark
+}
+
+/** As the transport room understands it: a place in a topic that is the record of a channel. */
+export interface RecordBookmark {
+  /** Which topic of its name it is; empty where the engine cannot tell. */
+  readonly incarnation: string
+  /** From which offset on which shift counts, ascending. */
+  readonly spans: readonly { readonly from: number; readonly shift: number }[]
+  /** What came through the relays of stores, by store: what they repeat is left out. */
+  readonly relayed: Readonly<Record<string, RelayedTo>>
+}
+
+/** How far a relay is known to have come: a repeat is not beyond, a zombie has an older turn. */
+export interface RelayedTo {
+  readonly turn: number
+  readonly position: number
 }
 
 /** As the outbox room understands it. */
