@@ -67,6 +67,34 @@ describe('limits', () => {
   })
 })
 
+describe('personal data', () => {
+  it('is masked in what people see of a run, and in what an effect threw', async () => {
+    const world = createSagaWorld()
+    const Placed = event('people.placed', {
+      owner: owners,
+      key: 'orderId',
+      versions: { 1: orderInput },
+      pii: ['orderId'],
+    })
+    const kind = saga('order', { ...base, on: Placed, uses: [] }, async (s, input) => {
+      await s.run(
+        'mail',
+        async () => {
+          throw new Error(`no box for ${input.orderId}`)
+        },
+        { retry: { attempts: 1, first: 0, max: '1s' } },
+      )
+    })
+    const runtime = await world.begin([kind])
+    await runtime.publish(Placed.of(order('someone-secret')))
+    await world.pass(MINUTE)
+    const run = await world.run('someone-secret')
+    expect(run?.state).toBe('paused')
+    expect(JSON.stringify([run?.input, run?.problem, run?.entries])).not.toContain('secret')
+    await runtime.close()
+  })
+})
+
 describe('an ended run', () => {
   it('is forgotten after its time with the answers of its commands; one that lives is not (S21)', async () => {
     const world = createSagaWorld()
