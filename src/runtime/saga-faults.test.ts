@@ -1,12 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import {
-  type AnySaga,
-  command,
-  Declined,
-  event,
-  saga,
-  type SagaContext,
-} from '../contract/index.ts'
+import { type AnySaga, command, Declined, saga, type SagaContext } from '../contract/index.ts'
 import {
   Charge,
   createSagaWorld,
@@ -164,7 +157,7 @@ describe('an event', () => {
       winners.add(first?.output)
       await runtime.close()
     }
-    expect([...winners].toSorted()).toEqual(['captured', 'gone'])
+    expect([...winners].map(String).toSorted()).toEqual(['captured', 'gone'])
   })
 })
 

@@ -159,7 +159,7 @@ function answer(turn: Turn, record: Of<'answer'>): void {
 }
 
 /** An undeclared error, or no answer in time: again, or a person is needed. */
-export const failed = (turn: Turn, entry: SagaEntry, message: string): void => {
+const failed = (turn: Turn, entry: SagaEntry, message: string): void => {
   const { run } = turn
   entry.attempts = (entry.attempts ?? 0) + 1
   entry.error = message
@@ -184,7 +184,7 @@ export const failed = (turn: Turn, entry: SagaEntry, message: string): void => {
   )
 }
 
-export const NO_ANSWER = 'no answer in time'
+const NO_ANSWER = 'no answer in time'
 
 /** The others go on; the run can never be called compensated unless somebody sees to this one. */
 export const giveUpUndo = (turn: Turn, entry: SagaEntry, message: string): void => {
