@@ -1,6 +1,6 @@
 import type { Consumer } from '../contract/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
-import type { CommitUnit, ProgressRow, UnitOutcome } from '../store/index.ts'
+import type { CommitUnit, ProgressRow, SlotRange, UnitOutcome } from '../store/index.ts'
 import { type Delivered, RECORD_STRIDE, type Subscription } from '../transport/index.ts'
 import { STORE_RETRY_MS } from './attempt.ts'
 import { AttemptWatch } from './attempt-watch.ts'
@@ -18,7 +18,6 @@ import {
   readSlots,
   slotOfDelivered,
   slotOfLaneOf,
-  type SlotRange,
 } from './partition.ts'
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
@@ -68,6 +67,8 @@ export class ConsumerRunner {
   readonly #stop = new AbortController()
   readonly #fetching = new AbortController()
   #suspects: readonly WorkItem[] = []
+  /** What the last run had in flight has not all been run alone yet. */
+  #isInDoubt = false
   #running = 0
   #mode: ConsumerMode = 'recovering'
   #pauseAtStart = false
@@ -156,6 +157,7 @@ export class ConsumerRunner {
   async load(): Promise<void> {
     this.#suspects = await collectSuspects(this, this.#options.progress)
     await this.held.load()
+    this.#isInDoubt = this.hasSuspects
     // The first claim of this run is durable before anything is handed out.
     await this.note()
   }
@@ -170,6 +172,7 @@ export class ConsumerRunner {
     const suspects = this.#suspects
     this.#suspects = []
     await runSuspects(this, suspects)
+    if (this.mayGoOn) this.#isInDoubt = false
   }
 
   start(): void {
@@ -210,7 +213,8 @@ export class ConsumerRunner {
     this.#batchTimer?.cancel()
     this.outage.close()
     await this.#untilFinished(graceMs)
-    const isClean = this.#running === 0
+    // What the last run had in flight and nobody has run alone may still take the process down.
+    const isClean = this.#running === 0 && !this.#isInDoubt
     this.#stop.abort()
     await this.#loop
     await this.held.close(isClean)

@@ -166,12 +166,13 @@ async function buildStages(
   const { deadLetters } = acts
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
-  const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const expectations = createExpectations({ ...base, ...alerting })
   const routes = createRoutes({ ...base, ...alerting, inbox, runners })
   const schedules = createSchedules({ ...base, ...alerting, inbox })
-  const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const relays = createRelays({ ...options, ...base, ...alerting })
+  const shelves = [topics.readmission, relays.readmission]
+  const invalid = createInvalidRequests({ ...base, inbox, shelves })
+  const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
@@ -370,6 +371,7 @@ function consumerPorts(
         atMs,
       }),
     resolveAlert: (cause) => alerts.resolve(cause),
+    loadAlerts: () => alerts.load(),
     openAlerts: (cause) => alerts.countOf(cause),
     maskText: (consumer, text, data) => base.masks.of(consumer.on.name).text(text, data),
     observer: createConsumerObserver({

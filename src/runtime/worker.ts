@@ -2,6 +2,7 @@ import {
   type ConsumerPartition,
   type ConsumerRunner,
   outageCause,
+  outageMark,
   partitionId,
   partitionsOf,
   progressKey,
@@ -78,7 +79,8 @@ class ConsumersAtWork implements Worker {
     const { store, kernel, integration, link, committer, alerts, replays } = this.#pipeline
     if (!this.#keeper) {
       await link?.start({ committer, alerts })
-      for (const consumer of integration.consumers) await prepareProgress(this.#ports, consumer)
+      for (const consumer of integration.consumers)
+        await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       await this.#open(this.#partitions)
       await this.#beginDuties()
       await replays.resumeAll()
@@ -176,7 +178,7 @@ class ConsumersAtWork implements Worker {
         if (!lease) return false
         taken.push(lease)
       }
-      await prepareProgress(this.#ports, consumer)
+      await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       return true
     } finally {
       for (const lease of taken.toReversed()) await lease.release()
@@ -256,9 +258,14 @@ class ConsumersAtWork implements Worker {
       ...alerts.resolve(stoppedCause(id)),
       ...this.#stoppedOtherwise(consumer).flatMap((cause) => alerts.resolve(cause)),
       // One that no longer looks for outages could never say that it is over.
-      ...(consumer.outage ? [] : alerts.resolve(outageCause(consumer.name))),
+      ...(consumer.outage ? [] : this.#withoutOutage(id, consumer.name)),
     ])
     return [...rows, ...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause, opened))]
+  }
+
+  #withoutOutage(id: string, name: string): readonly RowWrite[] {
+    const mark: RowWrite = { collection: 'meta', key: outageMark(id), row: undefined }
+    return [mark, ...this.#pipeline.alerts.resolve(outageCause(name))]
   }
 
   /** Alerts of partitions that the consumer was divided into before. */
@@ -296,6 +303,8 @@ class ConsumersAtWork implements Worker {
       this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
+    // Whoever had them before has told of what only this worker can say is over.
+    if (this.#keeper) await alerts.load()
     const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
     const rows = over.flatMap(({ cause }) => alerts.resolve(cause))
     await offerRows({ committer, kernel }, rows)

@@ -39,8 +39,17 @@ export const inspectDisk = (memoryDisk: MemoryDisk): DiskInspector => {
   }
 }
 
-/** The row as it was given to the store. */
+/** The row as it was given to the store, read by the first who looks at it: most nobody does. */
 function decodeRow({ collection, key, value }: EncodedRow): RowWrite {
-  const row = value === undefined ? '' : `,"row":${value}`
-  return JSON.parse(`{"collection":"${collection}","key":${JSON.stringify(key)}${row}}`)
+  let row: unknown
+  const write = {
+    collection,
+    key,
+    get row() {
+      if (value !== undefined) row ??= JSON.parse(value)
+      return row
+    },
+  }
+  // Only rows of the collection are put there.
+  return write as RowWrite
 }

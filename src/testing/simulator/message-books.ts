@@ -7,6 +7,7 @@ import {
   SLOT_COUNT,
 } from '../../contract/index.ts'
 import type {
+  SlotRange,
   AppliedCommit,
   DeadLetterRow,
   LaneRow,
@@ -169,21 +170,19 @@ export class MessageBooks {
   }
 
   /** What is still going to happen by itself; empty when the world may rest. */
-  unrest(): readonly string[] {
-    const found: string[] = []
+  *unrest(): Generator<string> {
     for (const { consumer, pending, lanes, successors } of this.#books.values()) {
-      if (pending.size > 0) found.push(`${consumer.name} has ${pending.size} messages to handle`)
+      if (pending.size > 0) yield `${consumer.name} has ${pending.size} messages to handle`
       for (const lane of lanes.values()) {
         if (lane.state === 'parked' && lane.runningEpoch === undefined) continue
-        found.push(`${consumer.name} has the key ${lane.key} in state ${lane.state}`)
+        yield `${consumer.name} has the key ${lane.key} in state ${lane.state}`
       }
       for (const row of successors.values()) {
         const key = row.lane.slice(consumer.name.length + 1)
         if (lanes.get(key)?.state !== 'parked')
-          found.push(`${consumer.name} has position ${row.position} waiting behind nothing`)
+          yield `${consumer.name} has position ${row.position} waiting behind nothing`
       }
     }
-    return found
   }
 
   /** At rest: everything once more, also what no commit has touched. */
@@ -276,11 +275,12 @@ export class MessageBooks {
     const book = row && this.#books.get(row.consumer)
     if (!row || !book) return
     const { watermark, done, slots } = row
+    const range = readSlots(slots)
     const before = book.watermarks.get(slots)
     if (before === undefined) {
       // A new consumer begins here: what lies before is not for it.
       for (const position of book.pending) {
-        if (position <= watermark && this.#isIn(book, position, slots))
+        if (position <= watermark && this.#isIn(book, position, range))
           book.pending.delete(position)
       }
     } else if (watermark < before) {
@@ -288,10 +288,9 @@ export class MessageBooks {
     }
     book.watermarks.set(slots, watermark)
     for (const position of book.pending) {
-      if (!this.#isIn(book, position, slots)) continue
       const isDone =
         position <= watermark || done.some(([from, to]) => from <= position && position <= to)
-      if (!isDone) continue
+      if (!isDone || !this.#isIn(book, position, range)) continue
       book.pending.delete(position)
       book.finished.add(position)
       touch(book, position)
@@ -299,8 +298,7 @@ export class MessageBooks {
   }
 
   /** Whether a message is for the partition of a consumer that has these slots. */
-  #isIn({ consumer }: ConsumerBook, position: number, slots: string): boolean {
-    const { first, last } = readSlots(slots)
+  #isIn({ consumer }: ConsumerBook, position: number, { first, last }: SlotRange): boolean {
     if (last - first === SLOT_COUNT - 1) return true
     const key = this.messages.get(position)?.key ?? ''
     const slot = slotOfLane(consumer.ordering === 'none' ? `#${position}` : key)

@@ -39,6 +39,7 @@ export class SimulatedOperator {
     const { random } = this.#options
     const acts = [
       () => this.#retryLetter(),
+      () => this.#retryPage(),
       () => this.#retryCause(),
       () => this.#dropLetter(),
       () => this.#replay('messages'),
@@ -69,6 +70,13 @@ export class SimulatedOperator {
   async #retryLetter(): Promise<void> {
     const id = await this.#someLetter()
     if (id !== undefined) await this.#operate({ kind: 'dead-letter.retry', ids: [id] })
+  }
+
+  /** Of many at once some may be mended, and others not. */
+  async #retryPage(): Promise<void> {
+    const page = await this.#look((runtime) => runtime.deadLetters({ limit: 20 }))
+    const ids = page?.items.map(({ id }) => id) ?? []
+    if (ids.length > 0) await this.#operate({ kind: 'dead-letter.retry', ids })
   }
 
   async #retryCause(): Promise<void> {

@@ -3,7 +3,12 @@ import { type Integration, sql, type Webhook } from '../../contract/index.ts'
 import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
 import { retryHorizonMs } from '../../policy/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
-import { type AppliedCommit, inspectDisk, type MemoryDisk } from '../../store/index.ts'
+import {
+  type AppliedCommit,
+  type DiskInspector,
+  inspectDisk,
+  type MemoryDisk,
+} from '../../store/index.ts'
 import { AlertWatch } from './alert-watch.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { EffectLedger } from './effect-ledger.ts'
@@ -82,7 +87,7 @@ const NO_WEBHOOKS_MS = 60_000
 const DRAIN_MS = 900_000
 const PEOPLE_MS_MAX = 20_000
 /** Of what people do where parts of the log go: a replay that is still under way then. */
-const LATE_REPLAYS = 0.3
+const LATE_REPLAYS = 0.5
 const PARTITION_BYTES_MIN = 4_096
 const PARTITION_BYTES_MAX = 65_536
 
@@ -98,6 +103,7 @@ export class World {
   readonly #deliveries: Delivery[] = []
   readonly #dice: FaultDice
   readonly #disk: MemoryDisk
+  readonly #inspector: DiskInspector
   readonly #broker: SimulatedBroker | undefined
   readonly #outboxes: SimulatedOutboxes
   readonly #ledger: EffectLedger
@@ -142,6 +148,7 @@ export class World {
       ),
     })
     this.#disk = this.#ground.disk
+    this.#inspector = inspectDisk(this.#disk)
     this.#ledger = new EffectLedger(this.#disk)
     this.#broker = this.#createBroker(trace)
     this.#outboxes = new SimulatedOutboxes({ ...this.#parts(trace), fail, integration })
@@ -165,7 +172,7 @@ export class World {
       fail,
       trace,
     })
-    inspectDisk(this.#disk).onApplied((commit) => {
+    this.#inspector.onApplied((commit) => {
       this.#trace(`commit ${commit.records.length} ${commit.rows.length}`)
       this.#ground.applied(commit)
       const noted = this.#ledger.fresh()
@@ -257,7 +264,7 @@ export class World {
         return false
       }
       this.#ground.watch.look()
-      this.#broker?.logBegins(inspectDisk(this.#disk).firstPosition)
+      this.#broker?.logBegins(this.#inspector.firstPosition)
       this.#limits.look(() => this.#runtimes)
       this.#processes.look()
     }
@@ -268,7 +275,7 @@ export class World {
   async #rest(drainMs: number): Promise<void> {
     let quietSinceMs: number | undefined
     const isAtRest = (): boolean => {
-      const isQuiet = this.#unrest().length === 0
+      const isQuiet = this.#unrest().next().done === true
       if (!isQuiet) quietSinceMs = undefined
       else quietSinceMs ??= this.#scheduler.nowMs
       return quietSinceMs !== undefined && this.#scheduler.nowMs - quietSinceMs > QUIET_MS
@@ -279,24 +286,23 @@ export class World {
     for (const sentence of this.#unrest()) this.#fail(sentence)
   }
 
-  /** What is still going to happen by itself. */
-  #unrest(): readonly string[] {
-    const found: string[] = []
-    if (this.#senders > 0) found.push(`${this.#senders} messages are still being sent`)
-    if (this.#people > 0) found.push('people wait for an answer')
-    if (this.#runtimes.length === 0) found.push('no process runs')
+  /** What is still going to happen by itself; asked often, so what costs the least comes first. */
+  *#unrest(): Generator<string> {
+    if (this.#senders > 0) yield `${this.#senders} messages are still being sent`
+    if (this.#people > 0) yield 'people wait for an answer'
+    if (this.#runtimes.length === 0) yield 'no process runs'
     const { underWay, waiting } = this.#outboxes
-    if (underWay > 0) found.push(`${underWay} transactions of services are open`)
-    if (waiting > 0) found.push(`${waiting} rows of outboxes are not moved`)
+    if (underWay > 0) yield `${underWay} transactions of services are open`
+    if (waiting > 0) yield `${waiting} rows of outboxes are not moved`
+    yield* this.#books.unrest()
     for (const runId of this.#ground.watch.runningReplays) {
-      if (!this.#books.isReplayParked(runId)) found.push(`${runId} is still running`)
+      if (!this.#books.isReplayParked(runId)) yield `${runId} is still running`
     }
-    const unpublished = this.#unpublished().length
-    if (unpublished > 0) found.push(`${unpublished} messages wait for the broker`)
     const { owing, outboxAlerts } = this.#alerts
-    if (owing > 0) found.push(`${owing} alerts owe a notification`)
-    if (outboxAlerts.length > 0) found.push(`${outboxAlerts.join(' and ')} is still alerted`)
-    return found.length > 0 ? found : this.#books.unrest()
+    if (owing > 0) yield `${owing} alerts owe a notification`
+    if (outboxAlerts.length > 0) yield `${outboxAlerts.join(' and ')} is still alerted`
+    const unpublished = this.#unpublished().length
+    if (unpublished > 0) yield `${unpublished} messages wait for the broker`
   }
 
   /** The slowest that the declared policies allow, and some. */
@@ -408,8 +414,9 @@ export class World {
 
   /** What died, or was brought back by a person, begins its attempts anew. */
   #forgetResolved({ rows }: AppliedCommit): void {
-    for (const { collection, row } of rows) {
-      if (collection === 'deadLetters' && row) this.#attempts.forget(row.consumer, row.position)
+    for (const write of rows) {
+      if (write.collection !== 'deadLetters' || !write.row) continue
+      this.#attempts.forget(write.row.consumer, write.row.position)
     }
   }
 
@@ -460,7 +467,7 @@ export class World {
       situations: Object.fromEntries(this.#situations.counts),
       accepted: this.#deliveries.filter((one) => one.acceptedId !== undefined).length,
       effects: this.#ledger.effects,
-      deadLetters: inspectDisk(this.#disk).count('deadLetters'),
+      deadLetters: this.#inspector.count('deadLetters'),
       virtualMs: this.#scheduler.nowMs,
       events: this.#scheduler.events,
       lastEvents: this.#events.latest,
