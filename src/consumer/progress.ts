@@ -1,7 +1,13 @@
 import { assert, LIMITS } from '../kernel/index.ts'
-import type { ProgressBook, ProgressRow, RecordBookmark, RowWrite } from '../store/index.ts'
+import type {
+  ProgressBook,
+  ProgressRow,
+  RecordBookmark,
+  RowWrite,
+  SlotRange,
+} from '../store/index.ts'
 import { FetchWindow, FINISHED, STAGED, WAITING } from './fetch-window.ts'
-import { ALL_SLOTS, partitionId, readSlots, type SlotRange, slotsText } from './partition.ts'
+import { ALL_SLOTS, partitionId, readSlots, slotsText } from './partition.ts'
 
 export interface ConsumerProgressOptions {
   readonly epoch: number

@@ -3,6 +3,7 @@ import { retryHorizonMs } from '../policy/index.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import type { Integration } from './integration.ts'
+import { contractsOf } from './expectation.ts'
 import { type Flow, unwatchedSteps } from './flow.ts'
 import { unknownPersonalPaths } from './personal-paths.ts'
 import { formatLocation, type SourceLocation } from './source-location.ts'
@@ -25,6 +26,7 @@ export const checkIntegration = (integration: Integration): readonly StartFindin
   ...integration.consumers.flatMap(checkConsumer),
   ...integration.consumers.flatMap(checkBeginning),
   ...integration.flows.flatMap(checkFlow),
+  ...checkInStore(integration),
 ]
 
 export const formatFinding = (finding: StartFinding): string =>
@@ -118,6 +120,15 @@ function checkWebhook(hook: Webhook): StartFinding[] {
       "write version: body('version') or version: header('…')",
     )
   }
+  const signedKeys = keysThatAreSigned(hook)
+  if (signedKeys) {
+    found.add(
+      'key-is-signed',
+      `${hook.verify.name} does not sign the body as it is, so one genuine request could come again with another ` +
+        'body under a key that is not signed',
+      `write idempotency: { key: ${signedKeys} }`,
+    )
+  }
   if (!hook.transforms.has('any')) {
     for (const version of hook.accepts.versions.keys()) {
       if (hook.transforms.has(version)) continue
@@ -129,6 +140,20 @@ function checkWebhook(hook: Webhook): StartFinding[] {
     }
   } else found.list.push(...missingLifts(hook.accepts, found.part, hook.at))
   return found.list
+}
+
+/** What the key may be made of; undefined where it is, or where the whole body is signed. */
+function keysThatAreSigned({ verify, idempotency: { key } }: Webhook): string | undefined {
+  if (verify.kind !== 'signed' || verify.covers !== 'fields') return undefined
+  const paths = verify.signed.flatMap((part) =>
+    part.part === 'field' ? [part.path] : part.part === 'lines' ? part.names : [],
+  )
+  const header = verify.messageId === 'signed' ? verify.headers[0]?.id : undefined
+  if (key?.from === 'header' && key.name === header) return undefined
+  if (key?.from === 'body' && key.paths.every((path) => paths.includes(path))) return undefined
+  if (header !== undefined) return `header('${header}')`
+  const id = verify.inBody?.id ?? paths[0] ?? ''
+  return `body('${id}')${paths.length > 1 ? ', or other paths that are signed' : ''}`
 }
 
 /** Positions of the store mean nothing in another record. */
@@ -210,6 +235,30 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
     )
   }
   return found.list
+}
+
+/** What a part reads or emits in one commit with the store has to be recorded there. */
+function checkInStore(integration: Integration): StartFinding[] {
+  const { expectations, schedules, consumers } = integration
+  const parts = [
+    ...expectations.map((one) => ({ what: 'expectation', one, contracts: contractsOf(one) })),
+    ...schedules.map((one) => ({ what: 'schedule', one, contracts: [one.emits] })),
+    ...consumers.flatMap((one) =>
+      one.route?.expire ? [{ what: 'consumer', one, contracts: one.route.emits }] : [],
+    ),
+  ]
+  return parts.flatMap(({ what, one, contracts }) => {
+    const found = findings(`${what} "${one.name}"`, one.at)
+    for (const { name, record } of contracts) {
+      if (record !== 'transport') continue
+      found.add(
+        'flow-needs-store',
+        `the record of ${name} is the broker, and this needs it in the store`,
+        `leave record: 'transport' out on ${name}`,
+      )
+    }
+    return found.list
+  })
 }
 
 function checkFlow(flow: Flow): StartFinding[] {
