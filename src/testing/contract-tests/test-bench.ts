@@ -113,7 +113,7 @@ export const createTestBench = (options: BenchOptions): TestBench => {
   let process: TestProcess | undefined
   let death: DeathPoint | undefined
   let deaths = 0
-  /** Calls of the store so far: while it grows, something is going on. */
+  /** Calls of the store and turns that somebody waits for: while it grows, something is going on. */
   let activity = 0
 
   const isWaitedFor = (): boolean => {
@@ -196,7 +196,9 @@ export const createTestBench = (options: BenchOptions): TestBench => {
       return deaths
     },
     async start() {
-      process = createProcess(shared.clock)
+      process = createProcess(shared.clock, () => {
+        activity += 1
+      })
       await bench.drive(boot(process))
       return bench.isUp
     },
@@ -269,7 +271,7 @@ interface TestProcess {
 }
 
 /** Timers of a process that is gone never fire, and what it waits for never comes. */
-function createProcess(clock: VirtualClock): TestProcess {
+function createProcess(clock: VirtualClock, onYield: () => void): TestProcess {
   let isDead = false
   return {
     runtime: undefined,
@@ -281,6 +283,7 @@ function createProcess(clock: VirtualClock): TestProcess {
           if (!isDead) run()
         }),
       yield: async () => {
+        onYield()
         await clock.yield()
         if (isDead) await never()
       },

@@ -31,6 +31,8 @@ export interface PlayOptions {
 /** One run through a scenario. */
 export interface Played {
   readonly result: SagaTestResult
+  /** Virtual time from the start to the end of the last step of the scenario. */
+  readonly elapsedMs: number
   readonly commits: number
   /** Whether the process was killed where it was to be. */
   readonly hasCrashed: boolean
@@ -68,11 +70,12 @@ export const playSaga = async (scenario: SagaScenario, options: PlayOptions): Pr
   await stayUp(stage)
   const startedAtMs = bench.clock.now()
   for (const step of scenario.steps) await act(stage, step)
+  const elapsedMs = bench.clock.now() - startedAtMs
   await drainAnswers(stage)
   if (desk.problems.length > 0) throw broken(desk.problems.join('\n'))
   const result = await read(stage, { scenario, startedAtMs, effects })
   await bench.drive(bench.runtime.close())
-  return { result, commits, hasCrashed }
+  return { result, elapsedMs, commits, hasCrashed }
 }
 
 interface Stage {

@@ -180,7 +180,7 @@ async function eventVariants(scenario: SagaScenario): Promise<readonly Variant[]
     const never = { ...scenario, steps: [...before, ...after, advance(longMs)] }
     variants.push({ name: `${name} never comes`, scenario: never })
     const silent = await playSaga(never, {})
-    const { elapsedMs } = (await playSaga({ ...scenario, steps: before }, {})).result
+    const { elapsedMs } = await playSaga({ ...scenario, steps: before }, {})
     for (const { step: timer, dueAtMs } of timersOf(silent.result)) {
       for (const [order, ms] of [
         ['before', dueAtMs - 1],

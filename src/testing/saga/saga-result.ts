@@ -51,9 +51,8 @@ export interface SagaTestResult {
   readonly emitted: readonly EmittedEvent[]
   /** Alerts of sagas, also those that are resolved. */
   readonly alerts: readonly SagaAlert[]
-  /** When the scenario began, in wall time, and how long it took, in virtual time. */
+  /** When the scenario began: virtual wall time, as in `steps` and `run`. */
   readonly startedAtMs: number
-  readonly elapsedMs: number
   /** The run as the management API shows it. */
   readonly run: SagaRunRow | undefined
 }
@@ -93,7 +92,6 @@ export const viewSaga = async (runtime: Runtime, parts: ViewParts): Promise<Saga
     emitted: await emittedBy(runtime, saga),
     alerts: await alertsOf(runtime),
     startedAtMs,
-    elapsedMs: runtime.kernel.clock.now() - startedAtMs,
     run,
   }
 }

@@ -70,10 +70,9 @@ export const answersAfter = <Answer>(duration: Duration, answer: Answer): Late<A
 })
 
 /** Answers the first request with the first, the next with the next; the last one stays. */
-export const inTurn = <Answer>(...answers: readonly [Answer, ...Answer[]]): InTurn<Answer> => ({
-  [STUB]: 'turns',
-  answers,
-})
+export const inTurn = <Answers extends readonly [unknown, ...unknown[]]>(
+  ...answers: Answers
+): InTurn<Answers[number]> => ({ [STUB]: 'turns', answers })
 
 type Planned = Declines<string, unknown> | Fails | NoAnswer | Late<unknown> | InTurn<unknown>
 

@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { command, event, jsonSchema, saga, team } from '../../contract/index.ts'
-import {
-  answersAfter,
-  declines,
-  fails,
-  inTurn,
-  neverAnswers,
-} from './stub-answer.ts'
+import { answersAfter, declines, fails, inTurn, neverAnswers } from './stub-answer.ts'
 import { testSaga } from './test-saga.ts'
 
 interface Order {
@@ -39,7 +33,7 @@ const Charge = command('payments.charge', {
   ...asked,
   output: of<{ readonly paymentId: string }>('paymentId'),
   errors: { CardDeclined: of<{ readonly code: string }>('code') },
-  retry: { attempts: 2, first: '5s', jitter: 'none' },
+  retry: { attempts: 2, first: '5s', max: '5s', jitter: 'none' },
 })
 const Ship = command('parcels.create', {
   ...asked,
@@ -159,13 +153,17 @@ describe('crashEverywhere', () => {
   it.each([
     ['ends well', captured, 'completed'],
     ['is taken back', test.advance('15m'), 'compensated'],
-  ] as const)('kills a saga that %s at each commit (S1, S13, F150)', async (_, scenario, outcome) => {
-    const { result, commits, crashes } = await scenario.crashEverywhere()
+  ] as const)(
+    'kills a saga that %s at each commit (S1, S13, F150)',
+    async (_, scenario, outcome) => {
+      const { result, commits, crashes } = await scenario.crashEverywhere()
 
-    expect(result.outcome).toBe(outcome)
-    expect(commits).toBeGreaterThan(10)
-    expect(crashes).toBe(2 * commits)
-  }, 120_000)
+      expect(result.outcome).toBe(outcome)
+      expect(commits).toBeGreaterThan(10)
+      expect(crashes).toBe(2 * commits)
+    },
+    120_000,
+  )
 
   it('finds a function that depends on more than its steps, and names the crash', async () => {
     let runs = 0
@@ -188,10 +186,8 @@ describe('crashEverywhere', () => {
   })
 
   it('finds an effect of once that nobody can verify, at the crash that leaves it in doubt', async () => {
-    const mails = saga(
-      'mails',
-      { version: 1, owner: shop, on: Placed, uses: [] },
-      async (s) => s.run('mail', async () => 'sent', { effect: 'once' }),
+    const mails = saga('mails', { version: 1, owner: shop, on: Placed, uses: [] }, async (s) =>
+      s.run('mail', async () => 'sent', { effect: 'once' }),
     )
 
     const message = await failureOf(testSaga(mails).given(Placed.of(order)).crashEverywhere())
