@@ -146,6 +146,7 @@ describe('a saga test', () => {
     const wrong = Reflect.apply(test.stub, test, [Reserve, loose])
     expect(await failureOf(wrong.run())).toMatch(/declines with Lost.*OutOfStock/)
     expect(() => test.given(Captured.of(order))).toThrow(/started by shop\.placed/)
+    expect(() => test.emit(Shipped.of(order))).toThrow(/does not hear; it hears: shop\.placed/)
   })
 })
 

@@ -36,7 +36,11 @@ type UsedCommand<S extends AnySaga> = Extract<SagaUsesOf<S>, AnyCommand>
  * Each method gives a new scenario; nothing runs before `run`, `crashEverywhere` or `alternatives`.
  */
 export interface SagaTest<S extends AnySaga> {
-  /** Publishes what starts the run, and lets a second pass. */
+  /**
+   * Publishes what starts the run, and lets a second pass.
+   *
+   * @throws JUNCTURA_USAGE for an event that does not start the saga.
+   */
   given(event: Draft): SagaTest<S>
   /**
    * Says how a command of `uses` is answered: with an output, or `declines`, `fails`,
@@ -44,7 +48,10 @@ export interface SagaTest<S extends AnySaga> {
    * A command without an output is done when nothing is said; any other has to be stubbed.
    */
   stub<C extends UsedCommand<S>>(command: C, answer: StubAnswer<C>): SagaTest<S>
-  /** The same for a command that is not in `uses`: one that its owner declares as a compensation. */
+  /**
+   * The same for a command that is not in `uses`: one that its owner declares as a compensation, or
+   * one of a child saga.
+   */
   stubCompensation<C extends AnyCommand>(command: C, answer?: StubAnswer<C>): SagaTest<S>
   /**
    * Lets virtual time pass.
@@ -52,7 +59,11 @@ export interface SagaTest<S extends AnySaga> {
    * @throws JUNCTURA_DECLARATION when it is no duration.
    */
   advance(duration: Duration): SagaTest<S>
-  /** Publishes an event, and lets a second pass. */
+  /**
+   * Publishes an event, and lets a second pass.
+   *
+   * @throws JUNCTURA_USAGE for an event that neither the saga nor a saga of `parts` hears.
+   */
   emit(event: Draft): SagaTest<S>
   /**
    * Runs the scenario once. What is late is waited for.
@@ -118,7 +129,10 @@ function scenarioOf<S extends AnySaga>(scenario: SagaScenario): SagaTest<S> {
     stub: (command, answer) => withStub(command, answer),
     stubCompensation: (command, answer) => withStub(command, answer),
     advance: (duration) => then({ kind: 'advance', ms: durationMs(duration, 'advance') }),
-    emit: (event) => then({ kind: 'publish', draft: event }),
+    emit(event) {
+      refuseUnheard(scenario, event)
+      return then({ kind: 'publish', draft: event })
+    },
     run: async () => (await playSaga(scenario, {})).result,
     crashEverywhere: () => crashSagaEverywhere(scenario),
     alternatives: (check, how = {}) => trySagaAlternatives(scenario, check, how),
@@ -128,5 +142,13 @@ function scenarioOf<S extends AnySaga>(scenario: SagaScenario): SagaTest<S> {
 function refuseOther(on: AnyContract, { contract }: Draft): void {
   if (contract.name === on.name) return
   const problem = `given ${contract.name}; the saga is started by ${on.name}. Use emit for other events`
+  throw new JuncturaError('JUNCTURA_USAGE', { details: { problem } })
+}
+
+function refuseUnheard({ saga, parts }: SagaScenario, { contract }: Draft): void {
+  const sagas = [saga, ...parts.flatMap((part) => (part.part === 'saga' ? [part] : []))]
+  const heard = new Set(sagas.flatMap(({ on, uses }) => [on.name, ...uses.map(({ name }) => name)]))
+  if (heard.has(contract.name)) return
+  const problem = `emit ${contract.name}, which ${saga.name} does not hear; it hears: ${[...heard].join(', ')}`
   throw new JuncturaError('JUNCTURA_USAGE', { details: { problem } })
 }
