@@ -88,20 +88,35 @@ async function checkSharing(store: Store): Promise<readonly Check[]> {
     )
   }
   await watch?.close()
-  const { workers, partitions, duties } = await leaseView(store)
-  for (const [owner, { url }] of workers) {
-    const has = [...partitions].filter(([, holder]) => holder.owner === owner).map(([id]) => id)
-    const where = url === undefined ? owner : `${owner} at ${url}`
-    const rest = duties?.owner === owner ? ', and the duties of the store' : ''
-    checks.push(ok('worker', `${where} runs ${has.toSorted().join(', ') || 'nothing'}${rest}`))
-  }
-  return checks
+  const view = store.leases && (await viewLeases(store.leases, { partitions: [] }))
+  return view ? [...checks, ...sharesOf(view)] : checks
 }
 
-const leaseView = async ({ leases }: Store): Promise<Awaited<ReturnType<typeof viewLeases>>> =>
-  leases
-    ? await viewLeases(leases, [])
-    : { workers: new Map(), partitions: new Map(), duties: undefined, all: new Map() }
+type LeaseView = Awaited<ReturnType<typeof viewLeases>>
+
+/** Who runs what, and who publishes what. */
+function sharesOf({ workers, relays, partitions, publishers, duties }: LeaseView): Check[] {
+  const hasOf = (held: LeaseView['partitions'], owner: string): string =>
+    [...held]
+      .filter(([, holder]) => holder.owner === owner)
+      .map(([id]) => id)
+      .toSorted()
+      .join(', ')
+  const tell = (word: string, owner: string, url: string | undefined): Check => {
+    const where = url === undefined ? owner : `${owner} at ${url}`
+    const published = hasOf(publishers, owner)
+    const does = [
+      ...(word === 'worker' ? [`runs ${hasOf(partitions, owner) || 'nothing'}`] : []),
+      ...(published !== '' || word === 'relay' ? [`publishes ${published || 'nothing'}`] : []),
+    ]
+    const rest = duties?.owner === owner ? ', and the duties of the store' : ''
+    return ok(word, `${where} ${does.join(', ')}${rest}`)
+  }
+  return [
+    ...[...workers].map(([owner, { url }]) => tell('worker', owner, url)),
+    ...[...relays].map(([owner, { url }]) => tell('relay', owner, url)),
+  ]
+}
 
 async function checkDeeply(store: Store): Promise<readonly Check[]> {
   const problems = await store.check()

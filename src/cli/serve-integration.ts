@@ -66,7 +66,7 @@ export interface ReadyReport {
 }
 
 /** A broker that could not be reached is not `connected`: consumers are served from the store. */
-export type BrokerReport = Omit<BrokerStatus, 'unpublished'>
+export type BrokerReport = Omit<BrokerStatus, 'unpublished' | 'publishers'>
 
 export interface Serving {
   readonly runtime: Runtime

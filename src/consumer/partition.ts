@@ -1,11 +1,6 @@
 import { type Consumer, SLOT_COUNT, slotOf } from '../contract/index.ts'
+import type { SlotRange } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
-
-/** Slots of a channel, inclusive: what one partition of a consumer has of it. */
-export interface SlotRange {
-  readonly first: number
-  readonly last: number
-}
 
 export const ALL_SLOTS: SlotRange = { first: 0, last: SLOT_COUNT - 1 }
 
@@ -43,9 +38,22 @@ export const partitionId = (consumer: string, slots: SlotRange): string =>
  */
 export const slotOfLane = (lane: string): number => slotOf('default', lane)
 
+/** The same of a lane of a consumer, whatever its record is. */
+export const slotOfLaneOf = ({ on, ordering }: Consumer, lane: string): number =>
+  // Positions of such a record end in the first slot of their partition.
+  on.record === 'transport' && ordering === 'none'
+    ? Number(lane.slice(1)) % SLOT_COUNT
+    : slotOfLane(lane)
+
 /** The same of a message, without looking into it. */
 export const slotOfDelivered = (consumer: Consumer, { position, slot }: Delivered): number =>
-  consumer.ordering === 'none' ? slotOfLane(`#${position}`) : slot
+  consumer.ordering === 'none' && consumer.on.record !== 'transport'
+    ? slotOfLane(`#${position}`)
+    : slot
+
+/** Of the log, for a partition of a consumer; undefined for all: without order it has some of each. */
+export const wantedSlots = (consumer: Consumer, slots: SlotRange): SlotRange | undefined =>
+  consumer.ordering === 'none' || holdsSlots(slots, ALL_SLOTS) ? undefined : slots
 
 /** A part of a consumer that one worker runs at a time. */
 export interface ConsumerPartition {

@@ -16,12 +16,16 @@ export interface ConsumerPorts {
   readonly readData: (consumer: Consumer, envelope: Envelope, data: Uint8Array) => unknown
   /** Turns what a handler emitted into appends, validated against its contract. */
   readonly prepareEmit: (draft: Draft, cause: EmitCause) => Append
+  /** What is told with a dead letter to whoever waits for the message; commits with it. */
+  readonly onGivenUp?: (consumer: Consumer, item: WorkItem, problem: string) => readonly Append[]
   /** Id of the message whose record stands there; undefined when retention has dropped it. */
   readonly messageIdAt: (position: number) => Promise<string | undefined>
   /** Rows that make an alert durable; they commit with what raised it. */
   readonly raiseAlert: (alert: ConsumerAlert) => readonly RowWrite[]
   /** Rows that resolve the alert of a cause; none when it is not open. */
   readonly resolveAlert: (cause: string) => readonly RowWrite[]
+  /** Reads what other processes have raised and resolved. */
+  readonly loadAlerts: () => Promise<void>
   /** How often the open alert of a cause was raised; 0 when there is none. */
   readonly openAlerts: (cause: string) => number
   /** Replaces personal data of the message in a text. */

@@ -343,6 +343,20 @@ export const METRICS = {
     unit: '',
     labels: ['broker', 'channel'],
   },
+  recordLost: {
+    name: 'junctura_record_lost',
+    type: 'counter',
+    help: 'Messages that a broker, being their record, lost before they were read; 1 for a topic made again.',
+    unit: '',
+    labels: ['broker', 'channel'],
+  },
+  recordForeign: {
+    name: 'junctura_record_foreign',
+    type: 'counter',
+    help: 'Messages in a channel whose record is the broker that no contract can have made; left out.',
+    unit: '',
+    labels: ['broker', 'channel'],
+  },
   transportRecovered: {
     name: 'junctura_transport_recovered',
     type: 'counter',
@@ -353,16 +367,55 @@ export const METRICS = {
   transportUnpublished: {
     name: 'junctura_transport_unpublished',
     type: 'gauge',
-    help: 'Positions of the log that the slowest relay has still before it.',
+    help: 'Positions of the log that the slowest relay of this process has still before it.',
     unit: '',
     labels: ['broker'],
   },
   transportConnected: {
     name: 'junctura_transport_connected',
     type: 'gauge',
-    help: 'Whether the broker is reached: 1 or 0.',
+    help: 'Whether the broker is reached by this process, which uses it: 1 or 0.',
     unit: '',
     labels: ['broker'],
+  },
+  transportChannelsHere: {
+    name: 'junctura_transport_channels',
+    type: 'gauge',
+    help: 'Channels that this process publishes to the broker.',
+    unit: '',
+    labels: ['broker'],
+  },
+
+  // What has to follow what.
+  expectationsOpen: {
+    name: 'junctura_expectations_open',
+    type: 'gauge',
+    help: 'Keys that wait for an expected message.',
+    unit: '',
+    labels: ['expectation'],
+  },
+  expectationsMissed: {
+    name: 'junctura_expectations_missed',
+    type: 'gauge',
+    help: 'Keys whose expected message did not come in time, and has not come since.',
+    unit: '',
+    labels: ['expectation'],
+  },
+  expectationOutcomes: {
+    name: 'junctura_expectation_outcomes',
+    type: 'counter',
+    help: 'What became of keys.',
+    unit: '',
+    /** `outcome` is opened, met, late, undone, missed, unexpected or unreadable. */
+    labels: ['expectation', 'outcome'],
+  },
+
+  schedulesFired: {
+    name: 'junctura_schedules_fired',
+    type: 'counter',
+    help: 'Messages that schedules emitted.',
+    unit: '',
+    labels: ['schedule'],
   },
 
   // Operating.

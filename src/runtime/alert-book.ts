@@ -20,6 +20,8 @@ export interface RaisedAlert {
   readonly target: AlertRoute
   readonly severity: AlertSeverity
   readonly atMs: number
+  /** How often, when several are raised together. @default 1 */
+  readonly count?: number
 }
 
 /**
@@ -76,20 +78,23 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'conflict',
   'contract-mismatch',
   'retrying',
+  'route-gap',
   'shelf-full',
+  'expectation-unreadable',
   'expired',
   'store-rolled-back',
   'store-failed-over',
   'store-warning',
   'topic-lost',
   'transport-loss',
+  'record-loss',
   'transport-oversize',
 ])
 
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {
   const { store, kernel, onChange, tellsAll = () => true } = options
   const isShared = store.features.multiProcess
-  /** Raised by this process. */
+  /** Raised or resolved by this process, which tells of that. */
   const own = new Set<string>()
   const byCause = new Map<string, AlertRow>()
   /** Resolved ones that still owe a notification. */
@@ -163,6 +168,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
           route: alert.target.kind,
           severity: alert.severity,
           atMs: alert.atMs,
+          ...(alert.count !== undefined && { count: alert.count }),
         },
         kernel.ids,
       )
@@ -173,6 +179,8 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       const existing = byCause.get(cause)
       if (!existing) return []
       const { record } = resolveAlert(existing, kernel.clock.now())
+      // Whoever raised it may be gone, and the others do not hear of this.
+      own.add(existing.id)
       return keep({ ...existing, ...record }, true)
     },
     resolveQuiet() {
@@ -198,6 +206,13 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
             rows.push({ collection: 'alerts', key: known.id, row: known })
           if (isShared && tellsAll() && row.lastAtMs < before) rows.push(...fold(oldest, row))
         }
+      }
+      if (!isShared || !tellsAll()) return rows
+      // Whoever resolved it may have died before it told.
+      const from = kernel.clock.now() - QUIET_MS
+      const over = { collection: 'alerts', index: 'byState', where: ['resolved'], from } as const
+      for await (const { row } of eachRow(store, over)) {
+        if (row.owed.length > 0 && row.lastAtMs < before) leaving.set(row.id, row)
       }
       return rows
     },

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { LIMITS } from '../kernel/index.ts'
 import { createMetrics } from '../observe/index.ts'
-import { createCommitter } from '../store/index.ts'
+import { createCommitter, type Store } from '../store/index.ts'
 import { createMemoryStore } from '../store/memory/index.ts'
 import { createMemoryBroker, createVirtualKernel, type MemoryBroker } from '../testing/index.ts'
 import { createChannelRelays, createEmbeddedTransport } from '../transport/index.ts'
 import { createAlertBook } from './alert-book.ts'
 import { createBrokerLink } from './broker-link.ts'
+import { leasesOf } from './leases.fixture.ts'
 import { createWorld, effect, Placed, placedConsumer } from './world.fixture.ts'
 
 describe('a broker that is away from the start', () => {
@@ -71,5 +72,67 @@ describe('a broker that is still being opened', () => {
     await Promise.all([starting, closing])
 
     expect(closed).toBe(1)
+  })
+})
+
+describe('a broker that another process of a shared store publishes to', () => {
+  const linkOn = (store: Store) => {
+    const kernel = createVirtualKernel()
+    const { clock } = kernel
+    return createBrokerLink({
+      name: 'other',
+      engine: 'custom',
+      open: async () => createMemoryBroker(),
+      channels: [{ channel: Placed.channel, retentionMs: 1 }],
+      from: 'earliest',
+      store,
+      kernel,
+      metrics: createMetrics(clock),
+      carry: (given) => createChannelRelays({ ...given, log: createEmbeddedTransport(store, 0) }),
+    })
+  }
+  const sharedStore = (): Store =>
+    Object.assign(createMemoryStore({ clock: createVirtualKernel().clock }), {
+      leases: leasesOf(),
+    })
+
+  it('has what that one has kept as published, and nothing more: retention waits for it', async () => {
+    const store = sharedStore()
+    const link = await linkOn(store)
+    const key = `relay/other/${Placed.channel}`
+    const bytes = new Uint8Array([1])
+    const append = { channel: Placed.channel, slot: 0, atMs: 1, bytes }
+    await store.commit([{ appends: [append, append] }])
+
+    expect([await link.hasPublished(2), await link.unpublished()]).toEqual([false, 2])
+    const value = { publishedTo: 2, incarnation: '', ends: {} }
+    await store.commit([{ rows: [{ collection: 'meta', key, row: { value } }] }])
+    expect([await link.hasPublished(2), await link.unpublished()]).toEqual([true, 0])
+  })
+
+  it('knows one store by one name, and keeps one place, however many begin at once', async () => {
+    const store = sharedStore()
+    const ids = new Set<unknown>()
+    const read = store.row.bind(store)
+    // Each looks before any has written.
+    const row: Store['row'] = async (collection, key) => {
+      const found = await read(collection, key)
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve()
+      if (key === 'storeId' && found) ids.add((await read('meta', 'storeId'))?.value)
+      return found
+    }
+    Object.assign(store, { row })
+    const write = store.commit.bind(store)
+    const commit: Store['commit'] = async (units, finish) => {
+      const outcomes = await write(units, finish)
+      ids.add((await read('meta', 'storeId'))?.value)
+      return outcomes
+    }
+    Object.assign(store, { commit })
+
+    await Promise.all([linkOn(store), linkOn(store), linkOn(store)])
+
+    ids.delete(undefined)
+    expect(ids.size).toBe(1)
   })
 })

@@ -30,8 +30,10 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
   /** Under which its places are kept, its alerts are raised and its figures are shown. */
   readonly name: string
   readonly engine: string
+  readonly channels: readonly string[]
   readonly relays: R
-  readonly state: BrokerState
+  /** Undefined while this process does not use it: it neither follows nor publishes anything. */
+  readonly state: BrokerState | undefined
   /** Of the broker, once it was opened. */
   readonly broker: Broker | undefined
   /**
@@ -39,7 +41,28 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
    *
    * @throws JUNCTURA_TRANSPORT_REFUSED, JUNCTURA_PEER_MISSING: what no waiting will mend.
    */
+  /**
+   * Opens the broker for what cannot go on without it.
+   *
+   * @throws what the driver throws.
+   */
+  connect(): Promise<Broker>
+  /** Tells people of something about this broker that only its user knows. */
+  raise(kind: string, about: string, title: string): void
   start(parts: { readonly committer: Committer; readonly alerts: AlertBook }): Promise<void>
+  /**
+   * This process is the one that publishes the channel, from its place on. Where the broker is away
+   * that happens in the end. After `start`.
+   */
+  publish(channel: string): Promise<void>
+  /** Resolves when nothing of it is published here any more and its place is kept. */
+  giveBack(channel: string): Promise<void>
+  /** Whether everything up to a position is published, whoever does it, as far as that is kept. */
+  hasPublished(position: number): Promise<boolean>
+  /** Records that wait to be published, by positions: at most so many, as far as that is kept. */
+  unpublished(): Promise<number>
+  /** Keeps the places of what is published here, where they have changed. */
+  note(): Promise<void>
   /** Stops publishing and keeps the places; before the committer is closed. */
   close(): Promise<void>
 }
@@ -54,6 +77,8 @@ export interface BrokerLinkOptions<R extends ChannelRelays> {
   readonly store: Store
   readonly kernel: Kernel
   readonly metrics: Metrics
+  /** Called when the relay of a channel has published something. */
+  readonly onPublished?: (channel: string) => void
   /** What is done with the broker: it carries messages to the consumers, or is only given them. */
   readonly carry: (options: BrokeredTransportOptions) => R
 }
@@ -70,6 +95,7 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   const published = metrics.counter(METRICS.transportPublished)
   const recovered = metrics.counter(METRICS.transportRecovered)
   const stop = new AbortController()
+  const isShared = store.leases !== undefined
   let state: BrokerState = { connected: false }
   /** What was told last; nothing yet while the broker was never reached nor missed. */
   let told: boolean | undefined
@@ -79,6 +105,8 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   let placesTimer: Timer | undefined
   let opening: Promise<void> | undefined
   let toldForeign = false
+  /** As text, by channel. */
+  const kept = new Map<string, string>()
 
   const write = (rows: readonly RowWrite[]): void => {
     if (!parts || rows.length === 0) return
@@ -105,12 +133,24 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   const keepPlaces = async (): Promise<void> => {
     placesTimer?.cancel()
     placesTimer = undefined
-    const rows = [...relays.places].map(([channel, value]): RowWrite => ({
-      collection: 'meta',
-      key: placeKey(name, channel),
-      row: { value },
-    }))
-    if (parts && rows.length > 0) await offerRows({ committer: parts.committer, kernel }, rows)
+    await writePlaces(relays.places)
+  }
+
+  const writePlaces = async (places: ReadonlyMap<string, RelayPlace>): Promise<void> => {
+    const rows: RowWrite[] = []
+    for (const [channel, value] of places) {
+      const text = JSON.stringify(value)
+      if (kept.get(channel) === text) continue
+      kept.set(channel, text)
+      rows.push({ collection: 'meta', key: placeKey(name, channel), row: { value } })
+    }
+    if (!parts || rows.length === 0) return
+    try {
+      await offerRows({ committer: parts.committer, kernel }, rows)
+    } catch (error) {
+      for (const channel of places.keys()) kept.delete(channel)
+      throw error
+    }
   }
 
   const keepPlacesLater = (): void => {
@@ -135,25 +175,40 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       return
     }
     log.warn({ broker: name, problem: now.problem }, 'the broker is away; what it missed is kept')
-    downTimer ??= clock.setTimer(LIMITS.brokerDownAlertMs, () => {
-      const title = `the broker ${name} has been away for ${LIMITS.brokerDownAlertMs / 1_000} s`
-      raise('transport-down', cause.down, state.problem ? `${title}: ${state.problem}` : title)
-    })
+    const fromMs = clock.monotonicMs()
+    const awaySeconds = (): number => Math.round((clock.monotonicMs() - fromMs) / 1_000)
+    const tellLater = (): void => {
+      downTimer = clock.setTimer(LIMITS.brokerDownAlertMs, () => {
+        // Another process may have reached it, and resolved what this one still has to say.
+        if (parts?.alerts.countOf(cause.down) === 0) {
+          const title = `the broker ${name} has been away for ${awaySeconds()} s`
+          raise('transport-down', cause.down, state.problem ? `${title}: ${state.problem}` : title)
+        }
+        if (isShared) tellLater()
+      })
+    }
+    tellLater()
   }
 
   const place = { store, name, channels, from }
+  const storeId = await readStoreId(store, kernel)
   await readPlaces(place)
   const relays = options.carry({
     store,
     kernel,
     channels,
-    storeId: await readStoreId(store, kernel),
+    isShared,
+    storeId,
     headPosition: await store.headPosition(),
     places: () => readPlaces(place),
+    takeTurn: () => takeTurn(store, name),
     republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
     on: {
       moved: keepPlacesLater,
-      published: (channel, count) => published.with({ broker: name, channel }).add(count),
+      published: (channel, count) => {
+        published.with({ broker: name, channel }).add(count)
+        options.onPublished?.(channel)
+      },
       recovered: (channel, count) => recovered.with({ broker: name, channel }).add(count),
       lost(channel, problem, position) {
         const title = `the broker ${name} lost records of channel ${channel}: ${problem}`
@@ -181,10 +236,10 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   })
 
   /** While it was not in use, the log went on without it, and has dropped what was old. */
-  const tellGaps = async (): Promise<void> => {
+  const tellGaps = async (of: ReadonlySet<string>): Promise<void> => {
     const before = await positionBeforeLog(store)
     for (const [channel, { publishedTo }] of await readPlaces(place)) {
-      if (publishedTo >= before) continue
+      if (publishedTo >= before || !of.has(channel)) continue
       const title = `the broker ${name} may not have been given all of channel ${channel}`
       const gone = `${title}: positions ${publishedTo + 1} to ${before} are not in the log any more`
       raise('transport-loss', cause.loss(channel), gone)
@@ -205,9 +260,11 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     }
   }
 
-  const openInTheEnd = async (): Promise<void> => {
-    for (let tries = 0; !stop.signal.aborted; tries++) {
-      await sleep(clock, Math.min(LIMITS.relayPauseMsMax * 2 ** tries, 30_000), stop.signal)
+  /** Until it is reached, after so many tries that failed. */
+  const openInTheEnd = async (failed: number): Promise<void> => {
+    for (let tries = failed; !stop.signal.aborted; tries++) {
+      const pauseMs = Math.min(LIMITS.relayPauseMsMax * 2 ** (tries - 1), 30_000)
+      if (tries > 0) await sleep(clock, pauseMs, stop.signal)
       try {
         if (stop.signal.aborted || (await open())) return
       } catch (error) {
@@ -220,21 +277,34 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     }
   }
 
+  /** What is published elsewhere, as that process last kept it. */
+  const placesElsewhere = async (): Promise<readonly RelayPlace[]> => {
+    if (!isShared) return []
+    const all = [...(await readPlaces(place))]
+    return all.filter(([channel]) => !relays.taken.has(channel)).map(([, one]) => one)
+  }
+
   return {
     name,
     engine,
+    channels: channels.map(({ channel }) => channel),
     relays,
     get state() {
-      return state
+      return parts && state
     },
     get broker() {
+      return broker
+    },
+    raise,
+    async connect() {
+      broker ??= await options.open({ kernel, onState })
       return broker
     },
     async start(given) {
       if (parts || stop.signal.aborted) return
       parts = given
-      for (const { channel } of channels) write(given.alerts.resolve(cause.stopped(channel)))
-      await tellGaps()
+      for (const channel of relays.taken) write(given.alerts.resolve(cause.stopped(channel)))
+      await tellGaps(relays.taken)
       if (stop.signal.aborted) return
       const first = open()
       // Whoever closes meanwhile waits for it, or the broker would be opened after it was closed.
@@ -242,8 +312,31 @@ export const createBrokerLink = async <R extends ChannelRelays>(
         () => undefined,
         () => undefined,
       )
-      if (!(await first)) opening = openInTheEnd()
+      if (!(await first)) opening = opening.then(() => openInTheEnd(1))
     },
+    async publish(channel) {
+      relays.take(channel)
+      if (parts) write(parts.alerts.resolve(cause.stopped(channel)))
+      await tellGaps(new Set([channel]))
+      // One opening at a time: one that waits for the broker takes this channel along.
+      const before = opening ?? Promise.resolve()
+      opening = before.then(() => openInTheEnd(0))
+    },
+    async giveBack(channel) {
+      const last = await relays.giveBack(channel)
+      if (last) await writePlaces(new Map([[channel, last]]))
+    },
+    async hasPublished(position) {
+      if (!relays.hasPublished(position)) return false
+      return (await placesElsewhere()).every(({ publishedTo }) => publishedTo >= position)
+    },
+    async unpublished() {
+      const elsewhere = await placesElsewhere()
+      const head = elsewhere.length > 0 ? await store.headPosition() : 0
+      const behind = elsewhere.map(({ publishedTo }) => head - publishedTo)
+      return Math.max(relays.unpublished, 0, ...behind)
+    },
+    note: () => keepPlaces(),
     async close() {
       if (stop.signal.aborted) return
       stop.abort()
@@ -265,19 +358,56 @@ const causesOf = (name: string) => ({
   stopped: (channel: string): string => `transport/${name}/stopped/${channel}`,
 })
 
+/** Of every channel that is published to a broker, the name that its lease has. */
+export const channelIds = (
+  links: readonly Pick<BrokerLink, 'name' | 'channels'>[],
+): readonly string[] => links.flatMap((link) => link.channels.map((one) => channelId(link, one)))
+
+export const channelId = ({ name }: Pick<BrokerLink, 'name'>, channel: string): string =>
+  `${name}/${channel}`
+
 /** Whether an alert is about a broker that is not in use any more. */
 export const isOfFormerBroker = (cause: string, links: readonly BrokerLink[]): boolean => {
   const name = /^transport\/([^/]+)\//.exec(cause)?.[1]
   return name !== undefined && !links.some((link) => link.name === name)
 }
 
+/**
+ * The number of this run of the relays, higher than that of every run before it, also of one in
+ * another process that has not noticed its end.
+ */
+async function takeTurn(store: Store, name: string): Promise<number> {
+  const key = (turn: number): string => `relay-turn/${name}/${turn}`
+  for (;;) {
+    const value = (await store.row('meta', `relay-turn/${name}`))?.value
+    const before = typeof value === 'number' ? value : 0
+    const turn = before + 1
+    // Of two that draw it at once, one finds it taken.
+    const [outcome] = await store.commit([
+      {
+        guards: [{ collection: 'meta', key: key(turn), is: 'absent' }],
+        rows: [
+          { collection: 'meta', key: key(turn), row: { value: turn } },
+          { collection: 'meta', key: key(before), row: undefined },
+          { collection: 'meta', key: `relay-turn/${name}`, row: { value: turn } },
+        ],
+      },
+    ])
+    if (outcome?.status === 'committed') return turn
+    if (outcome?.status === 'failed') throw outcome.error
+  }
+}
+
 /** Tells this store's messages from those of another one on the same broker. */
-const readStoreId = async (store: Store, { random }: Kernel): Promise<string> => {
+const readStoreId = async (store: Store, { random }: Pick<Kernel, 'random'>): Promise<string> => {
   const known = (await store.row('meta', STORE_ID))?.value
   if (typeof known === 'string') return known
   const value = Buffer.from(random.bytes(12)).toString('base64url')
-  await store.commit([{ rows: [{ collection: 'meta', key: STORE_ID, row: { value } }] }])
-  return value
+  const guard = { collection: 'meta', key: STORE_ID, is: 'absent' } as const
+  const rows: RowWrite[] = [{ collection: 'meta', key: STORE_ID, row: { value } }]
+  const [outcome] = await store.commit([{ guards: [guard], rows }])
+  // Another process has begun at the same moment: two ids would be two systems.
+  return outcome?.status === 'guarded' ? readStoreId(store, { random }) : value
 }
 
 /**
@@ -293,19 +423,22 @@ async function readPlaces(options: {
 }): Promise<Map<string, RelayPlace>> {
   const { store, name, channels, from } = options
   const places = new Map<string, RelayPlace>()
-  const fresh: RowWrite[] = []
   const publishedTo =
     from === 'earliest' ? await positionBeforeLog(store) : await store.headPosition()
   for (const { channel } of channels) {
     const key = placeKey(name, channel)
-    const row = await store.row('meta', key)
     const first: RelayPlace = { publishedTo, incarnation: '', ends: {} }
+    let row = await store.row('meta', key)
+    if (!row) {
+      const guard = { collection: 'meta', key, is: 'absent' } as const
+      const rows: RowWrite[] = [{ collection: 'meta', key, row: { value: first } }]
+      await store.commit([{ guards: [guard], rows }])
+      // Another process may have been first, and be further.
+      row = await store.row('meta', key)
+    }
     // Only this file writes it.
-    const place = row ? (row.value as RelayPlace) : first
-    places.set(channel, place)
-    if (!row) fresh.push({ collection: 'meta', key, row: { value: place } })
+    places.set(channel, row ? (row.value as RelayPlace) : first)
   }
-  if (fresh.length > 0) await store.commit([{ rows: fresh }])
   return places
 }
 

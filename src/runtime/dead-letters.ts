@@ -88,7 +88,7 @@ export const createDeadLetters = (options: DeadLettersOptions): DeadLetters => {
 
   /** Of another version, or on its way from one worker to the next. */
   const isRunElsewhere = async (consumer: string): Promise<boolean> => {
-    const view = store.leases && (await viewLeases(store.leases, [consumer]))
+    const view = store.leases && (await viewLeases(store.leases, { partitions: [consumer] }))
     return [...(view?.partitions.keys() ?? [])].some((id) => id.split('/')[0] === consumer)
   }
 

@@ -51,12 +51,16 @@ export const registerGauges = (options: GaugeOptions): void => {
     ),
   )
   metrics.observe(METRICS.commitWaiting, () => [{ labels: {}, value: committer.waiting }])
-  metrics.observe(METRICS.transportUnpublished, () =>
-    links.map(({ name, relays }) => ({ labels: { broker: name }, value: relays.unpublished })),
-  )
+  /** Brokers that this process uses; the others are told of by those that do. */
+  const used = (read: (link: BrokerLink) => number) =>
+    links
+      .filter(({ state }) => state !== undefined)
+      .map((link) => ({ labels: { broker: link.name }, value: read(link) }))
+  metrics.observe(METRICS.transportUnpublished, () => used(({ relays }) => relays.unpublished))
   metrics.observe(METRICS.transportConnected, () =>
-    links.map(({ name, state }) => ({ labels: { broker: name }, value: state.connected ? 1 : 0 })),
+    used(({ state }) => (state?.connected === true ? 1 : 0)),
   )
+  metrics.observe(METRICS.transportChannelsHere, () => used(({ relays }) => relays.taken.size))
   metrics.observe(METRICS.alertsOpen, () => {
     const counts = new Map<string, number>()
     for (const { severity, state } of alerts.all()) {

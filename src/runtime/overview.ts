@@ -5,11 +5,18 @@ import type { Kernel } from '../kernel/index.ts'
 import { type Health, histogramOf, METRICS, type Metrics } from '../observe/index.ts'
 import type { Store } from '../store/index.ts'
 import type { AlertBook } from './alert-book.ts'
-import type { BrokerLink } from './broker-link.ts'
+import { type BrokerLink, channelId, channelIds } from './broker-link.ts'
 import { consumerStatuses } from './consumer-statuses.ts'
+import { type LeaseView, viewLeases } from './lease-names.ts'
 import type { OpenLetters } from './open-letters.ts'
 import { counterOf, quantileMs } from './read-metrics.ts'
-import type { BrokerStatus, ConsumerStatus, Overview, WebhookStatus } from './views.ts'
+import type {
+  BrokerStatus,
+  ConsumerStatus,
+  Overview,
+  PublisherStatus,
+  WebhookStatus,
+} from './views.ts'
 
 export interface OverviewOptions {
   readonly kernel: Kernel
@@ -82,16 +89,23 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
       headPosition: await store.headPosition(),
       sizeBytes: (await store.sizeBytes()) ?? null,
     },
-    transport: transportStatus(options),
+    transport: await transportStatus(options),
   }
 }
+
+/** Alerts whose title says it. */
+const NOTED_KINDS: ReadonlySet<string> = new Set([
+  'newer-version',
+  'expectation-missed',
+  'expectation-stopped',
+])
 
 /** What keeps it from being well, one sentence each. */
 function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[]): string[] {
   const { link, links, alerts } = options
   return [
     ...links
-      .filter(({ state }) => !state.connected)
+      .filter(({ state }) => state?.connected === false)
       .map((one) =>
         one === link
           ? `the broker ${one.name} is away; consumers read the store`
@@ -106,31 +120,46 @@ function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[])
     ...consumers
       .filter((one) => one.deadLettersOpen > 0)
       .map((one) => `${one.name} has ${one.deadLettersOpen} open dead letters`),
-    ...[...alerts.all()].filter((one) => one.kind === 'newer-version').map(({ title }) => title),
+    ...[...alerts.all()].filter(({ kind }) => NOTED_KINDS.has(kind)).map(({ title }) => title),
     ...[...options.openLetters.transform]
       .filter(([, count]) => count > 0)
       .map(([name, count]) => `the transform of ${name} has ${count} open dead letters`),
   ]
 }
 
-const transportStatus = (options: OverviewOptions): Overview['transport'] => {
+const transportStatus = async (options: OverviewOptions): Promise<Overview['transport']> => {
   const { link, links, store } = options
-  const bridges = links.filter((one) => one !== link).map(brokerStatus)
-  if (link) return { ...brokerStatus(link), bridges }
+  const names = { partitions: [], publishers: channelIds(links) }
+  const isPublishing = store.leases !== undefined && links.length > 0
+  const view = isPublishing ? await viewLeases(store.leases, names) : undefined
+  const statusOf = (one: BrokerLink): Promise<BrokerStatus> => brokerStatus(one, view)
+  const bridges = await Promise.all(links.filter((one) => one !== link).map(statusOf))
+  if (link) return { ...(await statusOf(link)), bridges }
   const { durability, unitOfOrder } = store.features
   const engine = 'embedded'
-  const none = { connected: null, unpublished: null }
+  const none = { connected: null, unpublished: null, publishers: [] }
   return { name: engine, engine, ...none, durability, unitOfOrder, bridges }
 }
 
-const brokerStatus = ({ name, engine, state, relays, broker }: BrokerLink): BrokerStatus => ({
-  name,
-  engine,
-  connected: state.connected,
-  unpublished: relays.unpublished,
-  durability: broker?.features.durability ?? null,
-  unitOfOrder: broker?.features.unitOfOrder ?? null,
-})
+async function brokerStatus(link: BrokerLink, view: LeaseView | undefined): Promise<BrokerStatus> {
+  const { name, engine, state, broker } = link
+  return {
+    name,
+    engine,
+    connected: state?.connected ?? null,
+    unpublished: await link.unpublished(),
+    durability: broker?.features.durability ?? null,
+    unitOfOrder: broker?.features.unitOfOrder ?? null,
+    publishers: view ? link.channels.map((channel) => publisherOf(view, link, channel)) : [],
+  }
+}
+
+function publisherOf(view: LeaseView, link: BrokerLink, channel: string): PublisherStatus {
+  const owner = view.publishers.get(channelId(link, channel))?.owner
+  const holder =
+    owner === undefined ? undefined : (view.relays.get(owner) ?? view.workers.get(owner))
+  return { channel, holder: owner ?? null, managementUrl: holder?.url ?? null }
+}
 
 async function webhookStatus(
   options: OverviewOptions,

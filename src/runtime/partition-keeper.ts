@@ -2,7 +2,6 @@ import type { ConsumerPartition } from '../consumer/index.ts'
 import { JuncturaError, type Kernel, LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { Lease, Leases } from '../store/index.ts'
 import {
-  BROKER_LEASE,
   DUTIES_LEASE,
   type LeaseView,
   partitionLease,
@@ -15,8 +14,8 @@ export interface PartitionKeeperOptions {
   readonly leases: Leases
   readonly kernel: Pick<Kernel, 'clock' | 'log'>
   readonly partitions: readonly ConsumerPartition[]
-  /** With a broker one worker has everything, and the others wait for it. */
-  readonly isAlone: boolean
+  /** Channels of brokers, where the store cannot list its leases. */
+  readonly publishers?: readonly string[]
   /**
    * Brings partitions to work whose leases are held, and gives those that cannot be yet: they are
    * given back, and tried again.
@@ -24,6 +23,8 @@ export interface PartitionKeeperOptions {
   readonly open: (partitions: readonly ConsumerPartition[]) => Promise<ReadonlySet<string>>
   /** Ends the work on a partition; once it resolves, nothing of it is written here any more. */
   readonly handBack: (id: string) => Promise<void>
+  /** Called with each look; `self` is this process. */
+  readonly looked?: (view: LeaseView, self: string) => Promise<void>
   /** This worker is the one that has the duties of the store. */
   readonly beginDuties: () => Promise<void>
   /** A lease is lost, or something could not be brought to work: the process has to begin anew. */
@@ -35,11 +36,11 @@ export interface PartitionKeeperOptions {
  * holds a number, and each decides for itself, over the leases that it sees, what it takes and what
  * it gives back (`spreadPartitions`). There is no leader, and nobody is asked.
  *
- * `waiting` for a number (and with a broker for its lease) → `working` → `leaving` takes nothing
+ * `waiting` for a number → `working` → `leaving` takes nothing
  * more. One whose lease is taken while it slept writes nothing more and has to be started anew.
  */
 export interface PartitionKeeper {
-  /** Resolves when what is this worker's now is at work; with `isAlone` it waits until it is. */
+  /** Resolves when what is this worker's now is at work. */
   start(): Promise<void>
   /** Whether this worker has the duties of the store. */
   readonly hasDuties: boolean
@@ -68,7 +69,6 @@ class LeasedPartitions implements PartitionKeeper {
   #workers = ''
   #worker: Lease | undefined
   #duties: Lease | undefined
-  #broker: Lease | undefined
   #hasDuties = false
   #url: string | undefined
   #loop: Promise<void> | undefined
@@ -85,22 +85,14 @@ class LeasedPartitions implements PartitionKeeper {
   }
 
   async start(): Promise<void> {
-    const { clock } = this.#options.kernel
-    while (this.#options.isAlone && !(this.#broker ??= await this.#take(BROKER_LEASE))) {
-      this.#sayStandby('the process that publishes to the broker takes everything')
-      await sleep(clock, LIMITS.leasePollMs, this.#stop.signal)
-      if (this.#stop.signal.aborted) return
-    }
     await this.#look()
     this.#loop = this.#run()
   }
 
   view(): Promise<LeaseView> {
     const { leases, partitions } = this.#options
-    return viewLeases(
-      leases,
-      partitions.map(({ id }) => id),
-    )
+    const { publishers = [] } = this.#options
+    return viewLeases(leases, { partitions: partitions.map(({ id }) => id), publishers })
   }
 
   async announce(url: string): Promise<void> {
@@ -116,7 +108,7 @@ class LeasedPartitions implements PartitionKeeper {
   }
 
   async release(): Promise<void> {
-    const all = [this.#duties, this.#broker, ...this.#held.values()]
+    const all = [this.#duties, ...this.#held.values()]
     await Promise.all(all.map(async (lease) => lease?.release()))
   }
 
@@ -151,6 +143,7 @@ class LeasedPartitions implements PartitionKeeper {
     const tried = await Promise.all(wanted.map((partition) => this.#takePartition(partition)))
     const taken = tried.filter((partition) => partition !== undefined)
     if (taken.length > 0) await this.#open(taken)
+    await this.#options.looked?.(view, view.all.get(this.#worker.name)?.owner ?? '')
     if (view.duties || this.#duties) return
     this.#duties = await this.#take(DUTIES_LEASE)
     if (!this.#duties) return
@@ -198,7 +191,7 @@ class LeasedPartitions implements PartitionKeeper {
       id,
       consumer: consumer.name,
     }))
-    const workers = this.#options.isAlone ? [self] : [...view.workers.keys()]
+    const workers = [...view.workers.keys()]
     this.#forgetKept(workers)
     const counted = partitions.filter(({ id }) => !this.#kept.has(id))
     const move = spreadPartitions({ partitions: counted, holders, workers, self })

@@ -1,8 +1,9 @@
 import type { AlertRoute, Integration, OutboxSource } from '../contract/index.ts'
-import { createContractBook } from '../inbox/index.ts'
+import { createContractBook, type ShelfReadmission } from '../inbox/index.ts'
 import { type Kernel, messageOf } from '../kernel/index.ts'
 import { METRICS, type Metrics } from '../observe/index.ts'
 import {
+  createOutboxReadmission,
   createRelay,
   openReader,
   type OutboxCursor,
@@ -11,6 +12,7 @@ import {
   type RelayMoved,
 } from '../outbox/index.ts'
 import type { Append, Committer, RowWrite, Store } from '../store/index.ts'
+import type { RecordLog } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
@@ -31,6 +33,8 @@ export interface RelaysOptions {
   readonly metrics: Metrics
   readonly events: EventHub
   readonly alerts: AlertBook
+  /** Where the record of some contracts is the broker. */
+  readonly records?: RecordLog | undefined
   /** @default by the client of its engine */
   readonly openOutbox?: OpenOutbox
 }
@@ -38,6 +42,8 @@ export interface RelaysOptions {
 /** The relays of all outboxes, each on a connection of its own. */
 export interface Relays {
   readonly all: ReadonlyMap<string, Relay>
+  /** Reads what was kept as invalid once more, by today's contracts. */
+  readonly readmission: ShelfReadmission
   start(): void
   views(): Promise<readonly OutboxView[]>
   idle(): Promise<void>
@@ -48,7 +54,10 @@ const LOG_ROUTE: AlertRoute = { kind: 'log' }
 
 export const createRelays = (options: RelaysOptions): Relays => {
   const { integration, kernel, alerts, metrics, openOutbox = openReader } = options
-  const book = createContractBook(integration.outboxes.flatMap(({ accepts }) => accepts))
+  const book = createContractBook(
+    integration.outboxes.flatMap(({ accepts }) => accepts),
+    options.records?.dataBytesMax,
+  )
   const offer = (rows: readonly RowWrite[]): void => {
     offerRows(options, rows).catch((error: unknown) => {
       kernel.log.warn({ problem: messageOf(error) }, 'an alert of an outbox could not be written')
@@ -84,6 +93,7 @@ export const createRelays = (options: RelaysOptions): Relays => {
   )
   return {
     all,
+    readmission: createOutboxReadmission({ ...options, book, outboxes: integration.outboxes }),
     start: () => {
       for (const relay of all.values()) relay.start()
     },

@@ -4,7 +4,8 @@ import { JuncturaError } from '../kernel/index.ts'
 /**
  * What a process does. `gateway`: the public listener and `publish`. `worker`: consumers, retries,
  * timers, replays, which the workers of a store share; one of them does retention and moves what is
- * waiting in outboxes and in topics of others. `relay`: moves that too, without being a worker.
+ * waiting in outboxes and in topics of others, and each channel is published to its brokers by one
+ * of them. `relay`: does these two without being a worker; while one lives, no worker publishes.
  * `console`: the management API and its page.
  */
 export type Role = 'gateway' | 'worker' | 'relay' | 'console'
@@ -20,11 +21,9 @@ export const checkRoles = (
   parts: {
     readonly features: Features
     readonly integration: Integration
-    /** Whether messages travel through a broker. */
-    readonly hasBroker: boolean
   },
 ): void => {
-  const { features, integration, hasBroker } = parts
+  const { features, integration } = parts
   const refuse = (problem: string, fix: string): never => {
     throw new JuncturaError('JUNCTURA_USAGE', { details: { problem, fix } })
   }
@@ -33,12 +32,6 @@ export const checkRoles = (
     refuse(`roles: ${unknown} is no role`, `Use some of ${ROLES.join(', ')}`)
   }
   if (roles.length === 0) refuse('roles: none is given', `Use some of ${ROLES.join(', ')}`)
-  if (hasBroker && !(roles.includes('worker') && roles.includes('gateway'))) {
-    refuse(
-      `roles: ${roles.join(', ')} with a broker, whose relay must hear of every message it takes`,
-      'Give this process gateway and worker; of several, one works and the others wait for it',
-    )
-  }
   if (roles.includes('worker')) return
   if (!features.multiProcess) {
     refuse(

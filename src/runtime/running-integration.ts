@@ -3,23 +3,31 @@ import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
-import type { DeadLetterRow, RowWrite } from '../store/index.ts'
+import type { DeadLetterRow, RowWrite, SagaRunRow, StoreWatch } from '../store/index.ts'
+import { channelIds } from './broker-link.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
+import { recordedContracts } from './open-transport.ts'
 import { createOperations, refused } from './operations.ts'
 import { consumerStatuses } from './consumer-statuses.ts'
 import { buildOverview } from './overview.ts'
 import { pageOf } from './paging.ts'
 import type { Pipeline } from './pipeline.ts'
+import { createPublisher, createRelayKeeper, type RelayKeeper } from './publisher.ts'
 import type { DrainOptions, Runtime } from './runtime-port.ts'
-import { viewLeases } from './lease-names.ts'
+import { leaseConsumer } from './lease-consumer.ts'
 import { retireConsumer, stoppedCause } from './open-partition.ts'
 import type { Role } from './roles.ts'
+import type { SagaQuery } from './saga-desk.ts'
 import type {
   AlertView,
   ConsumerStatus,
+  ExpectationKeyQuery,
+  ExpectationKeyView,
+  ExpectationView,
+  FlowView,
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
@@ -35,6 +43,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  ScheduleView,
   TopicView,
 } from './views.ts'
 import { createWorker, pausedKey, type Worker } from './worker.ts'
@@ -70,6 +79,10 @@ export class RunningIntegration implements Runtime {
   #mode: 'starting' | 'running' | 'draining' | 'stopping' | 'drained' | 'closed' = 'starting'
   /** What runs the consumers, where this process is one that does. */
   readonly #worker: Worker | undefined
+  /** What publishes to brokers, where this process relays for a shared store and does not work. */
+  readonly #relayKeeper: RelayKeeper | undefined
+  readonly #onFatal: (error: unknown) => void
+  #watch: StoreWatch | undefined
   #draining: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
@@ -85,22 +98,44 @@ export class RunningIntegration implements Runtime {
     this.ingress = pipeline.ingress
     this.startedAtMs = pipeline.startedAtMs
     this.developmentSecrets = pipeline.developmentSecrets
-    const { store, committer, kernel, events } = pipeline
+    const { store, committer, kernel, events, links } = pipeline
     const handle = (command: OperationCommand, by: Operator): Promise<unknown> =>
       this.#perform(command, by)
-    const { onFatal } = parts
-    if (parts.roles.includes('worker')) this.#worker = createWorker({ pipeline, onFatal })
+    const { onFatal, roles } = parts
+    this.#onFatal = onFatal
+    const { leases } = store
+    const publishes = leases !== undefined && links.length > 0
+    const publisher = publishes ? createPublisher({ ...pipeline, leases, onFatal }) : undefined
+    if (roles.includes('worker')) {
+      this.#worker = createWorker({ pipeline, publisher, onFatal })
+    } else if (roles.includes('relay') && publishes && publisher) {
+      const publishers = channelIds(links)
+      this.#relayKeeper = createRelayKeeper({ leases, kernel, publisher, publishers, onFatal })
+    }
     this.#operations = createOperations({ store, committer, kernel, events, handle })
   }
 
   async start(): Promise<void> {
+    if (this.#worker || this.#relayKeeper) await this.#watchLog()
+    if (this.#worker) await this.#pipeline.sagas.checkVersions(this.integration.sagas)
     await this.#worker?.start()
+    await this.#relayKeeper?.start()
     // Of the workers, the one with the duties does it. Whoever is first moves a row, and once.
     if (!this.#worker && this.roles.includes('relay')) {
       this.#pipeline.relays.start()
       this.#pipeline.topics.start()
     }
     this.#mode = 'running'
+  }
+
+  /** What others append is heard of, and when the store is another one than it was. */
+  async #watchLog(): Promise<void> {
+    const { store, transport } = this.#pipeline
+    if (!store.leases) return
+    this.#watch = await store.watch?.(({ head, lost }) => {
+      if (lost) this.#onFatal(lost)
+      else transport.advanced(head)
+    })
   }
 
   isAlive(): boolean {
@@ -145,6 +180,25 @@ export class RunningIntegration implements Runtime {
     return Promise.resolve(this.#pipeline.topics.views())
   }
 
+  expectations(): Promise<readonly ExpectationView[]> {
+    return this.#pipeline.expectations.views()
+  }
+
+  expectationKeys(
+    name: string,
+    query: ExpectationKeyQuery,
+  ): Promise<Page<ExpectationKeyView> | undefined> {
+    return this.#pipeline.expectations.keys(name, query)
+  }
+
+  flows(): Promise<readonly FlowView[]> {
+    return this.#pipeline.expectations.flows()
+  }
+
+  schedules(): Promise<readonly ScheduleView[]> {
+    return this.#pipeline.schedules.views()
+  }
+
   messages(query: MessageQuery): Promise<MessagePage> {
     return this.#pipeline.views.search(query)
   }
@@ -164,7 +218,8 @@ export class RunningIntegration implements Runtime {
   differences(): readonly string[] {
     const { store, link, links } = this.#pipeline
     const bridges = links.filter((one) => one !== link)
-    return describeEngines(store.features, { link, bridges })
+    const records = recordedContracts(this.integration)
+    return describeEngines(store.features, { link, bridges, records })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
@@ -178,7 +233,8 @@ export class RunningIntegration implements Runtime {
           where: [`${row.consumer}\n${row.key}`],
         })
       : 0
-    return { ...row, successors, payload: await views.payloadAt(row.position) }
+    const consumer = row.stage === 'handler' ? row.consumer : undefined
+    return { ...row, successors, payload: await views.payloadAt(row.position, consumer) }
   }
 
   invalid(query: InvalidQuery): Promise<Page<InvalidView>> {
@@ -216,6 +272,14 @@ export class RunningIntegration implements Runtime {
     return row && replays.withParts(row)
   }
 
+  sagas(query: SagaQuery): Promise<Page<SagaRunRow>> {
+    return this.#pipeline.sagaDesk.list(query)
+  }
+
+  sagaRun(saga: string, key: string): Promise<SagaRunRow | undefined> {
+    return this.#pipeline.sagaDesk.find(saga, key)
+  }
+
   operations(query: PageQuery): Promise<Page<OperationView>> {
     const scan = { collection: 'operations', index: 'byTime', reverse: true } as const
     return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
@@ -228,6 +292,7 @@ export class RunningIntegration implements Runtime {
 
   async announce(managementUrl: string): Promise<void> {
     await this.#worker?.announce(managementUrl)
+    await this.#relayKeeper?.announce(managementUrl)
   }
 
   async #perform(command: OperationCommand, by: Operator): Promise<unknown> {
@@ -259,6 +324,19 @@ export class RunningIntegration implements Runtime {
         await requests.ring()
         return { id: command.id }
       }
+      case 'expectation.settle':
+        return {
+          settled: await this.#pipeline.expectations.settle(command.name, command.key),
+        }
+      case 'saga.cancel':
+      case 'saga.terminate':
+      case 'saga.pause':
+      case 'saga.resume':
+      case 'saga.retry-step':
+      case 'saga.skip-step':
+      case 'saga.edit-step':
+      case 'saga.signal':
+        return this.#pipeline.sagaDesk.operate(command, by)
       case 'consumer.pause':
         return this.#pause(command.name, by)
       case 'consumer.resume':
@@ -302,35 +380,27 @@ export class RunningIntegration implements Runtime {
   }
 
   async #retire(name: string): Promise<unknown> {
-    const { store, committer } = this.#pipeline
-    await this.#requireUnused(name)
+    const { store, committer, deadLetters, alerts } = this.#pipeline
     if (this.integration.consumers.some((consumer) => consumer.name === name)) {
       throw refused(`consumer ${name} is declared and runs`, 'take it out of the integration first')
     }
-    const retired = await retireConsumer({ store, committer, clock: this.kernel.clock }, name)
-    if (retired.removed === 0) {
-      throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
+    const taken = await leaseConsumer(store, name)
+    try {
+      const retired = await retireConsumer({ store, committer, clock: this.kernel.clock }, name)
+      if (retired.removed === 0) {
+        throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
+      }
+      for (const cause of retired.causes) await deadLetters.settled(cause)
+      const stopped = [...alerts.all()]
+        .map(({ cause }) => cause)
+        .filter((cause) => cause.startsWith(stoppedCause(`${name}/`)))
+      const causes = [stoppedCause(name), ...stopped, outageCause(name)]
+      const rows = causes.flatMap((cause) => alerts.resolve(cause))
+      await offerRows({ committer, kernel: this.kernel }, rows)
+      return { removed: retired.removed }
+    } finally {
+      for (const lease of taken.toReversed()) await lease.release()
     }
-    for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
-    const stopped = [...this.#pipeline.alerts.all()]
-      .map(({ cause }) => cause)
-      .filter((cause) => cause.startsWith(stoppedCause(`${name}/`)))
-    const causes = [stoppedCause(name), ...stopped, outageCause(name)]
-    const rows = causes.flatMap((cause) => this.#pipeline.alerts.resolve(cause))
-    await offerRows({ committer, kernel: this.kernel }, rows)
-    return { removed: retired.removed }
-  }
-
-  /** A worker with another version of the code may run it still. */
-  async #requireUnused(name: string): Promise<void> {
-    const { leases } = this.#pipeline.store
-    const view = leases && (await viewLeases(leases, [name]))
-    const used = [...(view?.partitions ?? [])].find(
-      ([id]) => id === name || id.startsWith(`${name}/`),
-    )
-    if (!used) return
-    const [id, { owner }] = used
-    throw refused(`${owner} runs ${id}`, 'stop the processes that declare it first')
   }
 
   async idle(): Promise<void> {
@@ -340,6 +410,7 @@ export class RunningIntegration implements Runtime {
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()
     }
+    await this.#pipeline.expectations.idle()
   }
 
   drain(options: DrainOptions = {}): Promise<void> {
@@ -361,6 +432,8 @@ export class RunningIntegration implements Runtime {
     const drained = this.ingress.drain().then(() => answered.abort())
     await Promise.race([drained, sleep(clock, graceMs, answered.signal)])
     await this.#worker?.close(graceMs)
+    await this.#relayKeeper?.close()
+    await this.#watch?.close()
     await relays.close()
     await topics.close()
     await notifier.close()
@@ -374,9 +447,11 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, links, pushes } = this.#pipeline
+    const { inbox, committer, transport, store, links, pushes, records, sagas } = this.#pipeline
     pushes.close()
+    sagas.close()
     if (committer.mode === 'open') await inbox.close()
+    await records?.close()
     for (const link of links) await link.close()
     await committer.close()
     await transport.close()

@@ -1,16 +1,16 @@
 import type { AlertRoute, Integration } from '../contract/index.ts'
-import { createContractBook } from '../inbox/index.ts'
+import { createContractBook, type ShelfReadmission } from '../inbox/index.ts'
 import { type Kernel, messageOf } from '../kernel/index.ts'
 import { METRICS, type Metrics } from '../observe/index.ts'
 import {
   createReadmission,
   createTopicRelay,
   openTopic,
-  type TopicReadmission,
   type TopicRelay,
   type TopicRelayOptions,
 } from '../source/index.ts'
 import type { Committer, RowWrite, Store } from '../store/index.ts'
+import type { RecordLog } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
@@ -24,12 +24,14 @@ export interface TopicsOptions {
   readonly metrics: Metrics
   readonly events: EventHub
   readonly alerts: AlertBook
+  /** Where the record of some contracts is the broker. */
+  readonly records?: RecordLog | undefined
 }
 
 /** The relays of all topics of others, each on connections of its own. */
 export interface Topics {
   /** Reads what was kept as invalid once more, by today's contracts. */
-  readonly readmission: TopicReadmission
+  readonly readmission: ShelfReadmission
   start(): void
   views(): readonly TopicView[]
   idle(): Promise<void>
@@ -40,7 +42,10 @@ const LOG_ROUTE: AlertRoute = { kind: 'log' }
 
 export const createTopics = (options: TopicsOptions): Topics => {
   const { integration, kernel, alerts, metrics } = options
-  const book = createContractBook(integration.topics.flatMap(({ accepts }) => accepts))
+  const book = createContractBook(
+    integration.topics.flatMap(({ accepts }) => accepts),
+    options.records?.dataBytesMax,
+  )
   const offer = (rows: readonly RowWrite[]): void => {
     offerRows(options, rows).catch((error: unknown) => {
       kernel.log.warn({ problem: messageOf(error) }, 'an alert of a topic could not be written')

@@ -2,6 +2,7 @@ import {
   type ConsumerPartition,
   type ConsumerRunner,
   outageCause,
+  outageMark,
   partitionId,
   partitionsOf,
   progressKey,
@@ -11,13 +12,14 @@ import {
 } from '../consumer/index.ts'
 import type { Consumer } from '../contract/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
-import type { Lease, Leases, RowWrite, StoreWatch } from '../store/index.ts'
-import { isOfFormerBroker } from './broker-link.ts'
+import type { Lease, Leases, RowWrite } from '../store/index.ts'
+import { channelIds, isOfFormerBroker } from './broker-link.ts'
 import { type LeaseView, partitionLease, progressLease } from './lease-names.ts'
 import { offerRows } from './offer-rows.ts'
 import { openPartition, stoppedCause, warnOfOrphans } from './open-partition.ts'
 import { createPartitionKeeper, type PartitionKeeper } from './partition-keeper.ts'
 import type { Pipeline } from './pipeline.ts'
+import type { Publisher } from './publisher.ts'
 import { prepareProgress, progressRowsOf, rangesOf } from './prepare-progress.ts'
 import { readBell } from './requests.ts'
 
@@ -38,6 +40,8 @@ export interface Worker {
 
 export interface WorkerOptions {
   readonly pipeline: Pipeline
+  /** Of a shared store with brokers: this worker may publish to them. */
+  readonly publisher?: Publisher | undefined
   readonly onFatal: (error: unknown) => void
 }
 
@@ -45,26 +49,25 @@ export const createWorker = (options: WorkerOptions): Worker => new ConsumersAtW
 
 class ConsumersAtWork implements Worker {
   readonly #pipeline: Pipeline
-  readonly #onFatal: (error: unknown) => void
   readonly #keeper: PartitionKeeper | undefined
+  readonly #publisher: Publisher | undefined
   readonly #stop = new AbortController()
-  #watch: StoreWatch | undefined
   #hasTimers = false
   #bell: unknown
   #listening: Promise<void> | undefined
 
-  constructor({ pipeline, onFatal }: WorkerOptions) {
+  constructor({ pipeline, publisher, onFatal }: WorkerOptions) {
     this.#pipeline = pipeline
-    this.#onFatal = onFatal
-    const { kernel, link } = pipeline
+    this.#publisher = publisher
+    const { kernel, links } = pipeline
     const { leases } = pipeline.store
     if (!leases) return
     this.#keeper = createPartitionKeeper({
       leases,
       kernel,
       partitions: this.#partitions,
-      // The relay of a broker has to hear of every message: then only one process takes any.
-      isAlone: link !== undefined,
+      publishers: channelIds(links),
+      looked: async (view, self) => publisher?.look(view, self),
       open: (partitions) => this.#openThose(leases, partitions),
       handBack: (id) => this.#handBack(id),
       beginDuties: () => this.#beginDuties(),
@@ -73,22 +76,19 @@ class ConsumersAtWork implements Worker {
   }
 
   async start(): Promise<void> {
-    const { store, transport, kernel, integration, link, committer, alerts, replays } =
-      this.#pipeline
+    const { store, kernel, integration, link, committer, alerts, replays } = this.#pipeline
     if (!this.#keeper) {
       await link?.start({ committer, alerts })
-      for (const consumer of integration.consumers) await prepareProgress(this.#ports, consumer)
+      for (const consumer of integration.consumers)
+        await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       await this.#open(this.#partitions)
       await this.#beginDuties()
       await replays.resumeAll()
     } else {
-      this.#watch = await store.watch?.(({ head, lost }) => {
-        if (lost) this.#onFatal(lost)
-        else transport.advanced(head)
-      })
       await this.#keeper.start()
       this.#listening = this.#listen()
     }
+    this.#pipeline.routes.start()
     await warnOfOrphans(store, kernel, integration)
   }
 
@@ -97,15 +97,19 @@ class ConsumersAtWork implements Worker {
   }
 
   async close(graceMs: number): Promise<void> {
-    const { runners, timers, retention, replays, relays, topics } = this.#pipeline
+    const { runners, timers, retention, replays, relays, topics, expectations, schedules } =
+      this.#pipeline
     this.#stop.abort()
     await this.#listening
     await this.#keeper?.leave()
-    await this.#watch?.close()
+    await this.#publisher?.close()
     await relays.close()
     await topics.close()
     await replays.close()
     await retention.close()
+    await expectations.close()
+    await schedules.close()
+    await this.#pipeline.routes.close()
     await timers.close()
     const all = [...runners.values()]
     await Promise.all(
@@ -174,7 +178,7 @@ class ConsumersAtWork implements Worker {
         if (!lease) return false
         taken.push(lease)
       }
-      await prepareProgress(this.#ports, consumer)
+      await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       return true
     } finally {
       for (const lease of taken.toReversed()) await lease.release()
@@ -201,7 +205,10 @@ class ConsumersAtWork implements Worker {
     const { integration } = this.#pipeline
     const { consumers } = this.#pipeline
     // What is free after a death is wanted soon; each waits for a few reads.
-    const opened = await Promise.all(partitions.map((one) => openPartition(consumers, one)))
+    const openings = partitions.map((one) => openPartition(consumers, one))
+    // Where one fails, none of the others writes its progress once its lease is given back.
+    await Promise.allSettled(openings)
+    const opened = await Promise.all(openings)
     const others = [...runners.values()]
     const names = new Set(partitions.map(({ consumer }) => consumer.name))
     for (const runner of opened) {
@@ -251,9 +258,14 @@ class ConsumersAtWork implements Worker {
       ...alerts.resolve(stoppedCause(id)),
       ...this.#stoppedOtherwise(consumer).flatMap((cause) => alerts.resolve(cause)),
       // One that no longer looks for outages could never say that it is over.
-      ...(consumer.outage ? [] : alerts.resolve(outageCause(consumer.name))),
+      ...(consumer.outage ? [] : this.#withoutOutage(id, consumer.name)),
     ])
     return [...rows, ...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause, opened))]
+  }
+
+  #withoutOutage(id: string, name: string): readonly RowWrite[] {
+    const mark: RowWrite = { collection: 'meta', key: outageMark(id), row: undefined }
+    return [mark, ...this.#pipeline.alerts.resolve(outageCause(name))]
   }
 
   /** Alerts of partitions that the consumer was divided into before. */
@@ -287,13 +299,20 @@ class ConsumersAtWork implements Worker {
   }
 
   async #beginDuties(): Promise<void> {
-    const { retention, relays, topics, deadLetters, duties, notifier } = this.#pipeline
+    const { retention, relays, topics, deadLetters, duties, notifier, expectations, schedules } =
+      this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
+    // Whoever had them before has told of what only this worker can say is over.
+    if (this.#keeper) await alerts.load()
     const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
     const rows = over.flatMap(({ cause }) => alerts.resolve(cause))
     await offerRows({ committer, kernel }, rows)
-    for (const bridge of links) if (bridge !== link) await bridge.start({ committer, alerts })
+    // Where the store is shared, whoever has their leases publishes to them.
+    const bridges = this.#keeper ? [] : links.filter((one) => one !== link)
+    for (const bridge of bridges) await bridge.start({ committer, alerts })
+    await expectations.start()
+    await schedules.start()
     retention.start()
     relays.start()
     topics.start()

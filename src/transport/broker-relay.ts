@@ -27,6 +27,8 @@ export interface BrokerRelayOptions {
   /** Identity of the store. */
   readonly store: string
   readonly publishedTo: number
+  /** Which run of the relay this is, where the broker is the record. */
+  readonly turn?: number | undefined
   readonly onPublished: (count: number) => void
   /** The broker did not take something; it is tried again after a pause. */
   readonly onTrouble: () => void
@@ -39,6 +41,11 @@ export interface BrokerRelayOptions {
 export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
   const { broker, log, kernel, channel, store } = options
   const { partitions, messageBytesMax } = broker.features
+  const wire = {
+    store,
+    partitions,
+    ...(options.turn !== undefined && { turn: options.turn }),
+  }
   const stop = new AbortController()
   let publishedTo = options.publishedTo
   let subscription = log.subscribe(channel, publishedTo)
@@ -53,7 +60,7 @@ export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
     for (const delivered of batch) {
       // A receipt without data tells what the border did; it is nobody's message.
       if (delivered.record.data.length === 0) continue
-      const message = toBrokerMessage({ ...delivered, previous }, { store, partitions })
+      const message = toBrokerMessage({ ...delivered, previous }, wire)
       const bytes = sizeOf(message)
       previous = delivered.position
       if (bytes > messageBytesMax) options.onOversize(delivered.position, bytes)

@@ -17,6 +17,8 @@ export interface ChannelIntake {
   expect(position: number): void
   /** What was read from the store instead: every record after `givenTo`, up to `scannedTo`. */
   fill(records: readonly Omit<PlacedRecord, 'previous'>[], scannedTo: number): void
+  /** Nobody reads it for now: what is in the log up to there is neither given nor missed. */
+  skipTo(position: number): void
   /** Whether something is expected that was not given. */
   readonly isBehind: boolean
   close(): void
@@ -89,6 +91,14 @@ class OrderedIntake implements ChannelIntake {
     const followers: PlacedRecord[] = []
     this.#joinOverlapping(followers)
     if (followers.length > 0) this.#options.give(followers)
+    this.#watch()
+  }
+
+  skipTo(position: number): void {
+    this.#early.clear()
+    this.#earlyBytes = 0
+    this.#givenTo = Math.max(this.#givenTo, position)
+    this.#expectedTo = Math.min(this.#expectedTo, this.#givenTo)
     this.#watch()
   }
 

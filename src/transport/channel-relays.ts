@@ -7,21 +7,37 @@ import type { LogTransport } from './transport.ts'
  * Publishes channels of the log to a broker, a relay for each, and looks now and then whether the
  * broker still has what it confirmed: if not, what may be lost is published again.
  *
+ * Where several processes share the store, each publishes the channels that were given to it. Two
+ * that publish one channel for a moment do no harm: both begin where everything before is
+ * confirmed and go on in the order of the log, so what comes out of order is a repeat.
+ *
  * The places of the relays are the caller's to keep: `places` gives them, `on.moved` says when.
  */
 export interface ChannelRelays {
   /**
-   * Publishes what is not yet published. Called again after it has failed.
+   * Publishes what is not yet published of the channels that are taken. Called again after it has
+   * failed, and after another one was taken.
    *
    * @throws what `Broker.ensure` and `prepare` throw.
    */
   start(broker: Broker): Promise<void>
-  /** Records that wait to be published, by positions: at most so many. */
+  /** This process is to publish the channel, from its place on, with the next `start`. */
+  take(channel: string): void
+  /** Resolves when nothing of the channel is on its way from here, with how far it came. */
+  giveBack(channel: string): Promise<RelayPlace | undefined>
+  /** Channels that are taken. */
+  readonly taken: ReadonlySet<string>
+  /** Records that wait to be published from here, by positions: at most so many. */
   readonly unpublished: number
-  /** How far each channel is published, and what the broker was like then. */
+  /** How far each channel is published that is taken, and what the broker was like then. */
   readonly places: ReadonlyMap<string, RelayPlace>
-  /** Whether everything up to a position is published, as far as the channels reach. */
+  /** Whether everything up to a position is published, as far as the taken channels reach. */
   hasPublished(position: number): boolean
+  /**
+   * Looks whether the broker still has everything of the taken channels; false when it could not be
+   * asked.
+   */
+  look(): Promise<boolean>
   /** The log has dropped what it had up to a position, after all of it was published. */
   dropped(position: number): void
   /** The broker is reached again, or not any more. */
@@ -42,6 +58,8 @@ export interface ChannelRelaysOptions {
   readonly log: LogTransport
   readonly kernel: Pick<Kernel, 'clock' | 'log'>
   readonly channels: readonly BrokerChannel[]
+  /** Whether channels are taken and given back; otherwise all of them are published from here. */
+  readonly isShared?: boolean
   /** Identity of the store. */
   readonly storeId: string
   /** Where a channel begins that has no place. */
@@ -50,6 +68,8 @@ export interface ChannelRelaysOptions {
   readonly places: () => Promise<ReadonlyMap<string, RelayPlace>>
   /** The position after which a broker that lost something is given everything again. */
   readonly republishAfter: () => Promise<number>
+  /** Of this run, where the broker is the record of a channel; asked for before the places are. */
+  readonly takeTurn?: () => Promise<number>
   /** Called once for each channel that is there, before anything is published to it. */
   readonly prepare?: (broker: Broker, channel: string) => Promise<void>
   readonly on: RelayEvents
@@ -79,46 +99,73 @@ interface Published {
 class PublishedChannels implements ChannelRelays {
   readonly #options: ChannelRelaysOptions
   readonly #channels = new Map<string, Published>()
+  readonly #taken = new Set<string>()
   #known: ReadonlyMap<string, RelayPlace> = new Map()
   #broker: Broker | undefined
+  #turn: number | undefined
   #isConnected = false
   #isClosed = false
   #droppedTo = 0
   #timer: Timer | undefined
-  #survey: Promise<void> | undefined
+  #survey: Promise<boolean> | undefined
 
   constructor(options: ChannelRelaysOptions) {
     this.#options = options
     for (const { channel } of options.channels) {
       this.#channels.set(channel, { incarnation: '', ends: {} })
+      if (options.isShared !== true) this.#taken.add(channel)
     }
+  }
+
+  get taken(): ReadonlySet<string> {
+    return this.#taken
   }
 
   async start(broker: Broker): Promise<void> {
     const { channels, prepare, places } = this.#options
     this.#broker = broker
+    if (channels.some(({ isRecord }) => isRecord === true)) {
+      this.#turn = await this.#options.takeTurn?.()
+    }
     this.#known = await places()
     await broker.ensure(channels)
     for (const [channel, published] of this.#channels) {
       // A start that failed half-way left the relays of its first channels running.
       if (published.relay) continue
       await prepare?.(broker, channel)
+      if (!this.#taken.has(channel)) continue
       const publishedTo = await this.#placeOf(broker, channel, published)
       if (this.#isClosed) return
+      // It may have been given back meanwhile.
+      if (!this.#taken.has(channel)) continue
       published.relay = this.#startRelay(broker, channel, publishedTo)
     }
     this.#isConnected = true
   }
 
+  take(channel: string): void {
+    if (this.#channels.has(channel)) this.#taken.add(channel)
+  }
+
+  async giveBack(channel: string): Promise<RelayPlace | undefined> {
+    const published = this.#channels.get(channel)
+    const relay = published?.relay
+    this.#taken.delete(channel)
+    if (!published || !relay) return undefined
+    await relay.close()
+    await this.#survey
+    const place = this.#placeNow(relay, published)
+    if (published.relay === relay) delete published.relay
+    return place
+  }
+
   get places(): ReadonlyMap<string, RelayPlace> {
     const places = new Map<string, RelayPlace>()
-    for (const [channel, { relay, incarnation, ends }] of this.#channels) {
+    for (const [channel, published] of this.#channels) {
+      if (!this.#taken.has(channel)) continue
       const known = this.#known.get(channel)
-      if (relay) {
-        // A channel may be quiet for longer than the log is kept.
-        const publishedTo = Math.max(relay.publishedTo, this.#droppedTo)
-        places.set(channel, { publishedTo, incarnation, ends })
-      } else if (known) places.set(channel, known)
+      if (published.relay) places.set(channel, this.#placeNow(published.relay, published))
+      else if (known) places.set(channel, known)
     }
     return places
   }
@@ -127,6 +174,7 @@ class PublishedChannels implements ChannelRelays {
     const { log } = this.#options
     let behind = 0
     for (const [channel, { relay }] of this.#channels) {
+      if (!this.#taken.has(channel)) continue
       const place = relay?.publishedTo ?? this.#known.get(channel)?.publishedTo ?? log.head
       if (relay?.atHead !== true) behind = Math.max(behind, log.head - place)
     }
@@ -134,9 +182,19 @@ class PublishedChannels implements ChannelRelays {
   }
 
   hasPublished(position: number): boolean {
-    return [...this.#channels.values()].every(
-      ({ relay }) => relay !== undefined && (relay.atHead || relay.publishedTo >= position),
-    )
+    return [...this.#taken].every((channel) => {
+      const relay = this.#channels.get(channel)?.relay
+      return relay !== undefined && (relay.atHead || relay.publishedTo >= position)
+    })
+  }
+
+  async look(): Promise<boolean> {
+    // Who publishes nothing to it has nothing to look for, and perhaps no connection.
+    if (this.#taken.size === 0) return true
+    // One that is under way may have asked before.
+    await this.#survey
+    this.#lookNow()
+    return (await this.#survey) ?? false
   }
 
   dropped(position: number): void {
@@ -157,9 +215,18 @@ class PublishedChannels implements ChannelRelays {
     await this.#survey
   }
 
+  /** A channel may be quiet for longer than the log is kept. */
+  #placeNow(relay: BrokerRelay, { incarnation, ends }: Published): RelayPlace {
+    const quietTo = relay.atHead ? this.#options.log.head : 0
+    const publishedTo = Math.max(relay.publishedTo, this.#droppedTo, quietTo)
+    return { publishedTo, incarnation, ends }
+  }
+
   #startRelay(broker: Broker, channel: string, publishedTo: number): BrokerRelay {
-    const { log, kernel, storeId, on } = this.#options
+    const { log, kernel, storeId, on, channels } = this.#options
+    const isRecord = channels.some((one) => one.channel === channel && one.isRecord === true)
     return startBrokerRelay({
+      turn: isRecord ? this.#turn : undefined,
       broker,
       log,
       kernel,
@@ -202,13 +269,14 @@ class PublishedChannels implements ChannelRelays {
     this.#survey = this.#lookForLoss().finally(() => (this.#survey = undefined))
   }
 
-  async #lookForLoss(): Promise<void> {
+  async #lookForLoss(): Promise<boolean> {
     const { channels, kernel, on } = this.#options
     const broker = this.#broker
-    if (!broker) return
+    if (!broker) return false
     try {
       await broker.ensure(channels)
       for (const [channel, published] of this.#channels) {
+        if (!published.relay) continue
         const { incarnation, ends } = await broker.inspect(channel)
         const problem = lossBetween(published, { incarnation, ends })
         const from = problem === undefined ? undefined : await this.#republish(channel, problem)
@@ -218,8 +286,10 @@ class PublishedChannels implements ChannelRelays {
         if (from !== undefined) published.relay?.rewind(from)
       }
       on.moved()
+      return true
     } catch (error) {
       kernel.log.warn({ problem: messageOf(error) }, 'the broker could not be looked at')
+      return false
     }
   }
 

@@ -1,6 +1,7 @@
 // Several processes on one PostgreSQL store: gateways that take, and workers that share the
-// consumers. They are killed, frozen and restarted under load; a partner keeps the truth.
+// consumers, with or without a broker between. They are killed, frozen and restarted under load; a partner keeps the truth.
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Overview } from 'junctura'
 import { type Balancer, startBalancer } from './balancer.ts'
 import { createPartner, type Partner } from './partner.ts'
 import { createRandom } from './random.ts'
@@ -14,15 +15,20 @@ export interface SeveralOptions {
   readonly seed: number
   /** Of each consumer. @default the orders example, with one */
   readonly partitions?: number
+  /** URL of a broker between the log and the consumers. @default the log of the store */
+  readonly transport?: string | undefined
 }
 
 const start = (
-  { databaseUrl, dataDir, partitions }: SeveralOptions,
+  { databaseUrl, dataDir, partitions, transport }: SeveralOptions,
   role: string,
 ): Promise<RuntimeProcess> =>
   startRuntime({
     dataDir,
-    more: ['--store', databaseUrl, '--role', role],
+    more: [
+      ...['--store', databaseUrl, '--role', role],
+      ...(transport === undefined ? [] : ['--transport', transport]),
+    ],
     ...(partitions !== undefined && {
       integration: ROUGH_ORDERS,
       env: { ORDERS_PARTITIONS: String(partitions) },
@@ -106,6 +112,7 @@ export const runSeveralKilled = async (
     await start(options, 'gateway,console'),
   ]
   const workers = [await start(options, 'worker'), await start(options, 'worker')]
+  let relay = options.transport === undefined ? undefined : await start(options, 'relay')
   try {
     for (let round = 0; round < options.rounds; round++) {
       await untilTheyWork(workers, true)
@@ -116,21 +123,25 @@ export const runSeveralKilled = async (
       await delay(random.between(0, 300))
       const at = random.between(0, 1)
       await gateways[at]?.kill()
+      await relay?.kill()
       const left = workers.filter((one) => one !== worker)
       takeOverMs.push(await untilTakenOver(left))
       await untilTheyWork(left)
       await Promise.all(loads.map((load) => load.stop()))
       gateways[at] = await start(options, 'gateway,console')
       workers.splice(0, workers.length, ...left, await start(options, 'worker'))
+      if (relay) relay = await start(options, 'relay')
     }
     const [gateway] = gateways
     if (!gateway) throw new Error('there is a gateway')
     await partner.finish(`${gateway.url}/webhooks/acme`)
     await untilTheyWork(workers)
     const verdict = await judge({ partner, runtime: gateway, databaseUrl: options.databaseUrl })
+    await untilPublished(gateway)
     return { verdict, partner, takeOverMs }
   } finally {
     await Promise.all([...gateways, ...workers].map((one) => one.kill()))
+    await relay?.kill()
   }
 }
 
@@ -168,6 +179,7 @@ export const runZombie = async (options: SeveralOptions): Promise<ZombieResult> 
     await partner.finish(`${gateway.url}/webhooks/acme`)
     const { databaseUrl } = options
     const verdict = await judge({ partner, runtime: gateway, databaseUrl })
+    await untilPublished(gateway)
     return { verdict, partner, takeOverMs: [tookMs], zombieEnd, zombieLog: zombie.log() }
   } finally {
     await Promise.all([gateway, ...workers].map((one) => one.kill()))
@@ -215,6 +227,7 @@ export const runRollingRestart = async (options: SeveralOptions): Promise<Severa
     const runtime = gateways.at(-1)
     if (!runtime) throw new Error('there is a gateway')
     const verdict = await judge({ partner, runtime, databaseUrl: options.databaseUrl })
+    await untilPublished(runtime)
     return { verdict, partner, takeOverMs }
   } finally {
     await balancer?.close()
@@ -229,6 +242,18 @@ export interface ScaleResult extends SeveralResult {
   readonly gatheredMs: number
   /** Acknowledged messages over the time of the load. */
   readonly perSecond: number
+  /** Records that wait to be published when all is over; null without a broker. */
+  readonly unpublished: number | null
+}
+
+/** Until the broker has everything, as any process sees it. */
+const untilPublished = async (runtime: RuntimeProcess): Promise<number | null> => {
+  for (let look = 0; ; look++) {
+    const { transport } = await runtime.get<Pick<Overview, 'transport'>>('/api/v1/overview')
+    const { unpublished } = transport
+    if (unpublished === null || unpublished === 0 || look > 200) return unpublished
+    await delay(100)
+  }
 }
 
 /** One worker, eight, four of which one is killed, and one again, under a load that never rests. */
@@ -257,7 +282,8 @@ export const runScale = async (options: SeveralOptions): Promise<ScaleResult> =>
     await partner.finish(url)
     const { databaseUrl } = options
     const verdict = await judge({ partner, runtime: gateway, databaseUrl })
-    return { verdict, partner, takeOverMs, spreadMs, gatheredMs, perSecond }
+    const unpublished = await untilPublished(gateway)
+    return { verdict, partner, takeOverMs, spreadMs, gatheredMs, perSecond, unpublished }
   } finally {
     await Promise.all([gateway, ...workers].map((one) => one.kill()))
   }

@@ -163,9 +163,8 @@ class PartitionedLog implements LogTables {
            from (select *, sum(octet_length(bytes)) over
                      (order by position rows unbounded preceding) as bytes_to_here
                    from (select * from ${this.#tableOf(partition)}
-                          where channel = ${quote(query.channel)}
+                          where channel = ${quote(query.channel)}${slotsIn(query)}
                             and position > ${query.afterPosition} and position <= ${head}
-                            ${slotsText(query)}
                           order by position limit ${Math.max(0, query.limit - records.length)}
                         ) as found) as summed
           where bytes_to_here - octet_length(bytes) < ${Math.max(1, bytesLeft)}
@@ -286,18 +285,19 @@ class PartitionedLog implements LogTables {
   }
 }
 
-const slotsText = ({ slots }: LogQuery): string => {
-  if (slots === undefined) return ''
-  const wanted = slots.map(({ first, last }) => `slot between ${first} and ${last}`)
-  return wanted.length === 0 ? '' : `and (${wanted.join(' or ')})`
-}
-
 /**
  * Without them, a table that was not analyzed yet is read to its end and sorted for every page: it
  * takes a minute until it is, and by then a backlog is read at a tenth of its rate.
  */
 const BY_INDEX =
   'set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off'
+
+/** A page that is not full has come to the end of the log, so what was left out is passed, too. */
+const slotsIn = ({ slots }: LogQuery): string => {
+  if (!slots) return ''
+  const among = slots.map(({ first, last }) => `slot between ${first} and ${last}`)
+  return ` and (${[...among, 'false'].join(' or ')})`
+}
 
 const MEASURES_PER_PARTITION = 16
 /** What a row takes beside its record. */

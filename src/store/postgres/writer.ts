@@ -11,7 +11,14 @@ import {
   storeErrorOf,
   unknownCommit,
 } from './postgres-errors.ts'
-import { createSession, integerAt, type PgModule, type Session, type SqlRow, textAt } from './session.ts'
+import {
+  createSession,
+  integerAt,
+  type PgModule,
+  type Session,
+  type SqlRow,
+  textAt,
+} from './session.ts'
 
 /**
  * A connection that writes. A store has two: a commit that runs statements of the user waits for
