@@ -1,10 +1,11 @@
 // One PostgreSQL store shared by several processes, each of which publishes and works. Prints one
 // line of JSON.
-//   node bench/processes-load.ts URL all|pair|parts PROCESSES [--seconds S] [--in-flight F] [--warm W]
+//   node bench/processes-load.ts URL all|pair|parts PROCESSES
+//     [--seconds S] [--in-flight F] [--warm W]
 //   node bench/processes-load.ts child URL SCHEMA ROLES    (its own further processes)
-// `all` runs them all at once, with F messages in flight altogether, after each has sent W to warm up. `pair` is
-// one that only publishes and one that only handles, at the same time: no message stays within a
-// process. `parts` measures what a model needs besides: a process that only publishes, and then one
+// `all` runs them all at once, with F messages in flight altogether, after each has sent W to warm
+// up. `pair` is one that only publishes and one that only handles, at the same time: no message
+// stays within a process. `parts` measures what a model needs besides: a process that only publishes, and then one
 // that only handles what is there.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -125,7 +126,7 @@ async function child(url: string, schema: string, roles: readonly Role[]): Promi
 interface Process {
   readonly handled: number
   load(count: number): Promise<number>
-  /** Sends a few that are not counted: what is compiled while it runs takes several times as long. */
+  /** Sends a few that are not counted: before code is compiled it takes several times as long. */
   warm(count: number): Promise<number>
   /** What it uses is counted from here. */
   begin(): void
