@@ -31,6 +31,7 @@ import type { Tamper } from './simulated-node.ts'
 import { SimulatedOperator } from './simulated-operator.ts'
 import { deliver, type Delivery, type SimulatedMessage } from './simulated-sender.ts'
 import { type MakeEmitted, SimulatedOutboxes } from './simulated-outboxes.ts'
+import { SagaWatch } from './saga-watch.ts'
 import { SituationBook, type SituationName } from './situations.ts'
 
 export interface SeedOptions {
@@ -110,6 +111,7 @@ export class World {
   readonly #books: MessageBooks
   readonly #alerts: AlertWatch
   readonly #limits: LimitWatch
+  readonly #sagas: SagaWatch
   readonly #attempts: AttemptWatch
   readonly #processes: Processes
   readonly #ground: Ground
@@ -155,6 +157,7 @@ export class World {
     this.#books = new MessageBooks(this.#integration, fail)
     this.#alerts = new AlertWatch(fail, this.#ground.processesMax)
     this.#limits = new LimitWatch(fail)
+    this.#sagas = new SagaWatch(fail)
     this.#attempts = new AttemptWatch({
       books: this.#books,
       nowMs: () => this.#scheduler.nowMs,
@@ -180,6 +183,7 @@ export class World {
         const messages = this.#books.applied(commit, effects)
         this.#outboxes.applied(messages, commit)
         this.#alerts.applied(commit)
+        this.#sagas.applied(commit)
         this.#ground.watch.applied(commit)
         this.#forgetResolved(commit)
       }
@@ -295,6 +299,7 @@ export class World {
     if (underWay > 0) yield `${underWay} transactions of services are open`
     if (waiting > 0) yield `${waiting} rows of outboxes are not moved`
     yield* this.#books.unrest()
+    yield* this.#sagas.unrest()
     for (const runId of this.#ground.watch.runningReplays) {
       if (!this.#books.isReplayParked(runId)) yield `${runId} is still running`
     }
