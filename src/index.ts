@@ -96,6 +96,10 @@ export type {
   PushConsumerOptions,
   PushOptions,
   ReplayRule,
+  ExpiredGroup,
+  Route,
+  RouteExpiry,
+  RoutePattern,
   Schedule,
   ScheduledTime,
   ScheduleOptions,
@@ -182,6 +186,35 @@ export type {
   SqliteHandle,
   TransactionHandle,
 } from './outbox/index.ts'
+
+// Passing messages on: patterns as consumers.
+export {
+  aggregate,
+  claimCheck,
+  contentRoute,
+  enrich,
+  BehindSequence,
+  NoRoute,
+  recipientList,
+  redeemClaim,
+  resequence,
+  split,
+  wireTap,
+} from './flow/index.ts'
+export type {
+  AggregateOptions,
+  ClaimCheckOptions,
+  ContentRouteOptions,
+  Emits,
+  EnrichOptions,
+  Group,
+  RecipientListOptions,
+  ResequenceOptions,
+  RouteOptions,
+  RoutePolicy,
+  SplitOptions,
+  WireTapOptions,
+} from './flow/index.ts'
 
 // Policies: times and retries.
 export type { Duration } from './kernel/index.ts'

@@ -1,3 +1,4 @@
+import { flowSchemas } from './openapi-flow-schemas.ts'
 /** A schema of draft 2020-12, as OpenAPI 3.1 takes it. */
 export type SchemaObject = Readonly<Record<string, unknown>>
 
@@ -359,71 +360,6 @@ const operation = {
   'finishedAtMs?': timeMs,
 }
 
-const expectation = {
-  name: text,
-  owner: text,
-  'summary?': text,
-  after: listOf(text),
-  expect: listOf(text),
-  undoneBy: listOf(text),
-  withinMs: count,
-  shouldAct: listOf(text),
-  state: words('standing-by', 'running', 'stopped', 'closed'),
-  lag: count,
-  open: count,
-  missed: count,
-  'oldestMissedAtMs?': timeMs,
-  'heldUntilMs?': timeMs,
-  totals: exactly({
-    opened: count,
-    met: count,
-    late: count,
-    undone: count,
-    missed: count,
-    unexpected: count,
-    unreadable: count,
-  }),
-}
-
-const expectationKey = {
-  key: text,
-  state: words('missed', 'open', 'early', 'undone'),
-  dueAtMs: timeMs,
-  'missedAtMs?': timeMs,
-  lastSeen: exactly({ messageId: text, type: text, atMs: timeMs }),
-  correlationId: text,
-  shouldAct: listOf(text),
-  'deadLetters?': listOf(exactly({ id: text, consumer: text, cause: text })),
-}
-
-const flow = {
-  name: text,
-  owner: text,
-  'summary?': text,
-  coordination: words('choreography'),
-  path: listOf(text),
-  open: count,
-  missed: count,
-  steps: listOf(exactly(expectation)),
-}
-
-const schedule = {
-  name: text,
-  owner: text,
-  'summary?': text,
-  'cron?': text,
-  'timezone?': text,
-  emits: text,
-  whenMissed: words('run-once', 'skip'),
-  nextAtMs: { type: ['integer', 'null'], description: 'Epoch milliseconds.' },
-  'lastDueAtMs?': timeMs,
-  'lastFiredAtMs?': timeMs,
-  'lastMessageId?': text,
-  'lastError?': text,
-  fired: count,
-  missed: count,
-}
-
 /** Every named schema of the API; bodies are the ones with a schema version. */
 export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
   Alive: exactly({ ...VERSIONED, status: words('alive', 'stopped') }),
@@ -439,13 +375,10 @@ export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
   OutboxList: listBody('OutboxStatus'),
   TopicStatus: exactly(topicStatus),
   TopicList: listBody('TopicStatus'),
-  Expectation: exactly(expectation),
+  ...flowSchemas(exactly),
   ExpectationList: listBody('Expectation'),
-  ExpectationKey: exactly(expectationKey),
   ExpectationKeyPage: pageBody('ExpectationKey'),
-  Flow: exactly(flow),
   FlowList: listBody('Flow'),
-  Schedule: exactly(schedule),
   ScheduleList: listBody('Schedule'),
   Model: {
     type: 'object',

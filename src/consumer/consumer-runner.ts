@@ -1,6 +1,6 @@
 import type { Consumer } from '../contract/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
-import type { CommitUnit, ProgressRow, UnitOutcome } from '../store/index.ts'
+import type { CommitUnit, ProgressRow, SlotRange, UnitOutcome } from '../store/index.ts'
 import { type Delivered, RECORD_STRIDE, type Subscription } from '../transport/index.ts'
 import { STORE_RETRY_MS } from './attempt.ts'
 import { AttemptWatch } from './attempt-watch.ts'
@@ -18,7 +18,6 @@ import {
   readSlots,
   slotOfDelivered,
   slotOfLaneOf,
-  type SlotRange,
 } from './partition.ts'
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'

@@ -1,11 +1,6 @@
 import { type Consumer, SLOT_COUNT, slotOf } from '../contract/index.ts'
+import type { SlotRange } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
-
-/** Slots of a channel, inclusive: what one partition of a consumer has of it. */
-export interface SlotRange {
-  readonly first: number
-  readonly last: number
-}
 
 export const ALL_SLOTS: SlotRange = { first: 0, last: SLOT_COUNT - 1 }
 
@@ -55,6 +50,10 @@ export const slotOfDelivered = (consumer: Consumer, { position, slot }: Delivere
   consumer.ordering === 'none' && consumer.on.record !== 'transport'
     ? slotOfLane(`#${position}`)
     : slot
+
+/** Of the log, for a partition of a consumer; undefined for all: without order it has some of each. */
+export const wantedSlots = (consumer: Consumer, slots: SlotRange): SlotRange | undefined =>
+  consumer.ordering === 'none' || holdsSlots(slots, ALL_SLOTS) ? undefined : slots
 
 /** A part of a consumer that one worker runs at a time. */
 export interface ConsumerPartition {

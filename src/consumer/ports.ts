@@ -24,6 +24,8 @@ export interface ConsumerPorts {
   readonly raiseAlert: (alert: ConsumerAlert) => readonly RowWrite[]
   /** Rows that resolve the alert of a cause; none when it is not open. */
   readonly resolveAlert: (cause: string) => readonly RowWrite[]
+  /** Reads what other processes have raised and resolved. */
+  readonly loadAlerts: () => Promise<void>
   /** How often the open alert of a cause was raised; 0 when there is none. */
   readonly openAlerts: (cause: string) => number
   /** Replaces personal data of the message in a text. */

@@ -1,7 +1,13 @@
 import { assert, LIMITS } from '../kernel/index.ts'
-import type { ProgressBook, ProgressRow, RowWrite } from '../store/index.ts'
+import type {
+  ProgressBook,
+  ProgressRow,
+  RecordBookmark,
+  RowWrite,
+  SlotRange,
+} from '../store/index.ts'
 import { FetchWindow, FINISHED, STAGED, WAITING } from './fetch-window.ts'
-import { ALL_SLOTS, partitionId, readSlots, type SlotRange, slotsText } from './partition.ts'
+import { ALL_SLOTS, partitionId, readSlots, slotsText } from './partition.ts'
 
 export interface ConsumerProgressOptions {
   readonly epoch: number
@@ -31,7 +37,7 @@ export class ConsumerProgress {
   readonly #onApplied: () => void
   readonly #window: FetchWindow
   readonly #claimWindow: number
-  #bookmarkAt: (watermark: number) => unknown
+  #bookmarkAt: (watermark: number) => RecordBookmark | undefined
   /** Places in the window that the commit under way finishes. */
   #staged: number[] = []
   #watermark: number
@@ -72,12 +78,12 @@ export class ConsumerProgress {
   }
 
   /** From now on rows say where their reader is, where that is more than a watermark. */
-  keepBookmark(bookmarkAt: (watermark: number) => unknown): void {
+  keepBookmark(bookmarkAt: (watermark: number) => RecordBookmark | undefined): void {
     this.#bookmarkAt = bookmarkAt
   }
 
   /** What its reader has to know beside the watermark. */
-  get bookmark(): unknown {
+  get bookmark(): RecordBookmark | undefined {
     return this.#bookmarkAt(this.#watermark)
   }
 

@@ -3,6 +3,7 @@ import { retryHorizonMs } from '../policy/index.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import type { Integration } from './integration.ts'
+import { contractsOf } from './expectation.ts'
 import { type Flow, unwatchedSteps } from './flow.ts'
 import { unknownPersonalPaths } from './personal-paths.ts'
 import { formatLocation, type SourceLocation } from './source-location.ts'
@@ -23,7 +24,9 @@ export const checkIntegration = (integration: Integration): readonly StartFindin
   ...checkRecords([...integration.contracts.values()]),
   ...integration.webhooks.flatMap(checkWebhook),
   ...integration.consumers.flatMap(checkConsumer),
+  ...integration.consumers.flatMap(checkBeginning),
   ...integration.flows.flatMap(checkFlow),
+  ...checkInStore(integration),
 ]
 
 export const formatFinding = (finding: StartFinding): string =>
@@ -117,6 +120,15 @@ function checkWebhook(hook: Webhook): StartFinding[] {
       "write version: body('version') or version: header('…')",
     )
   }
+  const signedKeys = keysThatAreSigned(hook)
+  if (signedKeys) {
+    found.add(
+      'key-is-signed',
+      `${hook.verify.name} does not sign the body as it is, so one genuine request could come again with another ` +
+        'body under a key that is not signed',
+      `write idempotency: { key: ${signedKeys} }`,
+    )
+  }
   if (!hook.transforms.has('any')) {
     for (const version of hook.accepts.versions.keys()) {
       if (hook.transforms.has(version)) continue
@@ -127,6 +139,33 @@ function checkWebhook(hook: Webhook): StartFinding[] {
       )
     }
   } else found.list.push(...missingLifts(hook.accepts, found.part, hook.at))
+  return found.list
+}
+
+/** What the key may be made of; undefined where it is, or where the whole body is signed. */
+function keysThatAreSigned({ verify, idempotency: { key } }: Webhook): string | undefined {
+  if (verify.kind !== 'signed' || verify.covers !== 'fields') return undefined
+  const paths = verify.signed.flatMap((part) =>
+    part.part === 'field' ? [part.path] : part.part === 'lines' ? part.names : [],
+  )
+  const header = verify.messageId === 'signed' ? verify.headers[0]?.id : undefined
+  if (key?.from === 'header' && key.name === header) return undefined
+  if (key?.from === 'body' && key.paths.every((path) => paths.includes(path))) return undefined
+  if (header !== undefined) return `header('${header}')`
+  const id = verify.inBody?.id ?? paths[0] ?? ''
+  return `body('${id}')${paths.length > 1 ? ', or other paths that are signed' : ''}`
+}
+
+/** Positions of the store mean nothing in another record. */
+function checkBeginning({ name, at, on, from }: Consumer): StartFinding[] {
+  const found = findings(`consumer "${name}"`, at)
+  if (on.record === 'transport' && typeof from === 'object') {
+    found.add(
+      'record-from',
+      `it begins at a position of the store, and the record of ${on.name} is the transport`,
+      "write from: 'earliest' or from: 'now'",
+    )
+  }
   return found.list
 }
 
@@ -182,13 +221,6 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
       "leave ordering out, or write 'key'",
     )
   }
-  if (consumer.on.record === 'transport' && typeof consumer.from === 'object') {
-    found.add(
-      'record-from',
-      `it begins at a position of the store, and the record of ${consumer.on.name} is the transport`,
-      "write from: 'earliest' or from: 'now'",
-    )
-  }
   found.list.push(...missingLifts(consumer.on, found.part, consumer.at))
   const { ttlMs, name } = consumer.on
   const isLimited = ttlMs !== undefined && consumer.retry !== undefined
@@ -203,6 +235,30 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
     )
   }
   return found.list
+}
+
+/** What a part reads or emits in one commit with the store has to be recorded there. */
+function checkInStore(integration: Integration): StartFinding[] {
+  const { expectations, schedules, consumers } = integration
+  const parts = [
+    ...expectations.map((one) => ({ what: 'expectation', one, contracts: contractsOf(one) })),
+    ...schedules.map((one) => ({ what: 'schedule', one, contracts: [one.emits] })),
+    ...consumers.flatMap((one) =>
+      one.route?.expire ? [{ what: 'consumer', one, contracts: one.route.emits }] : [],
+    ),
+  ]
+  return parts.flatMap(({ what, one, contracts }) => {
+    const found = findings(`${what} "${one.name}"`, one.at)
+    for (const { name, record } of contracts) {
+      if (record !== 'transport') continue
+      found.add(
+        'flow-needs-store',
+        `the record of ${name} is the broker, and this needs it in the store`,
+        `leave record: 'transport' out on ${name}`,
+      )
+    }
+    return found.list
+  })
 }
 
 function checkFlow(flow: Flow): StartFinding[] {

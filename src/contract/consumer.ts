@@ -14,6 +14,7 @@ import type { Envelope } from './envelope.ts'
 import { type Push, type PushOptions, resolvePush } from './push.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { AlertRoute, Team } from './system.ts'
+import type { Route } from './route.ts'
 import { checkRange, required } from './webhook.ts'
 
 /**
@@ -201,6 +202,8 @@ export interface Consumer {
   readonly batch?: { readonly max: number; readonly maxAgeMs: number }
   /** Set where its messages are sent to a URL: the runtime does it in place of `handle`. */
   readonly push?: Push
+  /** Set where it passes messages on by a pattern: what it emits, and what it keeps meanwhile. */
+  readonly route?: Route
   /** Set where it does a command and answers: the runtime calls it in place of `handle`. */
   readonly answer?: AnswerCommand
   readonly filter?: (data: unknown) => boolean

@@ -84,7 +84,8 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   ]
   const schedules = parts.filter((part) => part.part === 'schedule')
   const calls = parts.filter((part) => part.part === 'call')
-  const tables = options.tables ?? []
+  const kept = consumers.flatMap(({ route }) => route?.tables ?? [])
+  const tables = [...(options.tables ?? []), ...new Set(kept)]
   // An endpoint and a webhook of one name would share what they remember.
   refuseTwins('webhook', [...declared, ...endpoints])
   refuseTwins('consumer', consumers)
@@ -177,7 +178,11 @@ function collectContracts({
   const all = [
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
-    ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
+    ...consumers.flatMap((one) => [
+      one.on,
+      ...(one.push?.emits ?? []),
+      ...(one.route?.emits ?? []),
+    ]),
     ...sagas.flatMap((one) => [
       one.on,
       ...one.uses.filter((used) => used.part === 'contract'),

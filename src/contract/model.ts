@@ -237,6 +237,11 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
       ...consumer.push,
       emits: consumer.push.emits.map((contract) => contract.name),
     },
+    route: consumer.route && {
+      pattern: consumer.route.pattern,
+      emits: consumer.route.emits.map(({ name }) => name),
+      ...consumer.route.facts,
+    },
     filtered: consumer.filter !== undefined,
     answers: consumer.answer ? true : undefined,
   })
@@ -381,6 +386,19 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     verified: true,
     run: true,
   }))
+  const routed = content.consumers.flatMap(({ name, route }) =>
+    (route?.emits ?? []).map((contract) => ({
+      kind: 'route',
+      from: `consumer/${name}`,
+      to: `channel/${contract.channel}`,
+      contract: contract.name,
+      style: 'messaging',
+      coordination: 'async',
+      guarantee: contract.guarantee,
+      verified: true,
+      run: true,
+    })),
+  )
   const flows = content.sagas.flatMap((one) =>
     [one.on, ...one.uses.filter((used) => used.part === 'contract')].map((contract) => ({
       kind: 'saga',
@@ -414,6 +432,7 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     ...transferred,
     ...scheduled,
     ...consumed,
+    ...routed,
     ...flows,
     ...calls,
   ].map(json)

@@ -66,8 +66,8 @@ export interface Schedule {
  *
  * Where clocks change, what names its hours is due once that day: an hour that is left out is made
  * up for behind the change, one that comes twice counts the first time. What is due every hour goes
- * by the hours that pass. Times are kept on a steady clock, so a wall clock that jumps while it runs
- * fires nothing.
+ * by the hours that pass. Times are kept on a steady clock, so a wall clock that jumps while it
+ * runs fires nothing.
  *
  * @throws JUNCTURA_DECLARATION when a field is unusable; it names the field and the fix.
  */

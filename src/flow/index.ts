@@ -1,5 +1,6 @@
 export * from './expectation/index.ts'
 export * from './schedule/index.ts'
+export * from './routing/index.ts'
 export * from './saga/engine.ts'
 export * from './saga/saga-ports.ts'
 export * from './saga/saga-record.ts'

@@ -59,7 +59,10 @@ export interface InboxOptions {
  */
 export interface Inbox {
   /** Parses, finds the version, validates, reads the key. Stores nothing. */
-  check(webhook: Webhook, request: Pick<BorderRequest, 'raw' | 'header'>): BodyCheck
+  check(
+    webhook: Webhook,
+    request: Pick<BorderRequest, 'raw' | 'header'> & Partial<Pick<BorderRequest, 'mediaType'>>,
+  ): BodyCheck
   /**
    * Accepts a verified and valid request: one commit claims its key, stores its bytes and appends
    * its events. At most one message per key within the key's retention; one effect per fact.

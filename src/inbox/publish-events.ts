@@ -4,7 +4,7 @@ import { parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
-import { eventAppend, type MessageOrigin, traceOf } from './message-record.ts'
+import { eventAppend, eventRecord, type MessageOrigin, traceOf } from './message-record.ts'
 import type { RecordPort } from './record-port.ts'
 import { isVolatile, type PreparedEvent, prepareEvent } from './prepare-event.ts'
 
@@ -29,7 +29,7 @@ const ROUNDS_MAX = 8
  * published there, and when that fails some of them may be there.
  *
  * @throws JUNCTURA_EMIT_INVALID when one does not fit its contract; nothing is published.
- * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, JUNCTURA_TRANSPORT_BUSY where the transport is the record.
+ * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, JUNCTURA_TRANSPORT_BUSY where it is the record.
  * @throws JUNCTURA_USAGE for more than LIMITS.publishManyMax at once.
  */
 export const publishEvents = async (
@@ -88,10 +88,10 @@ async function publishRecords(
   const nowMs = context.kernel.clock.now()
   const byChannel = Map.groupBy(items, ({ event }) => event.contract.channel)
   const publications = [...byChannel].map(([channel, those]) => {
-    const appends = those.map(({ event, id }) =>
-      eventAppend(originOf(context, options, { id, nowMs }), event, FIRST),
+    const events = those.map(({ event, id }) =>
+      eventRecord(originOf(context, options, { id, nowMs }), event),
     )
-    return records.publish(channel, appends)
+    return records.publish(channel, events)
   })
   await Promise.all(publications)
   tellPublished(context, items)

@@ -117,6 +117,24 @@ export const LIMITS = {
   messageIdCharsMax: 256,
   /** Public-key checks in one request; each costs some fifty times a keyed hash (W4). */
   publicKeyChecksMax: 10,
+  /** Fields of a form, and parameters of a query; each is decoded and sorted. */
+  formFieldsMax: 1_000,
+  /** Components that an HTTP Message Signature may cover, and characters of one parameter. */
+  signedComponentsMax: 50,
+  /** Characters of the text that a handshake sends back to whoever asks. */
+  handshakeCharsMax: 1_024,
+  /** Certificates of signers that are kept; a sender has one or two at a time. */
+  certificatesMax: 16,
+  /** Bytes of a certificate; one has some two thousand. */
+  certificateBytesMax: 65_536,
+  /** How long a certificate is used before it is fetched again. */
+  certificateKeptMs: 86_400_000,
+  /** How long a certificate may take to come; a request waits for it. */
+  certificateFetchMs: 5_000,
+  /** Certificates fetched in a minute: anyone can name one that nobody has seen. */
+  certificateFetchesPerMinute: 10,
+  /** Characters of a certificate's URL. */
+  certificateUrlCharsMax: 500,
   /** Bytes of a file or variable that holds secrets; more is another file named by mistake. */
   secretSourceBytesMax: 16_384,
   /** Characters of a bearer token; it is hashed before it is compared. */
@@ -250,6 +268,8 @@ export const LIMITS = {
   watchPollMs: 60,
   watchBusyPollMs: 10,
   watchListenPollMs: 1_000,
+  /** News of other processes are told and passed on so often at most, under load (p99 of 20 ms). */
+  watchPaceMs: 4,
   /** A notice that has not come the whole way by then does not come: a pooler is in between. */
   watchProbeMs: 1_000,
   /** After this it is tried again to listen. */
@@ -285,6 +305,8 @@ export const LIMITS = {
   expectationGatherMs: 50,
   /** Without a look at the log for this long, an expectation was blind, and gives its grace. */
   expectationBlindMs: 30_000,
+  /** Messages of one group of an aggregate: all of them are read with each that comes. */
+  groupItemsMax: 1_000,
   /** Keys that the title of an alarm names. */
   expectationExamplesMax: 3,
   /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */
@@ -346,6 +368,8 @@ export const LIMITS = {
   /** Messages in one publication that is not held up by those before it, and their bytes. */
   recordBatchMax: 2_000,
   recordBatchBytesMax: 4_194_304,
+  /** Publications of one channel that the broker has not confirmed yet. */
+  recordInFlightMax: 4,
   /** Partitions of a topic that is a record: a channel has no more slots. */
   recordPartitionsMax: 64,
   /** A page of a record that is read for a replay takes no longer; then it is read again. */

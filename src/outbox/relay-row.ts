@@ -17,7 +17,7 @@ import {
   type ForeignVerdict,
   type MessageOrigin,
 } from '../inbox/index.ts'
-import { isJuncturaError, LIMITS, messageOf, toBase64 } from '../kernel/index.ts'
+import { fromBase64, isJuncturaError, LIMITS, messageOf, toBase64 } from '../kernel/index.ts'
 import { parseTraceparent } from '../observe/index.ts'
 import { parseJson } from '../schema/index.ts'
 import type { InvalidRow } from '../store/index.ts'
@@ -129,14 +129,24 @@ function headersOf({ headers }: OutboxRow): Readonly<Record<string, string>> {
   if (!parsed.ok || typeof parsed.value !== 'object' || parsed.value === null) return {}
   return Object.fromEntries(
     Object.entries(parsed.value).filter(
-      ([, value]) =>
-        typeof value === 'string' && value !== '' && value.length <= LIMITS.traceStateCharsMax,
+      ([name, value]) =>
+        !name.startsWith(PLACE) &&
+        typeof value === 'string' &&
+        value !== '' &&
+        value.length <= LIMITS.traceStateCharsMax,
     ),
   )
 }
 
 /** The name under which what an outbox's rows did wrong is kept. */
 export const outboxShelf = (name: string): string => `outbox/${name}`
+
+/** The name of the outbox whose shelf it is; undefined for other shelves. */
+export const outboxOfShelf = (shelf: string): string | undefined =>
+  shelf.startsWith('outbox/') ? shelf.slice('outbox/'.length) : undefined
+
+/** Columns of the row that a request has not, beside its headers. */
+const PLACE = 'junctura-'
 
 /** The row as the shelf keeps it, with the bytes that were in the table. */
 export const shelve = (
@@ -149,7 +159,7 @@ export const shelve = (
   const fields = [...new Set(pointers)].toSorted()
   const shelf = outboxShelf(source.name)
   const identity = JSON.stringify([shelf, fault.reason, row.type, row.version, fields])
-  const type = row.type.slice(0, 100)
+  const type = row.type.slice(0, TYPE_CHARS)
   const title = `${shelf}: ${type} is invalid (${fault.reason}) at ${fields.slice(0, 5).join(', ') || 'the document'}`
   return {
     // The same row has the same id, whoever moves it.
@@ -162,8 +172,8 @@ export const shelve = (
     contract: type,
     version: row.version,
     receivedAtMs: row.atMs > 0 ? row.atMs : nowMs,
-    mediaType: row.record ? 'application/octet-stream' : 'application/json',
-    headers: headersOf(row),
+    mediaType: row.record ? RECORD_TYPE : 'application/json',
+    headers: { ...headersOf(row), ...columnsOf(row) },
     body: toBase64(body),
     bodyBytes: body.length,
     errors: fault.errors.map(({ pointer, message }) => ({ pointer, message })),
@@ -171,3 +181,39 @@ export const shelve = (
     messageId: row.id.slice(0, LIMITS.messageIdCharsMax),
   }
 }
+
+function columnsOf({ seq, id, type, key, fact }: OutboxRow): Readonly<Record<string, string>> {
+  return {
+    [`${PLACE}seq`]: String(seq),
+    // What is longer than the shelf shows is kept beside.
+    ...(id.length > LIMITS.messageIdCharsMax && { [`${PLACE}id`]: id }),
+    ...(type.length > TYPE_CHARS && { [`${PLACE}type`]: type }),
+    ...(key !== null && { [`${PLACE}key`]: key }),
+    ...(fact !== null && { [`${PLACE}fact`]: fact }),
+  }
+}
+
+/** The row that was shelved; undefined when not all of it was kept, as by an earlier release. */
+export const unshelve = (row: InvalidRow): OutboxRow | undefined => {
+  const body = fromBase64(row.body)
+  const said = (name: string): string | undefined => row.headers[PLACE + name]
+  const seq = said('seq')
+  if (seq === undefined || body.length !== row.bodyBytes) return undefined
+  const isRecord = row.mediaType === RECORD_TYPE
+  const headers = Object.entries(row.headers).filter(([name]) => !name.startsWith(PLACE))
+  return {
+    seq: Number(seq),
+    atMs: row.receivedAtMs,
+    id: said('id') ?? row.messageId ?? '',
+    type: said('type') ?? row.contract,
+    version: row.version,
+    key: said('key') ?? null,
+    fact: said('fact') ?? null,
+    payload: isRecord ? null : Buffer.from(body).toString('utf8'),
+    headers: JSON.stringify(Object.fromEntries(headers)),
+    record: isRecord ? body : null,
+  }
+}
+
+const RECORD_TYPE = 'application/octet-stream'
+const TYPE_CHARS = 100

@@ -408,6 +408,6 @@ const shelfFull = (outbox: string): JuncturaError =>
     details: {
       outbox,
       problem: `${LIMITS.outboxInvalidOpenMax} of its rows are invalid, and nobody has dealt with them`,
-      fix: 'Correct their writer, let it emit again what is still wanted, and drop these: junctura invalid',
+      fix: 'Mend the contract and re-admit them, or correct their writer and drop them: junctura invalid',
     },
   })

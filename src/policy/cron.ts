@@ -141,17 +141,26 @@ export const nextCron = (rule: CronRule, zone: ZoneClock, afterMs: number): numb
     // Nothing of a later day comes before what an earlier one has, but for a change at midnight.
     if (best < Number.POSITIVE_INFINITY && tried > 2 && day * DAY_MS > zone.wallOf(best))
       return best
-    if (!isDay(rule, day)) continue
-    for (const hour of rule.hours) {
-      for (const minute of rule.minutes) {
-        const wallMs = day * DAY_MS + (hour * 60 + minute) * MINUTE_MS
-        for (const atMs of momentsOf(zone, wallMs, rule.everyHour)) {
-          if (atMs > afterMs && atMs < best) best = atMs
-        }
-      }
-    }
+    if (isDay(rule, day)) best = Math.min(best, firstOfDay(rule, zone, { day, afterMs }))
   }
   return best
+}
+
+/** The first moment of a day that is due after another one; Infinity when there is none. */
+function firstOfDay(
+  { hours, minutes, everyHour }: CronRule,
+  zone: ZoneClock,
+  { day, afterMs }: { readonly day: number; readonly afterMs: number },
+): number {
+  let first = Number.POSITIVE_INFINITY
+  for (const hour of hours) {
+    for (const minute of minutes) {
+      const wallMs = day * DAY_MS + (hour * 60 + minute) * MINUTE_MS
+      const moments = momentsOf(zone, wallMs, everyHour).filter((atMs) => atMs > afterMs)
+      first = Math.min(first, ...moments)
+    }
+  }
+  return first
 }
 
 function isDay({ days, months, weekdays, eitherDay }: CronRule, day: number): boolean {

@@ -78,6 +78,7 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'conflict',
   'contract-mismatch',
   'retrying',
+  'route-gap',
   'shelf-full',
   'expectation-unreadable',
   'expired',

@@ -49,8 +49,6 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
   connect(): Promise<Broker>
   /** Tells people of something about this broker that only its user knows. */
   raise(kind: string, about: string, title: string): void
-  /** By which messages of this store are told from those of another. */
-  readonly storeId: string
   start(parts: { readonly committer: Committer; readonly alerts: AlertBook }): Promise<void>
   /**
    * This process is the one that publishes the channel, from its place on. Where the broker is away
@@ -297,7 +295,6 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     get broker() {
       return broker
     },
-    storeId,
     raise,
     async connect() {
       broker ??= await options.open({ kernel, onState })

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { consumer, type Consumer, event, jsonSchema } from '../contract/index.ts'
 import { METRICS } from '../observe/index.ts'
+import type { Leases } from '../store/index.ts'
+import { leasesOf } from './leases.fixture.ts'
 import {
   createWorld,
   effect,
@@ -132,6 +134,42 @@ describe('a retired consumer', () => {
       code: 'JUNCTURA_NOT_FOUND',
     })
     expect(await world.effects('aaa')).toHaveLength(3)
+  })
+
+  it('can be begun by no worker of a shared store meanwhile, and not where one has it', async () => {
+    const world = createWorld()
+    const others: string[] = []
+    const leases = leasesOf(others)
+    const gone = placedConsumer('gone', { partitions: 2 }, () => Promise.resolve())
+    await world.start([gone], { leases })
+    await world.pass(1_000)
+    await world.runtime.close()
+    const taken: string[] = []
+    let heldAtCommit: readonly string[] = []
+    const watched: Leases = {
+      ...leases,
+      take: (request) => {
+        taken.push(request.name)
+        return leases.take(request)
+      },
+    }
+    const fault = async (): Promise<void> => {
+      const all = [...((await leases.list?.()) ?? new Map()).keys()]
+      if (all.includes('progress/gone')) heldAtCommit = all
+    }
+    await world.start([plain('aaa')], { leases: watched, fault })
+
+    others.push('consumer/gone/32-63')
+    const retire = { kind: 'consumer.retire', name: 'gone' } as const
+    await expect(world.operate(retire)).rejects.toThrow('consumer/gone/32-63')
+    expect((await leases.list?.())?.has('progress/gone')).toBe(false)
+    others.splice(0)
+    expect((await world.operate(retire)).result).toMatchObject({ removed: 2 })
+
+    expect(heldAtCommit).toEqual(
+      expect.arrayContaining(['progress/gone', 'consumer/gone/0-31', 'consumer/gone/32-63']),
+    )
+    expect((await leases.list?.())?.has('consumer/gone/0-31')).toBe(false)
   })
 })
 

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { consumer, correlate, event, expectation, flow, jsonSchema } from '../contract/index.ts'
+import {
+  consumer,
+  correlate,
+  event,
+  expectation,
+  flow,
+  jsonSchema,
+  schedule,
+} from '../contract/index.ts'
 import { placedConsumer, owners, Placed, policy, Shipped } from './world.fixture.ts'
 import { Captured, createExpectationWorld, MINUTE_MS, paid } from './expectation-world.fixture.ts'
 
@@ -254,7 +262,7 @@ describe('an expectation', () => {
     expect(page?.items[0]?.deadLetters).toMatchObject([{ consumer: 'payments' }])
   })
 
-  it('is forgotten when it is no longer declared, and its alarm is resolved', async () => {
+  it('is forgotten when it has not been declared for an hour, and its alarm is resolved', async () => {
     const world = createExpectationWorld(PAID)
     const first = await world.up()
     await world.place('a')
@@ -263,7 +271,9 @@ describe('an expectation', () => {
     await first.close()
 
     await world.up([])
-    await world.pass(MINUTE_MS)
+    await world.pass(30 * MINUTE_MS)
+    expect(await world.openAlerts()).toHaveLength(1)
+    await world.pass(40 * MINUTE_MS)
 
     expect(await world.openAlerts()).toEqual([])
   })
@@ -321,6 +331,25 @@ describe('a choreographed flow', () => {
 
     await expect(createExpectationWorld([orders]).up()).rejects.toThrow(
       'nobody would be told when orders.shipped does not follow payments.captured',
+    )
+  })
+})
+
+describe('parts of flows', () => {
+  it('are refused at start on contracts whose record is the broker', async () => {
+    const Elsewhere = event('elsewhere.happened', {
+      owner: owners,
+      key: 'key',
+      record: 'transport',
+      versions: { 1: Placed.versions.get(1) ?? {} },
+    })
+    const parts = [
+      expectation('x', { owner: owners, after: Placed, expect: Elsewhere, within: '1m' }),
+      schedule('y', { owner: owners, cron: '@daily', emits: Elsewhere, data: () => ({}) }),
+    ]
+
+    await expect(createExpectationWorld(parts).up()).rejects.toThrow(
+      /expectation "x": the record of elsewhere.happened is the broker[^]*schedule "y"/,
     )
   })
 })

@@ -53,6 +53,8 @@ export interface Expectations {
   /** @throws JUNCTURA_OPERATION_REFUSED when it is unknown, or is not at work in this process. */
   settle(name: string, key: string | undefined): Promise<number>
   hasPassed(position: number): boolean
+  /** Forgets what is no longer declared, and resolves what it told. */
+  tidy(): Promise<void>
   idle(): Promise<void>
   close(): Promise<void>
 }
@@ -68,7 +70,6 @@ export const createExpectations = (options: ExpectationsOptions): Expectations =
   return {
     async start() {
       if (options.store.leases) await options.alerts.load()
-      await forgetUndeclared(options)
       for (const tracker of trackers.values()) await tracker.start()
     },
     views,
@@ -89,6 +90,7 @@ export const createExpectations = (options: ExpectationsOptions): Expectations =
       throw refused(`expectation ${name} is ${state} in this process`, fix)
     },
     hasPassed: (position) => [...trackers.values()].every((one) => one.hasPassed(position)),
+    tidy: () => forgetUndeclared(options),
     idle: async () => {
       await Promise.all([...trackers.values()].map((one) => one.idle()))
     },
@@ -150,12 +152,15 @@ function observe(metrics: Metrics, trackers: ReadonlyMap<string, ExpectationTrac
   }
 }
 
-/** What is no longer declared is forgotten, and what it told is resolved. */
+/** Longer than two versions of the code run side by side: one of them may know it still. */
+const UNDECLARED_MS = 3_600_000
+
 async function forgetUndeclared(options: ExpectationsOptions): Promise<void> {
   const { store, integration, alerts, kernel } = options
   const declared = new Set(integration.expectations.map(({ name }) => name))
-  for await (const { key: name } of eachRow(store, { collection: 'expectationCursors' })) {
-    if (declared.has(name)) continue
+  for await (const keyed of eachRow(store, { collection: 'expectationCursors' })) {
+    const { key: name, row } = keyed
+    if (declared.has(name) || kernel.clock.now() - row.wallMs < UNDECLARED_MS) continue
     kernel.log.warn({ expectation: name }, 'an expectation that is not declared is forgotten')
     let rows: RowWrite[] = []
     const range = { from: `${name}\n`, to: `${name}\n\u{10ffff}` }

@@ -2,12 +2,14 @@ import type {
   Inbox,
   ReadmissionForecast,
   ReadmissionPlan,
+  ShelfReadmission,
   StillInvalidFor,
 } from '../inbox/index.ts'
 import type { Integration } from '../contract/index.ts'
 import { type Clock, JuncturaError, type Kernel, sleep } from '../kernel/index.ts'
 import { createMasker } from '../security/index.ts'
-import { type TopicReadmission, topicShelf } from '../source/index.ts'
+import { outboxShelf } from '../outbox/index.ts'
+import { topicShelf } from '../source/index.ts'
 import type { Committer, InvalidRow, Store } from '../store/index.ts'
 import type { OperationCommand } from './commands.ts'
 import { eachRow, pageOf } from './paging.ts'
@@ -18,8 +20,8 @@ export interface InvalidRequestsOptions {
   readonly committer: Committer
   readonly kernel: Kernel
   readonly inbox: Pick<Inbox, 'readmit' | 'planReadmission'>
-  /** For what was kept of topics. */
-  readonly topics: TopicReadmission
+  /** For what was kept of topics and outboxes. */
+  readonly shelves: readonly ShelfReadmission[]
   readonly integration: Integration
 }
 
@@ -66,7 +68,7 @@ const GROUPED_MAX = 20_000
 const RATE_DEFAULT = 100
 
 export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidRequests => {
-  const { store, committer, kernel, inbox, integration, topics } = options
+  const { store, committer, kernel, inbox, integration, shelves } = options
   const maskers = new Map(
     integration.webhooks.map((hook) => [hook.name, createMasker(hook.accepts.pii)] as const),
   )
@@ -75,6 +77,14 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
       maskers.set(`${topicShelf(name)}\n${type}`, createMasker(pii))
     }
   }
+
+  for (const { name, accepts } of integration.outboxes) {
+    for (const contract of accepts) {
+      maskers.set(`${outboxShelf(name)}\n${contract.name}`, createMasker(contract.pii))
+    }
+  }
+  const shelfOf = (row: Pick<InvalidRow, 'webhook'>): ShelfReadmission | undefined =>
+    shelves.find((shelf) => shelf.owns(row))
 
   const view = (row: InvalidRow): InvalidView => {
     const { body, ...rest } = row
@@ -113,9 +123,9 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
     for await (const { row } of eachRow(store, { collection: 'invalid', ...scan })) yield row
   }
 
-  const admitTopic = async (id: string): Promise<{ readonly kind: string }> => {
+  const admit = async (shelf: ShelfReadmission, id: string): Promise<{ readonly kind: string }> => {
     const row = await store.row('invalid', id)
-    return row?.state === 'open' ? topics.admit(row) : { kind: 'duplicate' }
+    return row?.state === 'open' ? shelf.admit(row) : { kind: 'duplicate' }
   }
 
   return {
@@ -145,7 +155,7 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
       if (command.planOnly === true) {
         const plan = inbox.planReadmission()
         const planned: ReadmissionPlan = {
-          next: async (row) => (topics.owns(row) ? planTopic(topics, row) : plan.next(row)),
+          next: async (row) => planShelved(shelfOf(row), row) ?? plan.next(row),
         }
         return forecast(selected(command), planned, kernel.clock)
       }
@@ -156,8 +166,8 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
       const report = { planned: rows.length, admitted: 0, stillInvalid: 0, duplicates: 0 }
       const delayMs = 1_000 / Math.max(0.1, command.ratePerSecond ?? RATE_DEFAULT)
       for (const { id, webhook } of rows) {
-        const isOfTopic = topics.owns({ webhook })
-        const result = isOfTopic ? await admitTopic(id) : await inbox.readmit(id)
+        const shelf = shelfOf({ webhook })
+        const result = shelf ? await admit(shelf, id) : await inbox.readmit(id)
         if (result.kind === 'accepted') report.admitted += 1
         else if (result.kind === 'duplicate') report.duplicates += 1
         else report.stillInvalid += 1
@@ -178,8 +188,12 @@ export const createInvalidRequests = (options: InvalidRequestsOptions): InvalidR
   }
 }
 
-function planTopic(topics: TopicReadmission, row: InvalidRow): ReadmissionForecast {
-  const result = topics.plan(row)
+function planShelved(
+  shelf: ShelfReadmission | undefined,
+  row: InvalidRow,
+): ReadmissionForecast | undefined {
+  const result = shelf?.plan(row)
+  if (!result) return undefined
   if (result.kind === 'still-invalid') return result
   return { kind: result.kind === 'accepted' ? 'accept' : 'duplicate' }
 }

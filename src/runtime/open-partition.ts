@@ -3,6 +3,7 @@ import {
   type ConsumerPorts,
   type ConsumerProgressBook,
   ConsumerRunner,
+  outageMark,
   progressKey,
   slotsText,
   timerOwner,
@@ -78,6 +79,11 @@ export const retireConsumer = async (
       await write({ collection, key, row: undefined })
     }
   }
+  for (const range of [keysFrom(`${outageMark(name)}/`), only(outageMark(name))]) {
+    for await (const { key } of eachRow(store, { collection: 'meta', ...range })) {
+      await write({ collection: 'meta', key, row: undefined })
+    }
+  }
   const timers = keysFrom(`${timerOwner(name)}\n`)
   for await (const { key } of eachRow(store, { collection: 'timers', ...timers })) {
     await write({ collection: 'timers', key, row: undefined })
@@ -97,6 +103,11 @@ export const retireConsumer = async (
   }
   return { removed, causes }
 }
+
+const only = (key: string): { readonly from: string; readonly to: string } => ({
+  from: key,
+  to: key,
+})
 
 export const warnOfOrphans = async (
   store: Store,

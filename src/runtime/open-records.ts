@@ -40,7 +40,7 @@ export const openRecords = async (
     const problem = "record: 'transport' needs a broker, and this is the log of the store"
     throw refusedRecord({ engine, contracts, problem })
   }
-  const { name: broker, storeId } = link
+  const { name: broker } = link
   const published = metrics.counter(METRICS.transportPublished)
   const lost = metrics.counter(METRICS.recordLost)
   const foreign = metrics.counter(METRICS.recordForeign)
@@ -50,7 +50,6 @@ export const openRecords = async (
     channels: brokerChannelsOf(integration).filter(({ isRecord }) => isRecord === true),
     contracts,
     kernel,
-    storeId,
     on: {
       published: (channel, count) => published.with({ broker, channel }).add(count),
       lost(channel, partition, loss) {

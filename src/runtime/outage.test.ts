@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { consumer } from '../contract/index.ts'
+import { consumer, slotOf } from '../contract/index.ts'
+import { leasesOf } from './leases.fixture.ts'
 import {
   createWorld,
   effect,
@@ -167,5 +168,45 @@ describe('what is not an outage', () => {
     expect(await modeOf(world)).toBe('running')
     const causes = (await world.runtime.alerts({ state: 'open' })).items.map(({ cause }) => cause)
     expect(causes).not.toContain('outage/one')
+  })
+})
+
+describe('an outage of several partitions of a consumer', () => {
+  const divided = () => {
+    const world = createWorld()
+    const down = new Set<number>()
+    const one = placedConsumer(
+      'one',
+      { outage, retry: { ...retry, attempts: 8 }, concurrency: 4, partitions: 2 },
+      async ({ key }) => {
+        const half = slotOf('default', key) < 32 ? 0 : 1
+        if (down.has(half)) throw new Error('connection refused')
+      },
+    )
+    return { world, down, one }
+  }
+  const states = async (world: World): Promise<readonly string[]> =>
+    (await world.runtime.alerts({})).items.map(({ cause, state }) => `${cause} ${state}`)
+
+  it('is one alert, which is resolved when the last of them is over', async () => {
+    const { world, down, one } = divided()
+    down.add(0).add(1)
+    await world.start([one], { leases: leasesOf() })
+    await world.publish(...orders(60))
+    await world.pass(5_000)
+    expect(await states(world)).toEqual(['outage/one open'])
+
+    down.delete(0)
+    await world.pass(25_000)
+    expect((await world.runtime.consumers())[0]?.partitions.map(({ mode }) => mode)).toEqual([
+      'running',
+      'outage',
+    ])
+    expect(await states(world)).toEqual(['outage/one open'])
+
+    down.delete(1)
+    await world.pass(25_000)
+    expect(await states(world)).toEqual(['outage/one resolved'])
+    expect(world.sent.map(({ kind }) => kind)).toEqual(['opened', 'resolved'])
   })
 })

@@ -6,7 +6,7 @@ import {
   type ReplayedEvent,
 } from '../consumer/index.ts'
 import type { AlertRoute, Integration } from '../contract/index.ts'
-import type { SagaEngine } from '../flow/index.ts'
+import type { RouteKeeper, SagaEngine } from '../flow/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -62,6 +62,7 @@ import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
+import { createRoutes } from './routes.ts'
 import { createSchedules, type Schedules } from './schedules.ts'
 import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
@@ -90,6 +91,8 @@ export interface Pipeline extends Foundations, Alerting {
   /** Tell when a message that has to follow another does not come. */
   readonly expectations: Expectations
   readonly schedules: Schedules
+  /** End groups whose time is over, and forget kept payloads. */
+  readonly routes: RouteKeeper
   /** Runs the functions of sagas, one record of a run at a time. */
   readonly sagas: SagaEngine
   readonly sagaDesk: SagaDesk
@@ -163,11 +166,13 @@ async function buildStages(
   const { deadLetters } = acts
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
-  const invalid = createInvalidRequests({ ...base, inbox, topics: topics.readmission })
   const expectations = createExpectations({ ...base, ...alerting })
+  const routes = createRoutes({ ...base, ...alerting, inbox, runners })
   const schedules = createSchedules({ ...base, ...alerting, inbox })
-  const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const relays = createRelays({ ...options, ...base, ...alerting })
+  const shelves = [topics.readmission, relays.readmission]
+  const invalid = createInvalidRequests({ ...base, inbox, shelves })
+  const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
@@ -182,6 +187,7 @@ async function buildStages(
     topics,
     expectations,
     schedules,
+    routes,
     runners,
     consumers,
     letters,
@@ -365,6 +371,7 @@ function consumerPorts(
         atMs,
       }),
     resolveAlert: (cause) => alerts.resolve(cause),
+    loadAlerts: () => alerts.load(),
     openAlerts: (cause) => alerts.countOf(cause),
     maskText: (consumer, text, data) => base.masks.of(consumer.on.name).text(text, data),
     observer: createConsumerObserver({
@@ -408,6 +415,7 @@ function openRetention(
     ...(archive && { archive }),
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()
+      await parts.expectations.tidy()
       const rows = [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
       for (const { resource, problem, fix } of (await base.store.warnings?.()) ?? []) {
         const told = {

@@ -7,12 +7,11 @@ import {
   sharesSlots,
   slotOfLane,
   slotRanges,
-  type SlotRange,
   slotsText,
 } from '../consumer/index.ts'
 import type { Consumer } from '../contract/index.ts'
 import { JuncturaError, LIMITS, must } from '../kernel/index.ts'
-import type { ProgressRow, Store } from '../store/index.ts'
+import type { ProgressRow, SlotRange, Store } from '../store/index.ts'
 import { recordChanged, type RecordLog } from '../transport/index.ts'
 import { adoptFormer } from './adopt-former.ts'
 import { eachRow } from './paging.ts'

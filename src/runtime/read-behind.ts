@@ -11,7 +11,8 @@ export interface ReadBehindOptions {
 }
 
 /** Which log a partition of a consumer reads, and how its positions are to be understood. */
-export interface ReadPlace extends Pick<ProgressRow, 'bookmark'> {
+export interface ReadPlace {
+  readonly bookmark?: ProgressRow['bookmark'] | undefined
   readonly consumer: Consumer
   readonly slots: { readonly first: number; readonly last: number }
 }

@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { integration } from '../contract/index.ts'
-import { createMemoryStore, FAILED_OVER, type FailOver } from '../store/index.ts'
+import {
+  type AlertRow,
+  createMemoryDisk,
+  createMemoryStore,
+  FAILED_OVER,
+  type FailOver,
+  type OperationRow,
+  type Store,
+  type Unit,
+} from '../store/index.ts'
 import { createVirtualKernel } from '../testing/index.ts'
 import { createRuntime } from './create-runtime.ts'
 import { describeFailOver } from './record-fail-over.ts'
@@ -23,9 +32,12 @@ const startAfter = async (failOver: FailOver): Promise<Runtime> => {
   await store.commit([{ rows: [{ collection: 'meta', key: FAILED_OVER, row }] }])
   const parts = [placedConsumer('one', {}, () => Promise.resolve())]
   const runtime = await createRuntime(integration('demo', { parts }), { kernel, store })
-  expect(await store.row('meta', FAILED_OVER)).toBeUndefined()
   return runtime
 }
+
+const note = (failOver: FailOver): Unit => ({
+  rows: [{ collection: 'meta', key: FAILED_OVER, row: { value: failOver } }],
+})
 
 describe('a fail-over of the store (F80)', () => {
   it('that lost positions is journaled and raises a critical alert with their number', async () => {
@@ -68,6 +80,90 @@ describe('a fail-over of the store (F80)', () => {
 
     expect((await runtime.operations({})).items).toHaveLength(1)
     expect((await runtime.alerts({})).items).toEqual([])
+    await runtime.close()
+  })
+
+  const onDisk = () => {
+    const kernel = createVirtualKernel()
+    const { clock, random } = kernel
+    const disk = createMemoryDisk()
+    const parts = [placedConsumer('one', {}, () => Promise.resolve())]
+    return {
+      open: (): Store => createMemoryStore({ clock, random, disk }),
+      async leave(failOver: FailOver): Promise<void> {
+        const store = createMemoryStore({ clock, random, disk })
+        await store.commit([note(failOver)])
+        await store.close()
+      },
+      start: (store: Store): Promise<Runtime> =>
+        createRuntime(integration('demo', { parts }), { kernel, store }),
+    }
+  }
+
+  it('is told once, however often a process starts, and again when one remembers more', async () => {
+    const { open, start, leave } = onDisk()
+    await leave(base)
+    for (let round = 0; round < 2; round++) await (await start(open())).close()
+    await leave({ ...base, reached: 110, missing: 12 })
+
+    const runtime = await start(open())
+
+    const told = (await runtime.operations({})).items.map(({ result }) => result)
+    expect(told).toMatchObject([{ missing: 12 }, { missing: 7 }])
+    await runtime.close()
+  })
+
+  it('is told again when the correction comes while the first number is being told', async () => {
+    const { open, start } = onDisk()
+    const store = open()
+    await store.commit([note(base)])
+    const read = store.row.bind(store)
+    let isCorrected = false
+    const row: Store['row'] = async (collection, key) => {
+      const found = await read(collection, key)
+      if (key === FAILED_OVER && !isCorrected) {
+        isCorrected = true
+        await store.commit([note({ ...base, reached: 110, missing: 12 })])
+      }
+      return found
+    }
+    await (await start(Object.assign(store, { row }))).close()
+
+    const runtime = await start(open())
+
+    expect((await runtime.operations({})).items).toHaveLength(2)
+    await runtime.close()
+  })
+
+  it('is journaled and told once by two processes that start at the same moment', async () => {
+    const { open, start } = onDisk()
+    const store = open()
+    await store.commit([note(base)])
+    const read = store.row.bind(store)
+    let isTold = false
+    const row: Store['row'] = async (collection, key) => {
+      const found = await read(collection, key)
+      if (collection === 'operations' && !isTold) {
+        isTold = true
+        // The other one commits between this look and this commit.
+        const other = { id: 'alert_other', cause: 'store/failed-over', state: 'open' }
+        const alert = { ...other, count: 1, lastAtMs: 0, owed: [] } as unknown as AlertRow
+        const told = { id: key, atMs: 0 } as unknown as OperationRow
+        await store.commit([
+          {
+            rows: [
+              { collection: 'operations', key, row: told },
+              { collection: 'alerts', key: alert.id, row: alert },
+            ],
+          },
+        ])
+      }
+      return found
+    }
+    const runtime = await start(Object.assign(store, { row }))
+
+    expect((await runtime.alerts({})).items.map(({ id }) => id)).toEqual(['alert_other'])
+    expect((await runtime.operations({})).items).toHaveLength(1)
     await runtime.close()
   })
 })

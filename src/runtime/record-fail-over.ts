@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { Kernel } from '../kernel/index.ts'
 import {
   type Committer,
@@ -9,9 +10,12 @@ import {
 import type { AlertBook } from './alert-book.ts'
 
 /**
- * Tells that the store's server has another history than before: journals it, raises the alert
- * where something acknowledged is or may be gone, and takes the store's note away, in one commit.
- * A process that remembers more than those before it leaves another note, which is told again.
+ * Tells that the store's server has another history than before: journals it, and raises the alert
+ * where something acknowledged is or may be gone, in one commit.
+ *
+ * The note stays: a process that remembers more replaces it at any moment, and whoever took it away
+ * might take that one. What is told of is known by the journal instead, whose id is that of the
+ * note: each is told once, however many processes start at once.
  */
 export const recordFailOver = async (parts: {
   readonly store: Store
@@ -25,10 +29,12 @@ export const recordFailOver = async (parts: {
   // Only the driver writes it.
   const failOver = value as FailOver
   const atMs = kernel.clock.now()
+  const id = `op_${hash('sha256', JSON.stringify(value), 'hex').slice(0, 32)}`
+  if (await store.row('operations', id)) return
   const title = describeFailOver(failOver)
   const isLoss = (failOver.missing ?? 0) > 0
   const row: OperationRow = {
-    id: kernel.ids.next('op'),
+    id,
     command: 'store.fail-over',
     parameters: {},
     actor: 'whoever promoted the server',
@@ -55,14 +61,14 @@ export const recordFailOver = async (parts: {
   const fields = { position, reached, missing, nextPosition }
   if (isLoss) kernel.log.error(fields, title)
   else kernel.log.warn(fields, title)
-  await committer.submit({
-    rows: [
-      { collection: 'operations', key: row.id, row },
-      ...raised,
-      { collection: 'meta', key: FAILED_OVER, row: undefined },
-    ],
+  const outcome = await committer.submit({
+    guards: [{ collection: 'operations', key: id, is: 'absent' }],
+    rows: [{ collection: 'operations', key: id, row }, ...raised],
     isInternal: true,
   })
+  if (outcome.status === 'failed') throw outcome.error
+  // Another process has told of it meanwhile, with an alert of its own.
+  if (outcome.status === 'guarded') await alerts.load()
 }
 
 /** For whoever is on call: what happened, what is gone, what to do. */

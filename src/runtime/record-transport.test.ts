@@ -329,7 +329,7 @@ describe('what reaches such a contract with a commit of the store', () => {
     const world = createWorld()
     const { broker, options } = recordBroker()
     const billing = meterConsumer('billing', {}, async (order, ctx) => {
-      await ctx.emit(Billed.of(order))
+      ctx.emit(Billed.of(order))
     })
     const books = {
       ...meterConsumer('books', {}, async (order, ctx) => {

@@ -1,8 +1,9 @@
 import type { AlertRoute, Integration, OutboxSource } from '../contract/index.ts'
-import { createContractBook } from '../inbox/index.ts'
+import { createContractBook, type ShelfReadmission } from '../inbox/index.ts'
 import { type Kernel, messageOf } from '../kernel/index.ts'
 import { METRICS, type Metrics } from '../observe/index.ts'
 import {
+  createOutboxReadmission,
   createRelay,
   openReader,
   type OutboxCursor,
@@ -41,6 +42,8 @@ export interface RelaysOptions {
 /** The relays of all outboxes, each on a connection of its own. */
 export interface Relays {
   readonly all: ReadonlyMap<string, Relay>
+  /** Reads what was kept as invalid once more, by today's contracts. */
+  readonly readmission: ShelfReadmission
   start(): void
   views(): Promise<readonly OutboxView[]>
   idle(): Promise<void>
@@ -90,6 +93,7 @@ export const createRelays = (options: RelaysOptions): Relays => {
   )
   return {
     all,
+    readmission: createOutboxReadmission({ ...options, book, outboxes: integration.outboxes }),
     start: () => {
       for (const relay of all.values()) relay.start()
     },

@@ -17,7 +17,7 @@ import { pageOf } from './paging.ts'
 import type { Pipeline } from './pipeline.ts'
 import { createPublisher, createRelayKeeper, type RelayKeeper } from './publisher.ts'
 import type { DrainOptions, Runtime } from './runtime-port.ts'
-import { viewLeases } from './lease-names.ts'
+import { leaseConsumer } from './lease-consumer.ts'
 import { retireConsumer, stoppedCause } from './open-partition.ts'
 import type { Role } from './roles.ts'
 import type { SagaQuery } from './saga-desk.ts'
@@ -380,35 +380,27 @@ export class RunningIntegration implements Runtime {
   }
 
   async #retire(name: string): Promise<unknown> {
-    const { store, committer } = this.#pipeline
-    await this.#requireUnused(name)
+    const { store, committer, deadLetters, alerts } = this.#pipeline
     if (this.integration.consumers.some((consumer) => consumer.name === name)) {
       throw refused(`consumer ${name} is declared and runs`, 'take it out of the integration first')
     }
-    const retired = await retireConsumer({ store, committer, clock: this.kernel.clock }, name)
-    if (retired.removed === 0) {
-      throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
+    const taken = await leaseConsumer(store, name)
+    try {
+      const retired = await retireConsumer({ store, committer, clock: this.kernel.clock }, name)
+      if (retired.removed === 0) {
+        throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'consumer', id: name } })
+      }
+      for (const cause of retired.causes) await deadLetters.settled(cause)
+      const stopped = [...alerts.all()]
+        .map(({ cause }) => cause)
+        .filter((cause) => cause.startsWith(stoppedCause(`${name}/`)))
+      const causes = [stoppedCause(name), ...stopped, outageCause(name)]
+      const rows = causes.flatMap((cause) => alerts.resolve(cause))
+      await offerRows({ committer, kernel: this.kernel }, rows)
+      return { removed: retired.removed }
+    } finally {
+      for (const lease of taken.toReversed()) await lease.release()
     }
-    for (const cause of retired.causes) await this.#pipeline.deadLetters.settled(cause)
-    const stopped = [...this.#pipeline.alerts.all()]
-      .map(({ cause }) => cause)
-      .filter((cause) => cause.startsWith(stoppedCause(`${name}/`)))
-    const causes = [stoppedCause(name), ...stopped, outageCause(name)]
-    const rows = causes.flatMap((cause) => this.#pipeline.alerts.resolve(cause))
-    await offerRows({ committer, kernel: this.kernel }, rows)
-    return { removed: retired.removed }
-  }
-
-  /** A worker with another version of the code may run it still. */
-  async #requireUnused(name: string): Promise<void> {
-    const { leases } = this.#pipeline.store
-    const view = leases && (await viewLeases(leases, { partitions: [name] }))
-    const used = [...(view?.partitions ?? [])].find(
-      ([id]) => id === name || id.startsWith(`${name}/`),
-    )
-    if (!used) return
-    const [id, { owner }] = used
-    throw refused(`${owner} runs ${id}`, 'stop the processes that declare it first')
   }
 
   async idle(): Promise<void> {

@@ -1,12 +1,11 @@
 import type { AlertRoute, Integration } from '../contract/index.ts'
-import { createContractBook } from '../inbox/index.ts'
+import { createContractBook, type ShelfReadmission } from '../inbox/index.ts'
 import { type Kernel, messageOf } from '../kernel/index.ts'
 import { METRICS, type Metrics } from '../observe/index.ts'
 import {
   createReadmission,
   createTopicRelay,
   openTopic,
-  type TopicReadmission,
   type TopicRelay,
   type TopicRelayOptions,
 } from '../source/index.ts'
@@ -32,7 +31,7 @@ export interface TopicsOptions {
 /** The relays of all topics of others, each on connections of its own. */
 export interface Topics {
   /** Reads what was kept as invalid once more, by today's contracts. */
-  readonly readmission: TopicReadmission
+  readonly readmission: ShelfReadmission
   start(): void
   views(): readonly TopicView[]
   idle(): Promise<void>

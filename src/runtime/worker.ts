@@ -2,6 +2,7 @@ import {
   type ConsumerPartition,
   type ConsumerRunner,
   outageCause,
+  outageMark,
   partitionId,
   partitionsOf,
   progressKey,
@@ -78,7 +79,8 @@ class ConsumersAtWork implements Worker {
     const { store, kernel, integration, link, committer, alerts, replays } = this.#pipeline
     if (!this.#keeper) {
       await link?.start({ committer, alerts })
-      for (const consumer of integration.consumers) await prepareProgress(this.#ports, consumer)
+      for (const consumer of integration.consumers)
+        await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       await this.#open(this.#partitions)
       await this.#beginDuties()
       await replays.resumeAll()
@@ -86,6 +88,7 @@ class ConsumersAtWork implements Worker {
       await this.#keeper.start()
       this.#listening = this.#listen()
     }
+    this.#pipeline.routes.start()
     await warnOfOrphans(store, kernel, integration)
   }
 
@@ -106,6 +109,7 @@ class ConsumersAtWork implements Worker {
     await retention.close()
     await expectations.close()
     await schedules.close()
+    await this.#pipeline.routes.close()
     await timers.close()
     const all = [...runners.values()]
     await Promise.all(
@@ -174,7 +178,7 @@ class ConsumersAtWork implements Worker {
         if (!lease) return false
         taken.push(lease)
       }
-      await prepareProgress(this.#ports, consumer)
+      await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       return true
     } finally {
       for (const lease of taken.toReversed()) await lease.release()
@@ -254,9 +258,14 @@ class ConsumersAtWork implements Worker {
       ...alerts.resolve(stoppedCause(id)),
       ...this.#stoppedOtherwise(consumer).flatMap((cause) => alerts.resolve(cause)),
       // One that no longer looks for outages could never say that it is over.
-      ...(consumer.outage ? [] : alerts.resolve(outageCause(consumer.name))),
+      ...(consumer.outage ? [] : this.#withoutOutage(id, consumer.name)),
     ])
     return [...rows, ...[...alerts.all()].flatMap(({ cause }) => this.#knownNow(cause, opened))]
+  }
+
+  #withoutOutage(id: string, name: string): readonly RowWrite[] {
+    const mark: RowWrite = { collection: 'meta', key: outageMark(id), row: undefined }
+    return [mark, ...this.#pipeline.alerts.resolve(outageCause(name))]
   }
 
   /** Alerts of partitions that the consumer was divided into before. */

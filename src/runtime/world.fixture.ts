@@ -124,6 +124,7 @@ export interface StartOptions extends Pick<
   | 'transport'
   | 'trustedProxies'
   | 'alwaysSuspend'
+  | 'fetchCertificate'
 > {
   readonly fault?: Fault
   readonly log?: Logger

@@ -163,7 +163,23 @@ export interface ProgressRow {
   /** Which start of the runtime wrote it. */
   readonly epoch: number
   /** Where the record is not the store: what its reader must know to go on from the watermark. */
-  readonly bookmark?: unknown
+  readonly bookmark?: RecordBookmark
+}
+
+/** As the transport room understands it: a place in a topic that is the record of a channel. */
+export interface RecordBookmark {
+  /** Which topic of its name it is; empty where the engine cannot tell. */
+  readonly incarnation: string
+  /** From which offset on which shift counts, ascending. */
+  readonly spans: readonly { readonly from: number; readonly shift: number }[]
+  /** What came through the relays of stores, by store: what they repeat is left out. */
+  readonly relayed: Readonly<Record<string, RelayedTo>>
+}
+
+/** How far a relay is known to have come: a repeat is not beyond, a zombie has an older turn. */
+export interface RelayedTo {
+  readonly turn: number
+  readonly position: number
 }
 
 /** As the outbox room understands it. */

@@ -254,8 +254,16 @@ export interface StoredRecord {
   readonly bytes: Uint8Array
 }
 
+/** Slots of a channel, inclusive. */
+export interface SlotRange {
+  readonly first: number
+  readonly last: number
+}
+
 export interface LogQuery {
   readonly channel: string
+  /** Only records of these slots; the engine leaves out the others. @default all */
+  readonly slots?: readonly SlotRange[]
   readonly afterPosition: number
   readonly limit: number
   /** Stops after the record that reaches it; at least one record is given. */
@@ -265,8 +273,8 @@ export interface LogQuery {
 export interface LogPage {
   readonly records: readonly StoredRecord[]
   /**
-   * No record of the channel is, or will be, between the last one given and this position,
-   * inclusive; at least `afterPosition`.
+   * No record of the channel, or of the slots asked for, is, or will be, between the last one given
+   * and this position, inclusive; at least `afterPosition`.
    */
   readonly scannedTo: number
 }
@@ -332,8 +340,8 @@ export interface AcceptedRollback {
 
 /**
  * Key in `meta` under which a driver notes that the server has another history than before: a
- * replica was promoted, or a backup put back. The runtime journals it, tells people, and takes the
- * note away.
+ * replica was promoted, or a backup put back. The runtime journals each note once and tells people;
+ * the last one stays.
  */
 export const FAILED_OVER = 'failover'
 

@@ -204,10 +204,12 @@ function readRecord(
 
   const next = (): readonly ReceivedMessage[] => {
     const topic = topicOf(channel)
-    if (topic.incarnation !== incarnation) throw new Error('it was made again')
+    if (topic.incarnation !== incarnation)
+      throw refused(`channel ${channel}`, 'it was made again', 'look')
     for (const [at, place] of places) {
       const isGone = place < (topic.starts.get(Number(at)) ?? 0)
-      if (isGone || place > (topic.ends.get(Number(at)) ?? 0)) throw new Error('the place is gone')
+      if (isGone || place > (topic.ends.get(Number(at)) ?? 0))
+        throw refused(`channel ${channel}`, 'the place is gone', 'look')
     }
     const isWanted = ({ partition, offset }: ReceivedMessage): boolean =>
       Number(offset) >= (places.get(String(partition)) ?? Infinity)

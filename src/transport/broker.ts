@@ -65,7 +65,7 @@ export interface BrokerChannel {
   readonly channel: string
   /** How long messages are kept for readers of other systems. */
   readonly retentionMs: number
-  /** Whether the broker is the record: then keys are spread over its partitions by `placeOfSlot`. */
+  /** Whether the broker is the record: then `placeOfSlot` spreads keys over its partitions. */
   readonly isRecord?: boolean
 }
 

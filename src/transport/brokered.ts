@@ -1,4 +1,3 @@
-import { decodeRecord } from '../contract/index.ts'
 import { LIMITS, messageOf, type Timer } from '../kernel/index.ts'
 import type { Appended, Store } from '../store/index.ts'
 import type { Broker, Reading, ReceivedMessage } from './broker.ts'
@@ -10,8 +9,8 @@ import {
   type RelayEvents,
   type RelayPlace,
 } from './channel-relays.ts'
-import { createEmbeddedTransport, type EmbeddedTransport } from './embedded.ts'
-import type { Delivered, LogTransport, Subscription } from './transport.ts'
+import { createEmbeddedTransport, decodeLazily, type EmbeddedTransport } from './embedded.ts'
+import type { LogReader, Delivered, LogTransport, Subscription } from './transport.ts'
 import { fromBrokerMessage } from './wire-message.ts'
 
 /**
@@ -146,13 +145,13 @@ class StoreBackedTransport implements BrokeredTransport {
     if (!this.#isConnected) this.#fillAll()
   }
 
-  subscribe(channel: string, afterPosition: number): Subscription {
+  subscribe(channel: string, afterPosition: number, reader?: LogReader): Subscription {
     const lane = this.#lanes.get(channel)
     // A channel that nobody publishes to has its records in the store alone.
-    if (!lane) return this.#log.subscribe(channel, afterPosition)
+    if (!lane) return this.#log.subscribe(channel, afterPosition, reader)
     if (this.#isShared && lane.readers === 0) this.#skipTo(lane, this.head)
     lane.readers += 1
-    const inner = lane.given.subscribe(channel, afterPosition)
+    const inner = lane.given.subscribe(channel, afterPosition, reader)
     this.#turnLater(channel)
     let isOpen = true
     return {
@@ -329,10 +328,7 @@ class StoreBackedTransport implements BrokeredTransport {
         limit: LIMITS.relayBatchMax,
         bytesMax: READ_BYTES_MAX,
       })
-      const records = page.records.map((stored) => ({
-        ...stored,
-        record: decodeRecord(stored.bytes, stored.position),
-      }))
+      const records = page.records.map(decodeLazily)
       if (this.#isClosed || page.scannedTo <= intake.givenTo) return
       this.#options.on.recovered(channel, records.length)
       intake.fill(records, page.scannedTo)

@@ -1,8 +1,8 @@
 import { decodeRecord, type LogRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
-import type { Store, StoredRecord } from '../store/index.ts'
+import type { SlotRange, Store, StoredRecord } from '../store/index.ts'
 import { type Page, SharedPages } from './shared-pages.ts'
-import type { Delivered, LogTransport, Subscription } from './transport.ts'
+import type { Delivered, LogReader, LogTransport, Subscription } from './transport.ts'
 
 /**
  * The store's own log as transport. What this process appended last is kept decoded in a short
@@ -32,10 +32,12 @@ interface Tail {
   records: Delivered[]
   bytes: number
   waiters: Set<() => void>
-  /** Who reads the channel; what all have passed is let go. */
-  readers: Set<Pick<Subscription, 'scannedTo'>>
-  /** What readers behind the tail share. */
-  readonly pages: SharedPages
+  /** Who reads the channel, and which slots of it; what all have passed is let go. */
+  readonly readers: Map<Pick<Subscription, 'scannedTo'>, SlotRange | undefined>
+  /** What readers behind the tail share: the slots that any of them wants, and no others. */
+  pages: SharedPages
+  /** Those slots, as text. */
+  wanted: string | undefined
 }
 
 /** Read at once for readers behind the tail. */
@@ -74,8 +76,9 @@ export const createEmbeddedTransport = (
         records: [],
         bytes: 0,
         waiters: new Set(),
-        readers: new Set(),
-        pages: new SharedPages((afterPosition) => readPage(channel, afterPosition, PAGE_RECORDS)),
+        readers: new Map(),
+        pages: pagesOf(channel, undefined),
+        wanted: undefined,
       }
       tails.set(channel, tail)
     }
@@ -92,14 +95,24 @@ export const createEmbeddedTransport = (
     }
   }
 
-  const readPage = async (channel: string, after: number, limit: number): Promise<Page> => {
-    const query = { channel, afterPosition: after, limit, bytesMax: READ_BYTES_MAX }
-    const { records, scannedTo } = await store.readLog(query)
-    const bytes = records.reduce((sum, record) => sum + record.bytes.length, 0)
-    return { after, to: scannedTo, records: records.map(decode), bytes }
+  const pagesOf = (channel: string, slots: readonly SlotRange[] | undefined): SharedPages =>
+    new SharedPages(async (after) => {
+      const query = { channel, afterPosition: after, limit: PAGE_RECORDS, bytesMax: READ_BYTES_MAX }
+      const { records, scannedTo } = await store.readLog({ ...query, ...(slots && { slots }) })
+      const bytes = records.reduce((sum, record) => sum + record.bytes.length, 0)
+      return { after, to: scannedTo, records: records.map(decodeLazily), bytes }
+    })
+
+  /** What was read for others may lack what a new reader wants, so pages begin anew. */
+  const readersChanged = (channel: string, tail: Tail): void => {
+    const slots = unionOf(tail.readers.values())
+    const text = JSON.stringify(slots)
+    if (text === tail.wanted) return
+    tail.wanted = text
+    tail.pages = pagesOf(channel, slots)
   }
 
-  const subscribe = (channel: string, afterPosition: number): Subscription => {
+  const subscribe = (channel: string, afterPosition: number, reader?: LogReader): Subscription => {
     const tail = tailOf(channel)
     let scannedTo = afterPosition
     let givenTo = afterPosition
@@ -138,9 +151,11 @@ export const createEmbeddedTransport = (
       },
       close() {
         tail.readers.delete(subscription)
+        if (tail.readers.size > 0) readersChanged(channel, tail)
       },
     }
-    tail.readers.add(subscription)
+    tail.readers.set(subscription, reader?.wanted)
+    readersChanged(channel, tail)
     return subscription
   }
 
@@ -191,7 +206,7 @@ export const createEmbeddedTransport = (
 }
 
 /** Decoded when somebody looks into it: a partition skips what is another's by its slot. */
-const decode = ({ position, slot, atMs, bytes }: StoredRecord): Delivered => {
+export const decodeLazily = ({ position, slot, atMs, bytes }: StoredRecord): Delivered => {
   let record: LogRecord | undefined
   return {
     position,
@@ -228,7 +243,7 @@ async function readBehind(tail: Tail, scannedTo: number, limit: number): Promise
 /** What everybody has read dies young, which keeps it out of the slow part of the heap. */
 function letPassedGo(tail: Tail): void {
   let passed = Infinity
-  for (const { scannedTo } of tail.readers) passed = Math.min(passed, scannedTo)
+  for (const { scannedTo } of tail.readers.keys()) passed = Math.min(passed, scannedTo)
   tail.pages.passed(passed)
   if (tail.records.length <= PASSED_LOT) return
   const kept = tail.records.findIndex(({ position }) => position > passed)
@@ -237,6 +252,20 @@ function letPassedGo(tail: Tail): void {
 
 const bytesOf = ({ data, raw }: LogRecord): number =>
   RECORD_BYTES + data.length + (raw?.length ?? 0)
+
+/** Undefined when somebody wants everything. */
+function unionOf(wanted: Iterable<SlotRange | undefined>): readonly SlotRange[] | undefined {
+  const all = [...wanted]
+  const ranges = all.filter((one) => one !== undefined)
+  if (ranges.length < all.length || ranges.length === 0) return undefined
+  const union: SlotRange[] = []
+  for (const range of ranges.toSorted((one, other) => one.first - other.first)) {
+    const last = union.at(-1)
+    if (!last || range.first > last.last + 1) union.push(range)
+    else union[union.length - 1] = { first: last.first, last: Math.max(last.last, range.last) }
+  }
+  return union
+}
 
 /** Cuts an eighth at once, so that the cost per record stays flat. */
 function trim(tail: Tail): void {

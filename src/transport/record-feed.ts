@@ -1,6 +1,7 @@
 import type { Clock, Logger } from '../kernel/index.ts'
 import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { ReceivedMessage } from './broker.ts'
+import type { RecordBookmark, RelayedTo } from '../store/index.ts'
 import type { ForeignTopic, TopicReading, TopicState } from './foreign-topic.ts'
 import {
   isNewOf,
@@ -9,9 +10,7 @@ import {
   offsetAfter,
   positionOf,
   placeOfSlot,
-  type RecordBookmark,
   type RecordLoss,
-  type RelayedTo,
 } from './record-place.ts'
 import type { Delivered, Subscription } from './transport.ts'
 import { fromRecordMessage } from './wire-message.ts'
@@ -59,7 +58,7 @@ export class RecordFeed implements Subscription {
   /** The next offset wanted from the broker. */
   #next: number
   #bookmark: RecordBookmark
-  /** What relays were found to have brought, by the position of it, until the watermark is there. */
+  /** What relays have brought, by the position of it, until the watermark is there. */
   #relayed: { readonly position: number; readonly store: string; readonly to: RelayedTo }[] = []
   /** The same as of the newest message. */
   readonly #relays = new Map<string, RelayedTo>()

@@ -3,11 +3,12 @@ import {
   JuncturaError,
   LIMITS,
   messageOf,
+  must,
   sleep,
   type Timer,
 } from '../kernel/index.ts'
-import type { Append } from '../store/index.ts'
 import type { Broker, BrokerChannel } from './broker.ts'
+import type { RecordBookmark } from '../store/index.ts'
 import type { ForeignTopic, TopicState } from './foreign-topic.ts'
 import { RecordFeed } from './record-feed.ts'
 import {
@@ -16,8 +17,6 @@ import {
   offsetAfter,
   placeOfSlot,
   positionOf,
-  type RecordBookmark,
-  readBookmark,
   type RecordLoss,
 } from './record-place.ts'
 import { createRecordPublisher, type RecordPublisher } from './record-publisher.ts'
@@ -50,7 +49,7 @@ export interface RecordLog extends AsyncDisposable {
    *
    * @throws as `RecordPublisher.publish`.
    */
-  publish(channel: string, appends: readonly Append[]): Promise<void>
+  publish(channel: string, records: readonly Omit<Delivered, 'position'>[]): Promise<void>
   /** Something was published by another way; whoever is at the head may not be. */
   published(channel: string): void
   /** What the topic of a channel promises: copies, what is waited for, how long it is kept. */
@@ -67,7 +66,7 @@ export interface RecordStart {
 export interface RecordQuery {
   readonly channel: string
   readonly slots: { readonly first: number; readonly last: number }
-  readonly bookmark: unknown
+  readonly bookmark: RecordBookmark | undefined
   readonly afterPosition: number
   readonly limit: number
 }
@@ -84,7 +83,6 @@ export interface RecordLogOptions {
   /** Names of the contracts, for whoever is refused. */
   readonly contracts: string
   readonly kernel: Pick<Kernel, 'clock' | 'log'>
-  readonly storeId: string
   readonly on: RecordEvents
 }
 
@@ -266,12 +264,8 @@ class BrokerRecordLog implements RecordLog {
     return { records, scannedTo: isOver ? (records.at(-1)?.position ?? afterPosition) : scannedTo }
   }
 
-  async publish(name: string, appends: readonly Append[]): Promise<void> {
-    const { storeId: store } = this.#options
-    const messages = appends.map(({ record, slot, atMs }) => {
-      if (!record) throw new TypeError('what is published has its record beside its bytes')
-      return toRecordMessage({ slot, atMs, record }, { store, partitions: this.partitions })
-    })
+  async publish(name: string, records: readonly Omit<Delivered, 'position'>[]): Promise<void> {
+    const messages = records.map((record) => toRecordMessage(record, this.partitions))
     await this.#channel(name).publisher.publish(messages)
   }
 
@@ -299,16 +293,13 @@ class BrokerRecordLog implements RecordLog {
   }
 
   #channel(name: string): Channel {
-    const channel = this.#channels.get(name)
-    if (!channel) throw new TypeError(`the record of ${name} is not the broker`)
-    return channel
+    return must(this.#channels.get(name), `the record of ${name} is the broker`)
   }
 
   #placeOf(
     channel: string,
-    { slots, bookmark: value }: Pick<LogReader, 'slots' | 'bookmark'>,
+    { slots, bookmark }: Pick<LogReader, 'slots' | 'bookmark'>,
   ): { readonly partition: number; readonly firstSlot: number; readonly bookmark: RecordBookmark } {
-    const bookmark = readBookmark(value)
     const partition = placeOfSlot(slots.first, this.partitions)
     const firstSlot = firstSlotOf(partition, this.partitions)
     const last = firstSlotOf(partition + 1, this.partitions) - 1

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { SLOT_COUNT } from '../contract/index.ts'
+import type { RecordBookmark, RelayedTo } from '../store/index.ts'
 import {
   beginRecord,
   firstSlotOf,
@@ -9,8 +10,6 @@ import {
   offsetAfter,
   placeOfSlot,
   positionOf,
-  type RecordBookmark,
-  type RelayedTo,
 } from './record-place.ts'
 
 const fresh: RecordBookmark = { incarnation: 'a', spans: [], relayed: {} }

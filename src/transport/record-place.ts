@@ -1,5 +1,6 @@
 import { SLOT_COUNT } from '../contract/index.ts'
 import { assert } from '../kernel/index.ts'
+import type { RecordBookmark, RelayedTo } from '../store/index.ts'
 import type { TopicState } from './foreign-topic.ts'
 
 /**
@@ -21,27 +22,6 @@ export const placeOfSlot = (slot: number, partitions: number): number =>
 /** The first slot of a partition. */
 export const firstSlotOf = (partition: number, partitions: number): number =>
   Math.ceil((partition * SLOT_COUNT) / partitions)
-
-/** What a reader of one partition must know to go on, kept beside its progress. */
-export interface RecordBookmark {
-  /** Which topic of its name it is; empty where the engine cannot tell. */
-  readonly incarnation: string
-  /** From which offset on which shift counts, ascending. */
-  readonly spans: readonly RecordSpan[]
-  /** What came through the relays of stores, by store: what they repeat is left out. */
-  readonly relayed: Readonly<Record<string, RelayedTo>>
-}
-
-export interface RecordSpan {
-  readonly from: number
-  readonly shift: number
-}
-
-/** How far a relay is known to have come: a repeat is not beyond, a zombie has an older turn. */
-export interface RelayedTo {
-  readonly turn: number
-  readonly position: number
-}
 
 /** Offsets below it are exact as positions; more than any partition will have. */
 const OFFSET_MAX = Math.floor(Number.MAX_SAFE_INTEGER / RECORD_STRIDE) - 2
@@ -132,13 +112,6 @@ export const beginRecord = (
   const next = Number(from === 'now' ? span.next : span.first)
   return { bookmark, watermark: positionOf(bookmark, next, place.firstSlot) - 1 }
 }
-
-/** Of a row of progress; undefined for one whose record was the store. */
-export const readBookmark = (value: unknown): RecordBookmark | undefined =>
-  // Only this room makes them, and only its own rows are read back.
-  typeof value === 'object' && value !== null && 'spans' in value
-    ? (value as RecordBookmark)
-    : undefined
 
 /**
  * What is known of a relay after one more of its messages, which is new where its position is. Of a

@@ -2,9 +2,9 @@ import { JuncturaError, LIMITS } from '../kernel/index.ts'
 import type { Broker, BrokerMessage } from './broker.ts'
 
 /**
- * Publishes to one channel whose record is the broker. What comes while a publication is under way
- * goes with the next one, so a flood costs few of them and a message alone does not wait. One is
- * under way at a time: what was taken first stands first.
+ * Publishes to one channel whose record is the broker. What comes while enough publications are
+ * under way goes with the next one, so a flood costs few of them and a message alone does not wait.
+ * A driver keeps the order of its calls, so what was taken first stands first.
  */
 export interface RecordPublisher {
   /**
@@ -34,6 +34,7 @@ export const createRecordPublisher = (
   let waitingCount = 0
   let waitingBytes = 0
   let running: Promise<void> | undefined
+  const underWay = new Set<Promise<void>>()
   let isClosed = false
 
   const takeBatch = (): readonly Waiting[] => {
@@ -57,21 +58,26 @@ export const createRecordPublisher = (
     return batch
   }
 
+  const send = async (batch: readonly Waiting[]): Promise<void> => {
+    try {
+      const [only] = batch
+      const messages =
+        batch.length === 1 && only ? only.messages : batch.flatMap((one) => one.messages)
+      await broker.publish(channel, messages)
+      onPublished(messages.length)
+      for (const one of batch) one.resolve()
+    } catch (error) {
+      for (const one of batch) one.reject(error)
+    }
+  }
+
   const run = async (): Promise<void> => {
     // Those who publish in this turn of the loop go together.
     await Promise.resolve()
     while (waiting.length > 0) {
-      const batch = takeBatch()
-      try {
-        const [only] = batch
-        const messages =
-          batch.length === 1 && only ? only.messages : batch.flatMap((one) => one.messages)
-        await broker.publish(channel, messages)
-        onPublished(messages.length)
-        for (const one of batch) one.resolve()
-      } catch (error) {
-        for (const one of batch) one.reject(error)
-      }
+      const sending = send(takeBatch()).finally(() => underWay.delete(sending))
+      underWay.add(sending)
+      while (underWay.size >= LIMITS.recordInFlightMax) await Promise.race(underWay)
     }
     running = undefined
   }
@@ -101,6 +107,7 @@ export const createRecordPublisher = (
     async close() {
       isClosed = true
       await running
+      await Promise.all(underWay)
     },
   }
 }

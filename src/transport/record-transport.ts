@@ -4,7 +4,7 @@ import type { LogTransport } from './transport.ts'
 /** The log of the store, and beside it the channels whose record is the broker. */
 export const withRecords = (inner: LogTransport, records: RecordLog): LogTransport => ({
   subscribe(channel, afterPosition, reader) {
-    if (!records.has(channel) || !reader) return inner.subscribe(channel, afterPosition)
+    if (!records.has(channel) || !reader) return inner.subscribe(channel, afterPosition, reader)
     return records.subscribe(channel, afterPosition, reader)
   },
   appended: (appended) => inner.appended(appended),

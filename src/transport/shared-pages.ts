@@ -4,6 +4,7 @@ import type { Delivered } from './transport.ts'
 export interface Page {
   readonly after: number
   readonly to: number
+  /** Decoded when somebody looks into them. */
   readonly records: readonly Delivered[]
   /** Of the records as they are stored: whoever asked them for theirs would decode them. */
   readonly bytes: number

@@ -1,5 +1,5 @@
 import type { LogRecord } from '../contract/index.ts'
-import type { Appended } from '../store/index.ts'
+import type { Appended, RecordBookmark, SlotRange } from '../store/index.ts'
 
 /**
  * Moves envelopes from the log to consumers. On the embedded engine the log is in the store and
@@ -13,12 +13,14 @@ export interface Transport {
   close(): Promise<void>
 }
 
-/** Who reads, where the log is not the store's: it has a log for each partition. */
+/** Who reads. All but `wanted` is for a log that is not the store's: there each partition has one. */
 export interface LogReader {
+  /** The slots that it wants: it may be given others, which it leaves alone. @default all */
+  readonly wanted: SlotRange | undefined
   /** The slots of the channel that it has. */
-  readonly slots: { readonly first: number; readonly last: number }
+  readonly slots: SlotRange
   /** What its subscription of the last run gave for its watermark. */
-  readonly bookmark: unknown
+  readonly bookmark: RecordBookmark | undefined
   /** Nothing beyond it was given to a handler, by any run. */
   readonly usedTo: number
   /** Something that does not show as a message has changed, such as being at the head. */
@@ -53,7 +55,7 @@ export interface Subscription {
   /** Present where the log is not the store's: what is there now, up to a position. */
   readonly readTo?: (position: number, signal: AbortSignal) => Promise<readonly Delivered[]>
   /** The same: what a row of progress with this watermark has to keep. */
-  readonly bookmarkAt?: (watermark: number) => unknown
+  readonly bookmarkAt?: (watermark: number) => RecordBookmark
   /** The same: records that are still to be given, as far as known. */
   readonly behind?: number
 }

@@ -24,6 +24,7 @@ import {
   runPostgresFaults,
 } from './postgres-faults.ts'
 import { describeReadOnly, runReadOnlyDisk } from './read-only-disk.ts'
+import { runSeveralWithBroker } from './several-with-broker.ts'
 import { describeSlowSenders, runSlowSenders } from './slow-senders.ts'
 import { smallDisk } from './small-disk.ts'
 import { describeSoak, runSoak } from './soak.ts'
@@ -69,6 +70,10 @@ const broker =
       },
     ]
   }
+
+const several =
+  (name: BrokerName): Attack =>
+  async (options) => [await runSeveralWithBroker(name, options)]
 
 const postgres =
   (engine: PostgresFaultsOptions['engine']): Attack =>
@@ -246,6 +251,9 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   rabbitmq: broker('rabbitmq'),
   postgres18: postgres('postgres18'),
   postgres15: postgres('postgres15'),
+  'several-nats': several('nats'),
+  'several-kafka': several('kafka'),
+  'several-rabbitmq': several('rabbitmq'),
   'fail-over': failOver,
   soak,
 }

@@ -7,7 +7,6 @@ import { type RunningEngine, startEngine } from '../engines/engine.ts'
 import { type PostgresEngine, startPostgres } from '../engines/postgres.ts'
 import { createPostgresBench } from '../engines/postgres-bench.ts'
 import { SOUND } from './chaos.fixture.ts'
-import { type OutsideReader, startOutsideReader } from './outside-reader.ts'
 import { REPOSITORY } from './runtime-process.ts'
 import {
   runRollingRestart,
@@ -16,6 +15,7 @@ import {
   runZombie,
   type SeveralOptions,
 } from './several-processes.ts'
+import { SOUND_OUTSIDE, withOutsideReader } from './several-with-broker.ts'
 
 let database: PostgresEngine | undefined
 let broker: RunningEngine | undefined
@@ -39,30 +39,13 @@ const optionsOf = async (name: string, seed: number): Promise<SeveralOptions> =>
   return { databaseUrl: url, dataDir, seed, transport: broker?.url }
 }
 
-const withReader = async <T>(
-  options: SeveralOptions,
-  work: () => Promise<T>,
-): Promise<{
-  readonly result: T
-  readonly missing: readonly string[]
-  readonly read: OutsideReader
-}> => {
-  const read = await startOutsideReader('nats', broker?.url ?? '', ['orders', 'warehouse'])
-  try {
-    const result = await work()
-    return { result, missing: await read.missing(options.databaseUrl), read }
-  } finally {
-    await read.close()
-  }
-}
-
 const TAKE_OVER_MS_MAX = 10_000
 
 describe('several processes on one PostgreSQL store with a broker between', () => {
   it('lose nothing and double nothing while gateways, workers and the relay are killed; readers elsewhere get everything in order (F3, F7, F15, M6)', async () => {
     const options = await optionsOf('killed', 20_281)
-    const { result, missing, read } = await withReader(options, () =>
-      runSeveralKilled({ ...options, rounds: 2 }),
+    const { result, outside } = await withOutsideReader('nats', options, (given) =>
+      runSeveralKilled({ ...given, rounds: 2 }),
     )
 
     console.log('take-over ms', result.takeOverMs, 'acknowledged', result.verdict.acknowledged)
@@ -70,12 +53,12 @@ describe('several processes on one PostgreSQL store with a broker between', () =
     expect(result.verdict.acknowledged).toBeGreaterThan(50)
     expect(result.partner.complaints).toEqual([])
     for (const ms of result.takeOverMs) expect(ms).toBeLessThan(TAKE_OVER_MS_MAX)
-    expect({ missing, outOfOrder: read.outOfOrder }).toEqual({ missing: [], outOfOrder: [] })
+    expect(outside).toEqual(SOUND_OUTSIDE)
   }, 180_000)
 
   it('fence off a worker that slept past its lease, also what it published (F15, F16)', async () => {
     const options = await optionsOf('zombie', 20_282)
-    const { result, missing, read } = await withReader(options, () => runZombie(options))
+    const { result, outside } = await withOutsideReader('nats', options, runZombie)
 
     console.log('take-over ms', result.takeOverMs, 'acknowledged', result.verdict.acknowledged)
     expect(result.zombieEnd.code).toBe(70)
@@ -83,12 +66,12 @@ describe('several processes on one PostgreSQL store with a broker between', () =
     expect(result.verdict).toMatchObject(SOUND)
     expect(result.verdict.acknowledged).toBeGreaterThan(50)
     for (const ms of result.takeOverMs) expect(ms).toBeLessThan(TAKE_OVER_MS_MAX)
-    expect({ missing, outOfOrder: read.outOfOrder }).toEqual({ missing: [], outOfOrder: [] })
+    expect(outside).toEqual(SOUND_OUTSIDE)
   }, 180_000)
 
   it('are restarted one after the other under load, and the sender sees no 5xx and no cut connection (M39)', async () => {
     const options = await optionsOf('rolling', 20_283)
-    const { result, missing, read } = await withReader(options, () => runRollingRestart(options))
+    const { result, outside } = await withOutsideReader('nats', options, runRollingRestart)
 
     const { unavailable, broken } = result.partner.counts
     console.log('take-over ms', result.takeOverMs, 'acknowledged', result.verdict.acknowledged)
@@ -97,13 +80,13 @@ describe('several processes on one PostgreSQL store with a broker between', () =
     expect(result.verdict).toMatchObject(SOUND)
     expect(result.verdict.acknowledged).toBeGreaterThan(50)
     for (const ms of result.takeOverMs) expect(ms).toBeLessThan(3_000)
-    expect({ missing, outOfOrder: read.outOfOrder }).toEqual({ missing: [], outOfOrder: [] })
+    expect(outside).toEqual(SOUND_OUTSIDE)
   }, 180_000)
 
   it('share the consumers as they come and go, from one to eight workers and back (F7, F15, M39)', async () => {
     const options = await optionsOf('scale', 20_284)
-    const { result, missing, read } = await withReader(options, () =>
-      runScale({ ...options, partitions: 8 }),
+    const { result, outside } = await withOutsideReader('nats', options, (given) =>
+      runScale({ ...given, partitions: 8 }),
     )
 
     const { spreadMs, gatheredMs, takeOverMs, perSecond, unpublished } = result
@@ -120,6 +103,6 @@ describe('several processes on one PostgreSQL store with a broker between', () =
     })
     expect(result.partner.complaints).toEqual([])
     for (const ms of takeOverMs) expect(ms).toBeLessThan(TAKE_OVER_MS_MAX)
-    expect({ missing, outOfOrder: read.outOfOrder }).toEqual({ missing: [], outOfOrder: [] })
+    expect(outside).toEqual(SOUND_OUTSIDE)
   }, 300_000)
 })

@@ -2,7 +2,7 @@ import type { Correlated, Expectation } from '../../contract/index.ts'
 import { formatDuration, LIMITS } from '../../kernel/index.ts'
 import type { ExpectationRow } from '../../store/index.ts'
 
-/** What an owner reads first: what is missing, for which keys, what was last seen, who should act. */
+/** What an owner reads first: what is missing, of which keys, what was seen, who should act. */
 export const describeMissed = (
   expectation: Expectation,
   actors: readonly string[],

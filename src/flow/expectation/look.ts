@@ -5,7 +5,7 @@ import {
   type Envelope,
   type Expectation,
 } from '../../contract/index.ts'
-import { messageOf } from '../../kernel/index.ts'
+import { JuncturaError, messageOf } from '../../kernel/index.ts'
 import type { Delivered } from '../../transport/index.ts'
 import { rowKeyOf } from './expectation-rows.ts'
 import type { Seen } from './follow.ts'
@@ -92,7 +92,8 @@ function keyOf(
   const key: unknown = correlated.by(read())
   if (key === undefined || key === null || key === '') return undefined
   if (typeof key === 'string' || typeof key === 'number') return String(key)
-  throw new TypeError(`correlate(${correlated.contract.name}) gave ${typeof key}, not a text`)
+  const problem = `correlate(${correlated.contract.name}) gave ${typeof key}, not a text`
+  throw new JuncturaError('JUNCTURA_USAGE', { details: { problem } })
 }
 
 function lazy(read: () => unknown): () => unknown {

@@ -42,7 +42,7 @@ export const createMergedLog = (options: MergedLogOptions): MergedLog => {
   let damage: unknown
 
   const tell = (): void => {
-    for (const wake of [...waiters]) wake()
+    for (const wake of waiters) wake()
   }
 
   const read = async (channel: Channel): Promise<void> => {

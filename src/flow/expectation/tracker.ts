@@ -19,18 +19,19 @@ import type {
   Store,
 } from '../../store/index.ts'
 import type { Delivered, LogTransport } from '../../transport/index.ts'
+import { clockAt, missedCause, NO_TOTALS, rowKeyOf } from './expectation-rows.ts'
 import {
-  clockAt,
-  expectationWrite,
-  missedCause,
-  NO_TOTALS,
-  rowKeyOf,
-  unreadableCause,
-} from './expectation-rows.ts'
-import { follow, type FollowRule } from './follow.ts'
+  changeByLooks,
+  changeByTime,
+  type Change,
+  type ChangePorts,
+  type ExpectationAlert,
+  forgetKeys,
+  withCounted,
+} from './changes.ts'
+import type { FollowRule, Moment } from './follow.ts'
 import { createLook, type Look, type LookPorts } from './look.ts'
 import { createMergedLog, type MergedLog } from './merged-log.ts'
-import { describeMissed } from './describe-missed.ts'
 
 export interface TrackerOptions extends LookPorts {
   readonly expectation: Expectation
@@ -47,14 +48,6 @@ export interface TrackerOptions extends LookPorts {
   readonly resolveAlert: (cause: string) => readonly RowWrite[]
   /** Told what became of keys, once it is durable. */
   readonly onCounted: (counted: Partial<ExpectationTotals>) => void
-}
-
-export interface ExpectationAlert {
-  readonly kind: 'expectation-missed' | 'expectation-unreadable' | 'expectation-stopped'
-  readonly cause: string
-  readonly title: string
-  readonly count: number
-  readonly severity: 'critical' | 'warning'
 }
 
 export interface TrackerStatus {
@@ -110,19 +103,12 @@ interface Settling {
   reject(error: unknown): void
 }
 
-/** What one pass changes. */
-interface Change {
-  readonly rows: readonly RowWrite[]
-  readonly counted: Partial<Record<keyof ExpectationTotals, number>>
-  readonly open: number
-  readonly missed: number
-}
-
 class Tracker implements ExpectationTracker {
   readonly expectation: Expectation
   readonly #options: TrackerOptions
   readonly #rule: FollowRule
   readonly #look: (delivered: Delivered) => Look
+  readonly #changes: ChangePorts
   readonly #rowKey: (key: string) => string
   readonly #stop = new AbortController()
   readonly #settling: Settling[] = []
@@ -163,6 +149,7 @@ class Tracker implements ExpectationTracker {
       earlyMs: isSignOfLife ? 0 : earlyMs,
     }
     this.#look = createLook(expectation, options)
+    this.#changes = { ...options, rule: this.#rule }
     this.#rowKey = rowKeyOf(expectation)
   }
 
@@ -180,6 +167,10 @@ class Tracker implements ExpectationTracker {
 
   clockMs(): number {
     return this.#options.steady.now() + this.#offsetMs
+  }
+
+  get #moment(): Moment {
+    return { clockMs: this.clockMs(), wallMs: this.#options.kernel.clock.now() }
   }
 
   hasPassed(position: number): boolean {
@@ -293,7 +284,7 @@ class Tracker implements ExpectationTracker {
     const { records, position } = this.#taken
     const looks = records.map((one) => this.#look(one)).filter(({ kind }) => kind !== 'nothing')
     if (looks.length > 0) {
-      const change = await this.#changeBy(looks)
+      const change = await changeByLooks(this.#changes, looks, this.#moment)
       this.#position = position
       this.#taken = undefined
       await this.#apply(change)
@@ -303,40 +294,6 @@ class Tracker implements ExpectationTracker {
     }
     this.#taken = undefined
     return records.length >= LIMITS.expectationBatch
-  }
-
-  async #changeBy(looks: readonly Look[]): Promise<Change> {
-    const { store, kernel } = this.#options
-    const moment = { clockMs: this.clockMs(), wallMs: kernel.clock.now() }
-    const keys = [...new Set(looks.flatMap((one) => (one.kind === 'seen' ? [one.rowKey] : [])))]
-    const read = await Promise.all(keys.map((key) => store.row('expectations', key)))
-    const before = new Map(keys.map((key, index) => [key, read[index]]))
-    const after = new Map(before)
-    const counted: Partial<Record<keyof ExpectationTotals, number>> = {}
-    const unreadable: string[] = []
-    for (const look of looks) {
-      if (look.kind === 'nothing') continue
-      if (look.kind === 'unreadable') {
-        unreadable.push(look.messageId)
-        count(counted, 'unreadable', 1)
-        continue
-      }
-      const followed = follow(after.get(look.rowKey), look.seen, { rule: this.#rule, moment })
-      after.set(look.rowKey, followed.row)
-      for (const one of followed.counted) count(counted, one, 1)
-    }
-    const rows: RowWrite[] = []
-    let [open, missed] = [0, 0]
-    for (const [key, row] of after) {
-      const was = before.get(key)
-      if (row === was) continue
-      rows.push(expectationWrite(key, row))
-      open += Number(row?.state === 'open') - Number(was?.state === 'open')
-      missed += Number(row?.state === 'missed') - Number(was?.state === 'missed')
-      if (row) this.#nextDueMs = Math.min(this.#nextDueMs, row.dueAtMs)
-    }
-    if (unreadable.length > 0) rows.push(...this.#raiseUnreadable(unreadable))
-    return { rows, counted, open, missed }
   }
 
   /** Judges what is due; false when it has to look again soon. */
@@ -366,7 +323,8 @@ class Tracker implements ExpectationTracker {
       (page) => page.length === LIMITS.pageRowsMax && page.every(isDue),
     )
     if (due.length > 0 && !(await this.#isStoreWell())) return false
-    if (due.length + gone.length > 0) await this.#apply(this.#missBy(due, gone))
+    if (due.length + gone.length > 0)
+      await this.#apply(changeByTime(this.#changes, { due, gone }, this.#moment))
     this.#nextDueMs = hasMore ? 0 : Math.min(Infinity, ...next.map((ms) => ms ?? Infinity))
     return !hasMore
   }
@@ -376,31 +334,6 @@ class Tracker implements ExpectationTracker {
     await this.#commit({ rows: [] })
     this.#noticeBlindness()
     return this.clockMs() >= this.#floorMs
-  }
-
-  #missBy(
-    due: readonly KeyedRow<'expectations'>[],
-    gone: readonly KeyedRow<'expectations'>[],
-  ): Change {
-    const { kernel, raiseAlert, actors } = this.#options
-    const missedAtMs = kernel.clock.now()
-    const rows: RowWrite[] = due.map(({ key, row }) =>
-      expectationWrite(key, { ...row, state: 'missed', missedAtMs }),
-    )
-    rows.push(...gone.map(({ key }) => expectationWrite(key, undefined)))
-    if (due.length > 0) {
-      const { name, severity } = this.expectation
-      const title = describeMissed(
-        this.expectation,
-        actors,
-        due.map(({ row }) => row),
-      )
-      const alert = { kind: 'expectation-missed', cause: missedCause(name), title } as const
-      rows.push(...raiseAlert({ ...alert, count: due.length, severity }))
-    }
-    const unexpected = gone.filter(({ row }) => row.state === 'early').length
-    const counted = { missed: due.length, unexpected }
-    return { rows, counted, open: -due.length, missed: due.length }
   }
 
   async #settleAsked(): Promise<void> {
@@ -420,7 +353,7 @@ class Tracker implements ExpectationTracker {
     if (rowKey !== undefined) {
       const row = await store.row('expectations', rowKey)
       if (row?.state !== 'missed') return 0
-      await this.#apply(forget([rowKey]))
+      await this.#apply(forgetKeys([rowKey]))
       return 1
     }
     return this.#forgetMissed(Infinity)
@@ -438,7 +371,7 @@ class Tracker implements ExpectationTracker {
       })
       const keys = page.filter(({ row }) => row.dueAtMs <= toMs).map(({ key }) => key)
       if (keys.length === 0) return count
-      await this.#apply(forget(keys))
+      await this.#apply(forgetKeys(keys))
       count += keys.length
     }
   }
@@ -452,36 +385,41 @@ class Tracker implements ExpectationTracker {
 
   async #apply(change: Change): Promise<void> {
     const { counted } = change
-    const totals = { ...this.#totals }
-    for (const [name, by] of Object.entries(counted)) {
-      count(totals, name as keyof ExpectationTotals, by)
-    }
-    this.#totals = totals
-    this.#open += change.open
-    const hadMissed = this.#missed > 0
-    this.#missed += change.missed
-    assert(this.#open >= 0, 'an expectation has no fewer than no open keys')
-    assert(this.#missed >= 0, 'an expectation has no fewer than no missed keys')
+    const totals = withCounted(this.#totals, counted)
+    const open = this.#open + change.open
+    const missed = this.#missed + change.missed
+    assert(open >= 0, 'an expectation has no fewer than no open keys')
+    assert(missed >= 0, 'an expectation has no fewer than no missed keys')
     const resolved =
-      hadMissed && this.#missed === 0
+      this.#missed > 0 && missed === 0
         ? this.#options.resolveAlert(missedCause(this.expectation.name))
         : []
-    await this.#commit({ rows: [...change.rows, ...resolved] })
+    if (change.nextDueMs !== undefined) {
+      this.#nextDueMs = Math.min(this.#nextDueMs, change.nextDueMs)
+    }
+    await this.#commit({ rows: [...change.rows, ...resolved], totals })
+    // Shown only now: what is shown is durable.
+    this.#totals = totals
+    this.#open = open
+    this.#missed = missed
     this.#options.onCounted(counted)
   }
 
   /** Commits rows and the cursor; while the store refuses, they are offered again. */
-  async #commit({ rows }: { readonly rows: readonly RowWrite[] }): Promise<void> {
+  async #commit(write: {
+    readonly rows: readonly RowWrite[]
+    readonly totals?: ExpectationTotals
+  }): Promise<void> {
     const { committer, kernel } = this.#options
     const row: ExpectationCursorRow = {
       position: this.#position,
       clockMs: this.clockMs(),
       wallMs: kernel.clock.now(),
       sinceMs: this.#sinceMs,
-      totals: this.#totals,
+      totals: write.totals ?? this.#totals,
     }
     const cursor: RowWrite = { collection: 'expectationCursors', key: this.expectation.name, row }
-    const unit: CommitUnit = { rows: [...rows, cursor], isInternal: true }
+    const unit: CommitUnit = { rows: [...write.rows, cursor], isInternal: true }
     for (;;) {
       try {
         const outcome = await committer.submit(unit)
@@ -494,20 +432,6 @@ class Tracker implements ExpectationTracker {
     }
     this.#stored = row.position
     this.#notedMs = kernel.clock.monotonicMs()
-  }
-
-  #raiseUnreadable(ids: readonly string[]): readonly RowWrite[] {
-    const { name } = this.expectation
-    const title =
-      `expectation ${name} cannot tell what ${ids[0]} is about, so nothing is expected of it; ` +
-      'make its correlate(…) take such data'
-    return this.#options.raiseAlert({
-      kind: 'expectation-unreadable',
-      cause: unreadableCause(name),
-      title,
-      count: ids.length,
-      severity: 'warning',
-    })
   }
 
   async #halt(error: unknown): Promise<void> {
@@ -547,21 +471,6 @@ class Tracker implements ExpectationTracker {
   #tellIdle(): void {
     for (const resume of this.#idlers.splice(0)) resume()
   }
-}
-
-const forget = (keys: readonly string[]): Change => ({
-  rows: keys.map((key) => expectationWrite(key, undefined)),
-  counted: {},
-  open: 0,
-  missed: -keys.length,
-})
-
-function count(
-  counted: Partial<Record<keyof ExpectationTotals, number>>,
-  name: keyof ExpectationTotals,
-  by: number,
-): void {
-  counted[name] = (counted[name] ?? 0) + by
 }
 
 /** Damage, and what only a newer release can read, does not. */

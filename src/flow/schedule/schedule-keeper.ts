@@ -35,6 +35,8 @@ export interface ScheduleKeeperOptions {
 /**
  * Emits what is due. The message, the next time and an alert are one commit, so a crash repeats or
  * loses none; of processes that share a store one has the duty, and its lease fences the others.
+ * The row of a schedule that is no longer declared stays, so that one that comes back, as after a
+ * roll-back, does not emit a time again.
  */
 export interface ScheduleKeeper {
   start(): Promise<void>
@@ -84,15 +86,6 @@ export const createScheduleKeeper = (options: ScheduleKeeperOptions): ScheduleKe
     const dueAtMs = schedule.atMs ?? nextTime(schedule, steady.now())
     const begun: ScheduleRow = { rule, dueAtMs, fired: row?.fired ?? 0, missed: row?.missed ?? 0 }
     if (await commit([write(name, begun)])) known.set(name, begun)
-  }
-
-  const forgetUndeclared = async (): Promise<void> => {
-    const declared = new Set(schedules.map(({ name }) => name))
-    const stored = await store.scan({ collection: 'schedules', limit: STORED_MAX })
-    const rows = stored
-      .filter(({ key }) => !declared.has(key))
-      .map(({ key }) => write(key, undefined))
-    if (rows.length > 0) await commit(rows)
   }
 
   /** A message, or what keeps it from being one. */
@@ -170,7 +163,6 @@ export const createScheduleKeeper = (options: ScheduleKeeperOptions): ScheduleKe
   return {
     async start() {
       if (loop) return
-      await forgetUndeclared()
       for (const schedule of schedules) await load(schedule)
       if (schedules.length > 0) loop = runInTheEnd()
     },
@@ -188,5 +180,3 @@ export const createScheduleKeeper = (options: ScheduleKeeperOptions): ScheduleKe
     },
   }
 }
-
-const STORED_MAX = 500

@@ -116,12 +116,12 @@ class MemoryStore implements Store {
     })
   }
 
-  readLog({ channel, afterPosition, limit, bytesMax }: LogQuery): Promise<LogPage> {
+  readLog({ channel, slots, afterPosition, limit, bytesMax }: LogQuery): Promise<LogPage> {
     return this.#read('readLog', () => {
       const records: StoredRecord[] = []
       let bytes = 0
       for (const record of limit > 0 ? this.#disk.recordsAfter(afterPosition) : []) {
-        if (record.channel !== channel) continue
+        if (record.channel !== channel || !isAmong(slots, record.slot)) continue
         records.push(ownCopy(record))
         bytes += record.bytes.length
         const full = records.length >= limit || bytes >= bytesMax
@@ -296,3 +296,6 @@ const ownCopy = (record: StoredRecord): StoredRecord => ({
 
 const closedError = (): JuncturaError =>
   new JuncturaError('JUNCTURA_CLOSED', { details: { what: 'The store' } })
+
+const isAmong = (slots: LogQuery['slots'], slot: number): boolean =>
+  slots?.some(({ first, last }) => first <= slot && slot <= last) ?? true

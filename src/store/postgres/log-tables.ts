@@ -163,7 +163,7 @@ class PartitionedLog implements LogTables {
            from (select *, sum(octet_length(bytes)) over
                      (order by position rows unbounded preceding) as bytes_to_here
                    from (select * from ${this.#tableOf(partition)}
-                          where channel = ${quote(query.channel)}
+                          where channel = ${quote(query.channel)}${slotsIn(query)}
                             and position > ${query.afterPosition} and position <= ${head}
                           order by position limit ${Math.max(0, query.limit - records.length)}
                         ) as found) as summed
@@ -291,6 +291,13 @@ class PartitionedLog implements LogTables {
  */
 const BY_INDEX =
   'set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off'
+
+/** A page that is not full has come to the end of the log, so what was left out is passed, too. */
+const slotsIn = ({ slots }: LogQuery): string => {
+  if (!slots) return ''
+  const among = slots.map(({ first, last }) => `slot between ${first} and ${last}`)
+  return ` and (${[...among, 'false'].join(' or ')})`
+}
 
 const MEASURES_PER_PARTITION = 16
 /** What a row takes beside its record. */

@@ -262,7 +262,7 @@ class PostgresStore implements Store {
   constructor(parts: StoreParts) {
     this.#parts = parts
     this.#reader = createSession(parts.pool)
-    this.#tell = createTeller(parts.pool, parts.schema)
+    this.#tell = createTeller(parts)
     this.leases = parts.leases
     this.features = { ...POSTGRES_FEATURES, durability: parts.durability }
   }

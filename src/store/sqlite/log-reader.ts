@@ -34,7 +34,8 @@ export class LogReader {
       const window = partitions.windowAfter(after, head)
       if (window === undefined) break
       const parameters = [after, window.to, channel, channel, query.limit]
-      for (const row of this.#statement(window.id, FORWARDS).iterate(...parameters)) {
+      const where = forwards(query.slots)
+      for (const row of this.#statement(window.id, where).iterate(...parameters)) {
         const record = this.#recordOf(asRow(row), query.channel)
         records.push(record)
         bytes += record.bytes.length
@@ -127,6 +128,13 @@ export class LogReader {
 
 const ANY = -1
 /** The channel is a filter on rows that are read anyway; only positions are looked up. */
+/** Numbers of slots are in the text: there are as many texts as ways to divide a consumer. */
+const forwards = (slots: LogQuery['slots']): string => {
+  if (!slots) return FORWARDS
+  const among = slots.map(({ first, last }) => `slot BETWEEN ${first} AND ${last}`)
+  return FORWARDS.replace('ORDER', `AND (${[...among, 'FALSE'].join(' OR ')}) ORDER`)
+}
+
 const FORWARDS = `WHERE position > ? AND position <= ? AND (? < 0 OR channel = ?)
   ORDER BY position LIMIT ?`
 const BACKWARDS = `WHERE position >= ? AND position < ? AND (? < 0 OR channel = ?)

@@ -436,8 +436,9 @@ class SqliteStore implements Store {
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
     if (this.#mode === 'closed') return Promise.reject(closedError())
-    const result = this.#tail.then(() => {
-      if (this.#mode !== 'failed') return work()
+    const result = this.#tail.then(async () => {
+      if (this.#fold.pause) await this.#fold.pause
+      if (this.#mode !== 'failed') return await work()
       const details = { problem: messageOf(this.#failure) }
       throw new JuncturaError('JUNCTURA_STORE_UNKNOWN', { details, cause: this.#failure })
     })

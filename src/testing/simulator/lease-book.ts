@@ -1,4 +1,5 @@
-import { readSlots, slotOfLane, type SlotRange } from '../../consumer/index.ts'
+import { readSlots, slotOfLane } from '../../consumer/index.ts'
+import type { SlotRange } from '../../store/index.ts'
 
 /** A lease as the shared store of a world has it. */
 export interface LeaseRecord {

@@ -1,4 +1,4 @@
-import { readSlots, slotOfLane, type SlotRange } from '../../consumer/index.ts'
+import { readSlots, slotOfLane } from '../../consumer/index.ts'
 import {
   type Consumer,
   decodeRecord,
@@ -7,6 +7,7 @@ import {
   SLOT_COUNT,
 } from '../../contract/index.ts'
 import type {
+  SlotRange,
   AppliedCommit,
   DeadLetterRow,
   LaneRow,

@@ -10,6 +10,7 @@ import type {
   Append,
   Claim,
   CollectionName,
+  LogQuery,
   RowWrite,
   Store,
   StoredRecord,
@@ -131,13 +132,18 @@ const describeOutcome = (outcome: UnitOutcome | undefined): string =>
 export const readAll = async (
   store: Store,
   channel: string,
-  page: { readonly limit?: number; readonly bytesMax?: number } = {},
+  page: Partial<Pick<LogQuery, 'limit' | 'bytesMax' | 'slots'>> = {},
 ): Promise<readonly StoredRecord[]> => {
   const records: StoredRecord[] = []
   const head = await store.headPosition()
   for (let afterPosition = 0; afterPosition < head;) {
-    const { limit = 100, bytesMax = 1_000_000 } = page
-    const found = await store.readLog({ channel, afterPosition, limit, bytesMax })
+    const found = await store.readLog({
+      limit: 100,
+      bytesMax: 1_000_000,
+      ...page,
+      channel,
+      afterPosition,
+    })
     const last = found.records.at(-1)?.position ?? afterPosition
     ok(found.scannedTo >= last, 'scannedTo is not before the last record')
     ok(found.scannedTo > afterPosition, 'a page moves on while there is something to read')

@@ -64,6 +64,32 @@ export const LOG_CASES: readonly ConformanceCase[] = [
     },
   },
   {
+    title: 'of the slots asked for every record is read, page by page, and no other',
+    run: async ({ store }) => {
+      const units = Array.from({ length: 64 }, (_, slot) => ({
+        appends: [appendOf(`${slot}`, { channel: slot < 60 ? 'orders' : 'stock', slot })],
+      }))
+      const positions = (await commitAll(store, units)).flat()
+      const head = await store.headPosition()
+      const slots = [
+        { first: 3, last: 7 },
+        { first: 40, last: 40 },
+        { first: 58, last: 63 },
+      ]
+      const wanted = [3, 4, 5, 6, 7, 40, 58, 59].map((slot) => positions[slot])
+
+      for (const limit of [1, 3, 100]) {
+        const page = { limit, slots }
+        deepEqual(positionsIn(await readAll(store, 'orders', page)), wanted)
+      }
+      const query = { channel: 'orders', slots, limit: 10, bytesMax: 1_000_000 }
+      const rest = await store.readLog({ ...query, afterPosition: positions[59] ?? 0 })
+      deepEqual([rest.records, rest.scannedTo], [[], head])
+      const none = await store.readLog({ ...query, slots: [], afterPosition: 0 })
+      deepEqual([none.records, none.scannedTo], [[], head])
+    },
+  },
+  {
     title: 'scannedTo covers what other channels wrote behind the last record',
     run: async ({ store }) => {
       const [a = 0, b = 0] = await commitOne(store, { appends: [appendOf('a'), appendOf('b')] })
