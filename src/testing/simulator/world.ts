@@ -73,7 +73,7 @@ export interface SeedReport {
   readonly deadLetters: number
   readonly virtualMs: number
   readonly events: number
-  /** The latest events. */
+  /** The latest events, up to the first thing that did not hold. */
   readonly lastEvents: readonly string[]
 }
 
@@ -101,6 +101,8 @@ export class World {
   readonly #situations = new SituationBook()
   readonly #events: EventTrace
   readonly #failures = new Set<string>()
+  /** What led to the first of them: much may happen until the end. */
+  #eventsToFailure: readonly string[] | undefined
   readonly #deliveries: Delivery[] = []
   readonly #dice: FaultDice
   readonly #disk: MemoryDisk
@@ -457,6 +459,7 @@ export class World {
     if (this.#failures.has(sentence) || this.#failures.size >= FAILURES_MAX) return
     this.#failures.add(sentence)
     this.#trace(`FAILED ${sentence}`)
+    this.#eventsToFailure ??= this.#events.latest
   }
 
   #trace(what: string): void {
@@ -475,7 +478,7 @@ export class World {
       deadLetters: this.#inspector.count('deadLetters'),
       virtualMs: this.#scheduler.nowMs,
       events: this.#scheduler.events,
-      lastEvents: this.#events.latest,
+      lastEvents: this.#eventsToFailure ?? this.#events.latest,
     }
   }
 }
