@@ -17,6 +17,8 @@ export interface MemoryBroker extends Broker {
   isDown: boolean
   /** Deletes every channel with all that is in it. */
   wipe(): void
+  /** Loses the newest messages of a channel, as a server that came back without its last seconds. */
+  lose(channel: string, count: number): void
   /** Looks at each message before it is brought to a follower; false drops it. */
   filter: (message: ReceivedMessage) => boolean
   /** Everything that was confirmed, in order. */
@@ -128,6 +130,12 @@ export const createMemoryBroker = (options: MemoryBrokerOptions = {}): MemoryBro
     close: async () => undefined,
     [Symbol.asyncDispose]: () => broker.close(),
     wipe: () => topics.clear(),
+    lose(channel, count) {
+      const topic = topicOf(channel)
+      for (const { partition } of topic.messages.splice(-count)) {
+        topic.ends.set(partition, (topic.ends.get(partition) ?? 1) - 1)
+      }
+    },
     messages: (channel) => topics.get(channel)?.messages ?? [],
   }
   return broker
