@@ -1,8 +1,8 @@
 // One PostgreSQL store shared by several processes, each of which publishes and works. Prints one
 // line of JSON.
-//   node bench/processes-load.ts URL all|parts PROCESSES [--seconds S] [--in-flight F]
+//   node bench/processes-load.ts URL all|parts PROCESSES [--seconds S] [--in-flight F] [--warm W]
 //   node bench/processes-load.ts child URL SCHEMA ROLES    (its own further processes)
-// `all` runs them all at once, with F messages in flight altogether. `parts` measures what a model
+// `all` runs them all at once, with F messages in flight altogether, after each has sent W to warm up. `parts` measures what a model
 // needs: a process that only publishes, and then one that only handles what is there.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,13 +15,15 @@ const { values, positionals } = parseArgs({
   options: {
     seconds: { type: 'string', default: '3' },
     'in-flight': { type: 'string', default: '512' },
+    warm: { type: 'string', default: '10000' },
   },
 })
 const seconds = Number(values.seconds)
 const inFlight = Number(values['in-flight'])
+const warm = Number(values.warm)
 const padding = 'x'.repeat(940)
 const KEYS = 1_000
-const TELL_MS = 10
+const TELL_MS = 50
 /** So that several processes can share the work. */
 const PARTITIONS = 8
 /** By then each has its part of it. */
@@ -49,6 +51,7 @@ type Said =
 
 /** What a child is told. */
 type Told =
+  | { readonly kind: 'warm'; readonly messages: number; readonly inFlight: number }
   | { readonly kind: 'load'; readonly seconds: number; readonly inFlight: number }
   | { readonly kind: 'end' }
 
@@ -76,19 +79,24 @@ async function child(url: string, schema: string, roles: readonly Role[]): Promi
     roles,
   })
   let cpu = process.cpuUsage()
-  const before = handled
+  let before = handled
   const telling = setInterval(() => say({ kind: 'handled', count: handled }), TELL_MS)
   process.on('message', (told: Told) => {
-    if (told.kind === 'load') void load(told).then((count) => say({ kind: 'sent', count }))
-    else void end()
+    if (told.kind === 'end') void end()
+    else void load(told).then((count) => say({ kind: 'sent', count }))
   })
-  const load = async (told: Extract<Told, { kind: 'load' }>): Promise<number> => {
-    // What it took to start and to share out the work is not of a message.
+  const load = async (told: Exclude<Told, { kind: 'end' }>): Promise<number> => {
+    // What it took to start, to share out the work and to warm up is not of a message.
     cpu = process.cpuUsage()
+    before = handled
     let sent = 0
-    const untilMs = performance.now() + told.seconds * 1_000
+    const startedMs = performance.now()
+    const goesOn = (): boolean =>
+      told.kind === 'warm'
+        ? sent < told.messages
+        : performance.now() < startedMs + told.seconds * 1_000
     const sender = async (): Promise<void> => {
-      while (performance.now() < untilMs) {
+      while (goesOn()) {
         sent += 1
         await runtime.publish(Sample.of({ key: `k${process.pid}-${sent % KEYS}`, padding }))
       }
@@ -110,6 +118,8 @@ async function child(url: string, schema: string, roles: readonly Role[]): Promi
 interface Process {
   readonly handled: number
   load(count: number): Promise<number>
+  /** Sends a few that are not counted: what is compiled while it runs takes several times as long. */
+  warm(count: number): Promise<number>
   end(): Promise<Extract<Said, { kind: 'used' }>>
 }
 
@@ -121,14 +131,17 @@ async function start(url: string, schema: string, roles: readonly Role[]): Promi
   })
   await hear(process, 'ready')
   const tell = (told: Told): void => void process.send(told)
+  const sent = async (told: Told): Promise<number> => {
+    const answer = hear(process, 'sent')
+    tell(told)
+    return (await answer).count
+  }
   return {
     get handled() {
       return handled
     },
-    async load(count) {
-      tell({ kind: 'load', seconds, inFlight: count })
-      return (await hear(process, 'sent')).count
-    },
+    load: (count) => sent({ kind: 'load', seconds, inFlight: count }),
+    warm: (count) => sent({ kind: 'warm', messages: warm, inFlight: count }),
     async end() {
       tell({ kind: 'end' })
       const used = await hear(process, 'used')
@@ -152,6 +165,8 @@ const hear = <K extends Said['kind']>(
 const isKind = <K extends Said['kind']>(said: Said, kind: K): said is Extract<Said, { kind: K }> =>
   said.kind === kind
 
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0)
+
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2))
 }
@@ -162,13 +177,15 @@ async function all(url: string, count: number): Promise<object> {
   // One after the other: the first makes the tables.
   while (processes.length < count) processes.push(await start(url, schema, ['gateway', 'worker']))
   if (count > 1) await new Promise((resolve) => setTimeout(resolve, SHARED_OUT_MS))
+  const share = Math.max(1, Math.floor(inFlight / count))
+  const handled = (): number => sumOf(processes.map((one) => one.handled))
+  const warmed = sumOf(await Promise.all(processes.map((one) => one.warm(share))))
+  await until(() => handled() >= warmed)
   const serverCpu = await openServerCpu(url)
   const serverMs = serverCpu() ?? 0
   const startedMs = performance.now()
-  const share = Math.max(1, Math.floor(inFlight / count))
-  const sent = await Promise.all(processes.map((one) => one.load(share)))
-  const total = sent.reduce((sum, one) => sum + one, 0)
-  await until(() => processes.reduce((sum, one) => sum + one.handled, 0) >= total)
+  const total = sumOf(await Promise.all(processes.map((one) => one.load(share))))
+  await until(() => handled() >= warmed + total)
   const elapsed = (performance.now() - startedMs) / 1_000
   const serverUs = ((serverCpu() ?? serverMs) - serverMs) * 1_000
   // The one that works ends last: the others would take its work over.
@@ -187,8 +204,10 @@ async function all(url: string, count: number): Promise<object> {
 async function parts(url: string): Promise<object> {
   const schema = `processes_${process.pid}`
   const serverCpu = await openServerCpu(url)
+  let sent = 0
   const measure = async (roles: readonly Role[], work: (one: Process) => Promise<number>) => {
     const one = await start(url, schema, roles)
+    if (roles.includes('gateway')) sent += await one.warm(inFlight)
     const serverMs = serverCpu() ?? 0
     const startedMs = performance.now()
     const count = await work(one)
@@ -198,13 +217,13 @@ async function parts(url: string): Promise<object> {
     const counted = roles.includes('worker') ? Math.max(1, handled) : count
     return { perSecond, cpuUs: cpuUs / counted, serverCpuUs: serverUs / counted }
   }
-  let sent = 0
-  const publishing = await measure(['gateway'], async (one) => (sent = await one.load(inFlight)))
-  const single = await measure(['gateway'], async (one) => {
-    const more = await one.load(1)
+  const publish = (count: number) => async (one: Process) => {
+    const more = await one.load(count)
     sent += more
     return more
-  })
+  }
+  const publishing = await measure(['gateway'], publish(inFlight))
+  const single = await measure(['gateway'], publish(1))
   const handling = await measure(['worker'], async (one) => {
     await until(() => one.handled >= sent)
     return sent

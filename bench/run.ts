@@ -12,6 +12,7 @@ import { postgres } from './suites/postgres.ts'
 import { postgresPeers } from './suites/postgres-peers.ts'
 import { processes } from './suites/processes.ts'
 import { publish } from './suites/publish.ts'
+import { record } from './suites/record.ts'
 import { restart } from './suites/restart.ts'
 import { transportRabbitmq } from './suites/transport-rabbitmq.ts'
 import { transportKafka } from './suites/transport-kafka.ts'
@@ -38,6 +39,7 @@ const SUITES: readonly Suite[] = [
   transportRabbitmq,
   transportKafka,
   transportNats,
+  record,
 ]
 
 const { values } = parseArgs({

@@ -1,3 +1,4 @@
+import { flowSchemas } from './openapi-flow-schemas.ts'
 /** A schema of draft 2020-12, as OpenAPI 3.1 takes it. */
 export type SchemaObject = Readonly<Record<string, unknown>>
 
@@ -383,6 +384,11 @@ export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
   OutboxList: listBody('OutboxStatus'),
   TopicStatus: exactly(topicStatus),
   TopicList: listBody('TopicStatus'),
+  ...flowSchemas(exactly),
+  ExpectationList: listBody('Expectation'),
+  ExpectationKeyPage: pageBody('ExpectationKey'),
+  FlowList: listBody('Flow'),
+  ScheduleList: listBody('Schedule'),
   Model: {
     type: 'object',
     required: ['schemaVersion', 'modelVersion', 'name', 'hash'],

@@ -48,6 +48,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/messages/{id}': ids('msg', 1),
   '/api/v1/dead-letters/{id}': ids('dead', 1),
   '/api/v1/invalid/{id}': ids('inv', 1),
+  '/api/v1/expectations/{id}': 'paid',
 }
 
 const BODIES: Readonly<Record<string, object>> = {

@@ -6,9 +6,10 @@ import {
   brokerName,
   brokerOpener,
   isBroker,
+  recordedContracts,
   type TransportChoice,
 } from '../runtime/index.ts'
-import type { Broker } from '../transport/index.ts'
+import { type Broker, refusedRecord } from '../transport/index.ts'
 import { type Check, fail, ok, warn } from './doctor-check.ts'
 
 /** Asks each live broker whether it fits; changes nothing there. */
@@ -24,6 +25,48 @@ export const checkTransports = async (
   return checks
 }
 
+/** Contracts whose only record is this broker: what it promises is all that they have. */
+const checkRecords = async (
+  broker: Broker,
+  integration: Integration,
+): Promise<readonly Check[]> => {
+  const contracts = recordedContracts(integration)
+  if (contracts.length === 0) return []
+  const { engine, durability, reading } = broker.features
+  if (!broker.record || reading !== 'offset') {
+    const { message, advice } = refusedRecord({
+      engine,
+      contracts: contracts.join(', '),
+      problem: 'what a consumer took from it cannot be read again',
+    })
+    return [fail('record', message, advice)]
+  }
+  const text =
+    `${engine} is the only record of ${contracts.join(', ')}: what it confirmed survives as ` +
+    `"${durability}", and its data wiped is these messages lost`
+  const told = durability === 'replicated' ? ok('record', text) : warn('record', text, REPLICATE)
+  const checks = [told]
+  for (const { channel, isRecord } of brokerChannelsOf(integration)) {
+    if (isRecord !== true) continue
+    try {
+      const { settings, problems } = await broker.record(channel).describe()
+      checks.push(ok('record', `channel ${channel}: ${settings}`))
+      for (const { resource, problem, fix } of problems) {
+        checks.push(warn('record', `${resource}: ${problem}`, fix))
+      }
+    } catch (error) {
+      checks.push(
+        ok('record', `channel ${channel} is made by the first start: ${messageOf(error)}`),
+      )
+    }
+  }
+  return checks
+}
+
+const REPLICATE =
+  'Keep three copies (Kafka: replication factor 3, min.insync.replicas 2; NATS: ?replicas=3), or ' +
+  "write record: 'store'"
+
 const checkBroker = async (
   kernel: Kernel,
   choice: BrokerChoice,
@@ -37,6 +80,7 @@ const checkBroker = async (
     const problems = await broker.check(integration ? brokerChannelsOf(integration) : [])
     return [
       ok('transport', text),
+      ...(integration ? await checkRecords(broker, integration) : []),
       ...problems.map(({ severity, resource, problem, fix }) =>
         (severity === 'error' ? fail : warn)('transport', `${resource}: ${problem}`, fix),
       ),

@@ -7,8 +7,9 @@ import {
   toHex,
   utf8,
 } from '../kernel/index.ts'
+import { FORM } from '../inbox/index.ts'
 import { compileValidator, makeExample, makeInvalid } from '../schema/index.ts'
-import { type SigningKey, signRequest } from '../security/index.ts'
+import { signDelivery, type SignedDelivery, type SigningKey, toForm } from '../security/index.ts'
 import { applySettings, parseGiven } from './json-input.ts'
 import type { ContractPart, WebhookPart } from './model-parts.ts'
 
@@ -39,6 +40,8 @@ export interface PartnerRequest {
   readonly id: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
+  /** The path of the webhook, with the query that its scheme may put a hash into. */
+  readonly target: string
 }
 
 const MINUTE_MS = 60_000
@@ -57,16 +60,18 @@ export const makePartnerRequest = (
   const id = plan.id === undefined ? kernel.ids.next('msg') : numbered(plan.id, n)
   const version = plan.version ?? plan.contract.latest
   const body = bodyOf(plan, { n, version })
+  const signed = signatureOf(plan, { id, body, nowMs: kernel.clock.now() })
   return {
     id,
-    body,
+    body: signed.body,
+    target: signed.target,
     headers: {
       'content-type': plan.webhook.contentTypes[0] ?? 'application/json',
       'user-agent': 'junctura-send',
       ...versionHeader(plan, version),
       ...keyHeader(plan, id),
       ...sampleEventHeaders(plan.webhook, { id, version: saidVersion(plan, version) }),
-      ...signatureHeaders(plan, { id, body, nowMs: kernel.clock.now() }),
+      ...signed.headers,
     },
   }
 }
@@ -84,11 +89,17 @@ function bodyOf(
   const schema = schemaOf(plan, message.version)
   const random = createSeededRandom(plan.seed + message.n)
   if (wrong === 'schema') {
-    return utf8(JSON.stringify(invalidBody(plan, schema, random)))
+    return bytesOf(plan, invalidBody(plan, schema, random))
   }
   const base = given ? parseGiven(given) : madeDistinct(plan, makeExample(schema, random), random)
   const data = applySettings(base, settings, message.n)
-  return utf8(JSON.stringify(wrong === 'version' ? withUnknownVersion(plan, data) : data))
+  return bytesOf(plan, wrong === 'version' ? withUnknownVersion(plan, data) : data)
+}
+
+/** As a form where the webhook takes forms first, otherwise as JSON. */
+function bytesOf({ webhook }: PartnerRequestPlan, data: unknown): Uint8Array {
+  const form = webhook.contentTypes[0] === FORM ? toForm(data) : undefined
+  return utf8(form ?? JSON.stringify(data))
 }
 
 function schemaOf(plan: PartnerRequestPlan, version: number) {
@@ -164,30 +175,39 @@ function keyHeader({ webhook }: PartnerRequestPlan, id: string): Record<string, 
   return source?.from === 'header' ? { [source.name]: id } : {}
 }
 
-function signatureHeaders(
+function signatureOf(
   plan: PartnerRequestPlan,
   request: { readonly id: string; readonly body: Uint8Array; readonly nowMs: number },
-): Readonly<Record<string, string>> {
+): SignedDelivery {
   const { webhook, wrong, keys } = plan
   const scheme = webhook.verify
   if (scheme.kind === 'unsigned') {
-    if (wrong !== 'signature' && wrong !== 'timestamp') return {}
+    const { body } = request
+    if (wrong !== 'signature' && wrong !== 'timestamp') {
+      return { headers: {}, body, target: webhook.path }
+    }
     throw usage(`${webhook.name} takes unsigned requests`, `leave --invalid ${wrong} out`)
   }
   const hasTimestamp = scheme.kind === 'signed' && scheme.timestampUnit !== undefined
   if (wrong === 'timestamp' && !hasTimestamp) {
     throw usage(`${scheme.name} has no timestamp`, 'leave --invalid timestamp out')
   }
-  if (wrong === 'signature' && scheme.kind === 'bearer') return { authorization: 'Bearer wrong' }
+  if (wrong === 'signature' && scheme.kind === 'bearer') {
+    const headers = { [scheme.header ?? 'authorization']: scheme.isBare ? 'wrong' : 'Bearer wrong' }
+    return { headers, body: request.body, target: webhook.path }
+  }
   const lateMs = wrong === 'timestamp' && hasTimestamp ? scheme.tolerance.pastMs + MINUTE_MS : 0
-  return signRequest({
+  return signDelivery({
     scheme,
     // One signature is what a partner sends while nothing is rotated.
     keys: keys.slice(0, 1),
     messageId: request.id,
     timestampMs: request.nowMs - lateMs,
+    body: request.body,
+    request: { method: 'POST', target: webhook.path, path: webhook.path },
+    mediaType: webhook.contentTypes[0] ?? 'application/json',
     // The signature of other bytes: well-formed, by the right key, and wrong.
-    body: wrong === 'signature' ? Buffer.concat([request.body, utf8(' ')]) : request.body,
+    isSpoiled: wrong === 'signature',
   })
 }
 

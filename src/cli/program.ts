@@ -7,6 +7,8 @@ import { addDevCommand } from './dev-command.ts'
 import { addDoctorCommand } from './doctor-command.ts'
 import { addEmitCommand } from './emit-command.ts'
 import { addExplainCommand } from './explain-command.ts'
+import { addExpectationCommands } from './expectation-commands.ts'
+import { addFlowCommand } from './flow-command.ts'
 import { addInvalidCommands } from './invalid-commands.ts'
 import { addModelCommand } from './model-command.ts'
 import { addNewCommand } from './new-command.ts'
@@ -15,6 +17,7 @@ import { addTopicCommands } from './topic-commands.ts'
 import { addOperationsCommand } from './operations-command.ts'
 import { readOwnVersion } from './own-version.ts'
 import { addReplayCommands } from './replay-commands.ts'
+import { addSchedulesCommand } from './schedules-command.ts'
 import { addSendCommand } from './send-command.ts'
 import { addStartCommand } from './start-command.ts'
 import { addStoreCommand } from './store-command.ts'
@@ -58,6 +61,9 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addInvalidCommands,
   addReplayCommands,
   addAlertCommands,
+  addExpectationCommands,
+  addFlowCommand,
+  addSchedulesCommand,
   addConsumerCommands,
   addOutboxCommands,
   addTopicCommands,

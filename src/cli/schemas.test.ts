@@ -5,12 +5,16 @@ import {
   body,
   call,
   consumer,
+  correlate,
   event,
   eventsEndpoint,
+  expectation,
+  flow,
   header,
   hmac,
   integration,
   route,
+  schedule,
   secret,
   sql,
   standardWebhooks,
@@ -36,6 +40,11 @@ const order = event('orders.changed', {
   deprecated: { 1: '2027-01-01' },
   idempotency: { key: 'orderId', retention: '7d' },
   pii: ['customer.email'],
+})
+const answered = event('answers.given', {
+  owner: shop,
+  key: 'id',
+  versions: { 1: { type: 'object' } },
 })
 const policy = {
   owner: shop,
@@ -105,6 +114,25 @@ const everything = integration('everything', {
       accepts: [order],
       verify: bearer({ secret: secret.env('T') }),
     }),
+    schedule('nightly', { owner: shop, cron: '0 2 * * *', emits: answered, data: () => ({}) }),
+    schedule('once', { owner: shop, at: '2030-01-01T00:00Z', emits: answered, data: () => ({}) }),
+    flow('orders', {
+      owner: shop,
+      summary: 'all of it',
+      coordination: 'choreography',
+      path: [order, answered],
+      expectations: [
+        expectation('answered', {
+          owner: shop,
+          summary: 'in time',
+          after: order,
+          expect: correlate(answered, () => 'a'),
+          undoneBy: correlate(order.version(1), () => undefined),
+          within: '1h',
+          by: partner,
+        }),
+      ],
+    }),
     call('lookup', { from: partner, to: system('erp'), style: 'rpc', reason: 'no events there' }),
   ],
   tables: [sql({ sqlite: 'create table effects (id integer primary key)' })],
@@ -138,6 +166,9 @@ describe('schemas/model.schema.json', () => {
       ['contracts', 'contract'],
       ['webhooks', 'webhook'],
       ['consumers', 'consumer'],
+      ['expectations', 'expectation'],
+      ['flows', 'flow'],
+      ['schedules', 'schedule'],
       ['tables', 'table'],
     ] as const) {
       const known = Object.keys(schema.$defs[kind].properties)

@@ -101,10 +101,10 @@ export const send = async (
     ...(options.invalid && { wrong: options.invalid }),
     ...(options.id !== undefined && { id: options.id }),
   }
-  const url = `${publicUrl(options)}${webhook.path}`
+  const base = publicUrl(options)
   const asked = {
     webhook: name,
-    url,
+    url: `${base}${webhook.path}`,
     count: options.count ?? 1,
     times: options.dup ?? 1,
     ...(options.invalid && { wrong: options.invalid }),
@@ -113,7 +113,7 @@ export const send = async (
   const stopListening = io.onSignal(() => abort.abort())
   try {
     const results = await sendRequests(io, {
-      url,
+      url: base,
       make: (n) => makePartnerRequest(plan, n, io.kernel),
       count: asked.count,
       times: asked.times,

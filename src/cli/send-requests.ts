@@ -15,6 +15,7 @@ export interface SendResult {
 }
 
 export interface SendPlan {
+  /** Of the public listener; the path is the request's. */
   readonly url: string
   /** Message number `n`, from 1; made just before it is sent, so that its timestamp is fresh. */
   readonly make: (n: number) => PartnerRequest
@@ -85,7 +86,7 @@ async function sendOnce(
   try {
     const reply = await dial({
       method: 'POST',
-      url,
+      url: url + request.target,
       headers: request.headers,
       body: request.body,
     })

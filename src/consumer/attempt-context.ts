@@ -1,8 +1,30 @@
+import { assert } from '../kernel/index.ts'
 import type { ConsumedMessage, ConsumerContext } from '../contract/index.ts'
+import type { Append, RowWrite } from '../store/index.ts'
 import type { WorkItem } from './work-item.ts'
 
 /** What a handler may do, as the attempt that it belongs to does it. */
-export type AttemptActions = Pick<ConsumerContext, 'signal' | 'tx' | 'once' | 'emit' | 'log'>
+export interface AttemptActions extends Pick<
+  ConsumerContext,
+  'signal' | 'tx' | 'once' | 'emit' | 'log'
+> {
+  /** Adds to what commits when the message completes. */
+  write(writes: AttemptWrites): void
+  /** Completes the message with what was written, as `tx` does, without statements of the user. */
+  complete(): Promise<void>
+}
+
+/** What a part of the runtime, as the handler of a consumer, writes with the completion. */
+export interface AttemptWrites {
+  readonly rows: readonly RowWrite[]
+  readonly appends: readonly Append[]
+}
+
+/** Of a context that the attempt made itself: for handlers that belong to the runtime. */
+export const actionsOfContext = (context: ConsumerContext): AttemptActions => {
+  assert(context instanceof Context, 'a handler of the runtime is given the context of an attempt')
+  return actionsOf(context)
+}
 
 interface ContextOf {
   readonly item: WorkItem

@@ -36,14 +36,18 @@ export class Transaction implements Submission {
   #hasValue = false
   #value: unknown
 
-  constructor(host: TransactionHost, callback: (db: Database) => Promise<unknown>) {
+  /** Without a callback it only writes what the attempt has. */
+  constructor(host: TransactionHost, callback?: (db: Database) => Promise<unknown>) {
     this.#host = host
-    this.#callback = callback
+    this.#callback = callback ?? nothing
     const { marks, volatile } = host
+    if (!callback) {
+      host.entered()
+      this.#hasValue = true
+    }
     const tx: NonNullable<CommitUnit['tx']> = (db) => this.#call(db)
-    this.unit = marks
-      ? { marks, volatile, isInternal: true, tx }
-      : { volatile, isInternal: true, tx }
+    const work = callback ? { tx } : host.written()
+    this.unit = { ...work, ...(marks && { marks }), volatile, isInternal: true }
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -89,5 +93,7 @@ export class Transaction implements Submission {
     this.#reject(error)
   }
 }
+
+const nothing = (): Promise<undefined> => Promise.resolve(undefined)
 
 const ignore = (): void => undefined

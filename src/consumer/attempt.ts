@@ -7,7 +7,7 @@ import {
   type RowWrite,
   type UnitOutcome,
 } from '../store/index.ts'
-import { type AttemptActions, createContext } from './attempt-context.ts'
+import { type AttemptActions, type AttemptWrites, createContext } from './attempt-context.ts'
 import { Transaction, type TransactionHost } from './attempt-transaction.ts'
 import type { AttemptCut, AttemptWatch, Watched } from './attempt-watch.ts'
 import { findTwin, type PendingEmit, pendingEmit, settleEmits, twinOf } from './emitted.ts'
@@ -75,6 +75,9 @@ class Attempt implements Watched, AttemptActions, TransactionHost {
   #emits: Append[] | undefined
   /** What the handler holds of each of `#emits`. */
   #pending: PendingEmit[] | undefined
+  /** Rows that a handler of the runtime adds. */
+  #rows: RowWrite[] | undefined
+  #rowsBefore = 0
   /** Of at-most-once contracts: told when the attempt is done, never written. */
   #volatile: Append[] | undefined
   #onceKeys: Set<string> | undefined
@@ -221,6 +224,7 @@ class Attempt implements Watched, AttemptActions, TransactionHost {
   }
 
   #hasRows(): boolean {
+    if (this.#rows !== undefined) return true
     return this.#onceKeys !== undefined || this.#run.onceKeys.length > 0 || this.#run.hasRows
   }
 
@@ -238,12 +242,29 @@ class Attempt implements Watched, AttemptActions, TransactionHost {
       ...(marks && { marks }),
       // A copy: what is emitted after this is not of this commit.
       appends: this.#emits ? [...this.#emits] : [],
-      rows: [...rows, ...forgotten],
+      rows: this.#rows ? [...rows, ...forgotten, ...this.#rows] : [...rows, ...forgotten],
       volatile: this.volatile,
     }
   }
 
+  write({ rows, appends }: AttemptWrites): void {
+    this.#refuseWhenOver()
+    for (const append of appends) {
+      ;(this.#emits ??= []).push(append)
+      ;(this.#pending ??= []).push(pendingEmit(append))
+    }
+    if (rows.length > 0) (this.#rows ??= []).push(...rows)
+  }
+
+  complete(): Promise<void> {
+    return this.#transact<void>(undefined)
+  }
+
   tx<T>(callback: (db: Database) => Promise<T>): Promise<T> {
+    return this.#transact(callback)
+  }
+
+  #transact<T>(callback: ((db: Database) => Promise<T>) | undefined): Promise<T> {
     const { consumer, ports } = this.#run
     if (this.#tx) {
       const details = { consumer: consumer.name }
@@ -251,6 +272,7 @@ class Attempt implements Watched, AttemptActions, TransactionHost {
     }
     if (this.#isOver) return rejected(this.#overError(this.#overReason))
     this.#emitsBefore = this.#emits?.length ?? 0
+    this.#rowsBefore = this.#rows?.length ?? 0
     this.#volatile ??= []
     this.#volatileBefore = this.#volatile.length
     const tx = new Transaction(this, callback)
@@ -306,6 +328,7 @@ class Attempt implements Watched, AttemptActions, TransactionHost {
   #forgetEmits(): void {
     if (this.#emits) this.#emits.length = this.#emitsBefore
     if (this.#pending) this.#pending.length = this.#emitsBefore
+    if (this.#rows) this.#rows.length = this.#rowsBefore
     if (this.#volatile) this.#volatile.length = this.#volatileBefore
   }
 

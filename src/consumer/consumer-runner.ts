@@ -1,7 +1,7 @@
 import type { Consumer } from '../contract/index.ts'
-import { isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
+import { LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { CommitUnit, ProgressRow, SlotRange, UnitOutcome } from '../store/index.ts'
-import type { Delivered, Subscription } from '../transport/index.ts'
+import { type Delivered, RECORD_STRIDE, type Subscription } from '../transport/index.ts'
 import { STORE_RETRY_MS } from './attempt.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { commitInTheEnd } from './commit-in-the-end.ts'
@@ -17,13 +17,13 @@ import {
   partitionId,
   readSlots,
   slotOfDelivered,
-  slotOfLane,
-  wantedSlots,
+  slotOfLaneOf,
 } from './partition.ts'
 import { ConsumerProgress, type ConsumerProgressBook } from './progress.ts'
 import { runBatch, runItem, type TakenItem } from './run-item.ts'
 import { collectSuspects, runSuspects } from './suspects.ts'
 import { VolatileItems } from './volatile-items.ts'
+import { mustNotBeSkipped, openSubscription } from './open-subscription.ts'
 import { untilDecided } from './until-decided.ts'
 import { itemOf, type WorkItem } from './work-item.ts'
 
@@ -67,6 +67,8 @@ export class ConsumerRunner {
   readonly #stop = new AbortController()
   readonly #fetching = new AbortController()
   #suspects: readonly WorkItem[] = []
+  /** What the last run had in flight has not all been run alone yet. */
+  #isInDoubt = false
   #running = 0
   #mode: ConsumerMode = 'recovering'
   #pauseAtStart = false
@@ -94,6 +96,7 @@ export class ConsumerRunner {
     this.progress = new ConsumerProgress(options.progress, {
       epoch: options.ports.epoch,
       // What may start between two commits, so that claiming seldom needs one of its own.
+      ...(options.consumer.on.record === 'transport' && { stride: RECORD_STRIDE }),
       claimAhead: Math.max(LIMITS.claimWindow, 2 * Math.max(concurrency, batch?.max ?? 0)),
       onApplied: () => this.changed(),
     })
@@ -154,6 +157,7 @@ export class ConsumerRunner {
   async load(): Promise<void> {
     this.#suspects = await collectSuspects(this, this.#options.progress)
     await this.held.load()
+    this.#isInDoubt = this.hasSuspects
     // The first claim of this run is durable before anything is handed out.
     await this.note()
   }
@@ -168,6 +172,7 @@ export class ConsumerRunner {
     const suspects = this.#suspects
     this.#suspects = []
     await runSuspects(this, suspects)
+    if (this.mayGoOn) this.#isInDoubt = false
   }
 
   start(): void {
@@ -208,7 +213,8 @@ export class ConsumerRunner {
     this.#batchTimer?.cancel()
     this.outage.close()
     await this.#untilFinished(graceMs)
-    const isClean = this.#running === 0
+    // What the last run had in flight and nobody has run alone may still take the process down.
+    const isClean = this.#running === 0 && !this.#isInDoubt
     this.#stop.abort()
     await this.#loop
     await this.held.close(isClean)
@@ -243,7 +249,7 @@ export class ConsumerRunner {
 
   /** Whether a lane is one of this partition. */
   hasLane(lane: string): boolean {
-    return this.#hasAllSlots || hasSlot(this.slots, slotOfLane(lane))
+    return this.#hasAllSlots || hasSlot(this.slots, slotOfLaneOf(this.consumer, lane))
   }
 
   /** Starts as many ready items as the consumer may run at once. */
@@ -290,9 +296,7 @@ export class ConsumerRunner {
 
   async #fetchLoop(): Promise<void> {
     const { consumer, ports, progress } = this
-    const wanted = wantedSlots(consumer, this.slots)
-    const subscription = ports.transport.subscribe(consumer.on.channel, progress.fetchedTo, wanted)
-    this.#subscription = subscription
+    const subscription = this.subscription()
     this.#takenTo = subscription.givenTo
     const { signal } = this.#fetching
     while (!signal.aborted && this.#mode !== 'stopped') {
@@ -323,11 +327,24 @@ export class ConsumerRunner {
     }
   }
 
+  /** What it reads the log by; the suspects of a record that is not the store come by it too. */
+  subscription(): Subscription {
+    this.#subscription ??= openSubscription(this, this.#options.progress)
+    return this.#subscription
+  }
+
+  /** Records that are still to be fetched, where its log can say it. */
+  get behind(): number | undefined {
+    return this.#subscription?.behind
+  }
+
   #take(delivered: Delivered): void {
     const { consumer, progress, lanes } = this
-    const { position, record } = delivered
+    const { position } = delivered
     if (position <= progress.fetchedTo) return
     if (!this.isMine(delivered)) return progress.passed(position)
+    // Only now: it may be decoded when it is asked for.
+    const { record } = delivered
     if (progress.wasDone(position)) return progress.fetchedFinished(position)
     progress.fetched(position, delivered.atMs, record.data.length + (record.raw?.length ?? 0))
     const item = itemOf(consumer, delivered, 'log')
@@ -495,7 +512,3 @@ export class ConsumerRunner {
     return new Promise((resolve) => this.#waiters.push(resolve))
   }
 }
-
-/** Damage, and what only a newer release can read. */
-const mustNotBeSkipped = (error: unknown): boolean =>
-  isJuncturaError(error) && !error.retryable && !isJuncturaError(error, 'JUNCTURA_CLOSED')

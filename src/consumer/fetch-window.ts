@@ -19,6 +19,7 @@ const FIRST_CAPACITY = 64
  * the beginning and stays while the ring grows.
  */
 export class FetchWindow {
+  readonly #stride: number
   #capacity = FIRST_CAPACITY
   #positions = new Float64Array(FIRST_CAPACITY)
   #times = new Float64Array(FIRST_CAPACITY)
@@ -27,6 +28,11 @@ export class FetchWindow {
   /** Place of the first, and behind the last. */
   head = 0
   tail = 0
+
+  /** How far two messages that follow each other are apart, where there are no gaps. */
+  constructor(stride = 1) {
+    this.#stride = stride
+  }
 
   get size(): number {
     return this.tail - this.head
@@ -46,7 +52,7 @@ export class FetchWindow {
   find(position: number): number {
     if (this.size === 0) return -1
     // Most often there are no gaps.
-    const guess = this.head + position - this.position(this.head)
+    const guess = this.head + (position - this.position(this.head)) / this.#stride
     if (guess >= this.head && guess < this.tail && this.position(guess) === position) return guess
     let low = this.head
     let high = this.tail - 1

@@ -1,4 +1,5 @@
 import {
+  type Append,
   clearTimerRow,
   type DeadLetterRow,
   type LaneRow,
@@ -10,6 +11,7 @@ import { buildDeadLetter } from './dead-letter.ts'
 import { decideFailure, type Failure } from './failure.ts'
 import { timerOwner } from './held-lanes.ts'
 import {
+  copiesOf,
   drainingRow,
   heldRow,
   laneWrite,
@@ -73,9 +75,10 @@ export const buryItem = async (runner: ConsumerRunner, failed: FailedItem): Prom
     { collection: 'deadLetters', key: letter.id, row: letter },
     ...ports.raiseAlert({ kind: 'dead-letter', cause, title, consumer, atMs: nowMs }),
   ]
+  const appends = ports.onGivenUp?.(consumer, item, `${failure.name}: ${failure.message}`) ?? []
   const isDurable = letter.parked
-    ? await hold(runner, failed, { row: parkedRow(runner, failed, letter), extra })
-    : await skip(runner, failed, extra)
+    ? await hold(runner, failed, { row: parkedRow(runner, failed, letter), extra, appends })
+    : await skip(runner, failed, { extra, appends })
   if (!isDurable) return
   tellReplay(runner, item, 'failed')
   const { id, messageId, key, type } = letter
@@ -131,11 +134,17 @@ const parkedRow = (
     deadLetter: letter.id,
   })
 
+/** What commits with what becomes of the message. */
+interface Beside {
+  readonly extra: readonly RowWrite[]
+  readonly appends?: readonly Append[]
+}
+
 /** Holds the lane: its row, and a successor row for everything that waited in memory. */
 function hold(
   runner: ConsumerRunner,
   { lane, item }: FailedItem,
-  { row, extra }: { readonly row: LaneRow; readonly extra: readonly RowWrite[] },
+  { row, extra, appends = [] }: Beside & { readonly row: LaneRow },
 ): Promise<boolean> {
   const { consumer, held } = runner
   // From this moment arrivals wait for their rows.
@@ -149,8 +158,10 @@ function hold(
         ...leaveOrigin(consumer, lane, item),
         laneWrite(consumer, lane.key, row),
         ...waiting.map((one) => successorWrite(consumer, one)),
+        ...copiesOf(consumer, [item, ...waiting]),
         ...extra,
       ],
+      appends,
       ...marksOf(consumer, [item, ...waiting]),
     })
     if (committed) lane.row = row
@@ -162,7 +173,7 @@ function hold(
 function skip(
   runner: ConsumerRunner,
   { lane, item }: FailedItem,
-  extra: readonly RowWrite[],
+  { extra, appends = [] }: Beside,
 ): Promise<boolean> {
   const { consumer, held } = runner
   return held.section(lane, async () => {
@@ -174,8 +185,10 @@ function skip(
         ...(isHead
           ? [laneWrite(consumer, lane.key, row), clearTimerRow(timerOwner(consumer.name), lane.key)]
           : []),
+        ...copiesOf(consumer, [item]),
         ...extra,
       ],
+      appends,
       ...marksOf(consumer, [item]),
     })
     if (committed && isHead) {

@@ -2,7 +2,7 @@ import type { DeadLetterRow, LaneRow, RowWrite } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
 import { isIdle } from './held-lanes.ts'
-import { laneWrite, marksOf, successorWrite } from './lane-rows.ts'
+import { copiesOf, copyWrite, laneWrite, marksOf, successorWrite } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
 import { itemOf, laneOfLetter, type ReplayMark, replayedKey, successorKey } from './work-item.ts'
 
@@ -31,11 +31,14 @@ export const handOver = (runner: ConsumerRunner, work: HandOver): Promise<boolea
   return held.section(lane, async () => {
     if (replay) setHold(lane, replay.runId, more)
     const key = successorKey(consumer.name, lane.key, item.position)
-    if (doneKey !== undefined && (await ports.store.row('replayed', doneKey))) {
-      await held.rewrite(lane)
+    const isGiven =
+      (doneKey !== undefined && (await ports.store.row('replayed', doneKey)) !== undefined) ||
+      (await ports.store.row('successors', key)) !== undefined
+    if (isGiven) {
+      // Also where another replay gave it: the key is let go here, or held, all the same.
+      if (replay) await held.rewrite(lane)
       return false
     }
-    if (await ports.store.row('successors', key)) return false
     const waiting = lane.state === 'open' ? held.takeWaiting(lane) : []
     if (lane.state === 'open') lane.state = 'draining'
     // A lane that is about to be held has no row yet, and a successor without one is lost.
@@ -50,6 +53,8 @@ export const handOver = (runner: ConsumerRunner, work: HandOver): Promise<boolea
         successorWrite(consumer, item),
         ...(row ? [laneWrite(consumer, lane.key, row)] : []),
         ...waiting.map((one) => successorWrite(consumer, one)),
+        ...(consumer.on.record === 'transport' ? [copyWrite(consumer, item)] : []),
+        ...copiesOf(consumer, waiting),
         ...done,
       ],
       ...marksOf(consumer, waiting),

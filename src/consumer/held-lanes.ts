@@ -1,3 +1,4 @@
+import type { Consumer } from '../contract/index.ts'
 import {
   assert,
   isJuncturaError,
@@ -17,7 +18,7 @@ import {
 import { STORE_RETRY_MS } from './attempt.ts'
 import type { ConsumerRunner } from './consumer-runner.ts'
 import { ItemReader } from './item-reader.ts'
-import { drainingRow, laneWrite, marksOf, successorWrite } from './lane-rows.ts'
+import { copiesOf, drainingRow, laneWrite, marksOf, successorWrite } from './lane-rows.ts'
 import type { Lane } from './lane-table.ts'
 import { isNewer } from './newer-version.ts'
 import { laneKey, type WorkItem } from './work-item.ts'
@@ -227,11 +228,11 @@ export class HeldLanes {
 
   async #writeArrivals(lane: Lane): Promise<void> {
     const { consumer } = this.#runner
-    const items = lane.arrivals.splice(0, STORE_MAX)
+    const items = lane.arrivals.splice(0, storedAtOnce(consumer, lane.arrivals))
     if (items.length === 0) return
     assert(lane.row !== undefined, 'a lane with successors has a row')
     await this.#runner.commit({
-      rows: items.map((item) => successorWrite(consumer, item)),
+      rows: [...items.map((item) => successorWrite(consumer, item)), ...copiesOf(consumer, items)],
       ...marksOf(consumer, items),
     })
   }
@@ -349,6 +350,18 @@ export class HeldLanes {
     }
     if (rows.length > 0) await this.#runner.commit({ rows })
   }
+}
+
+/** Where their bodies are copied, as many as one commit should carry; at least one. */
+function storedAtOnce({ on }: Consumer, items: readonly WorkItem[]): number {
+  if (on.record !== 'transport') return STORE_MAX
+  let bytes = 0
+  for (const [index, { record }] of items.entries()) {
+    bytes += record.data.length
+    if (index > 0 && bytes > LIMITS.recordCopyBytesMax) return index
+    if (index === STORE_MAX) return STORE_MAX
+  }
+  return STORE_MAX
 }
 
 export const timerOwner = (consumer: string): string => `consumer/${consumer}`

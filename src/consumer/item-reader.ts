@@ -7,7 +7,7 @@ import {
 } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { ConsumerPorts } from './ports.ts'
-import { itemOf, type ReplayMark, type WorkItem } from './work-item.ts'
+import { copyKey, itemOf, type ReplayMark, type WorkItem } from './work-item.ts'
 
 /** Replays whose start is remembered. */
 const REPLAYS_KNOWN_MAX = 64
@@ -54,12 +54,22 @@ export class ItemReader {
   /** A record by its position, also one that retention has dropped and an exception still needs. */
   async record(position: number): Promise<Delivered | undefined> {
     const { store } = this.#ports
+    if (this.#consumer.on.record === 'transport') return this.#copy(position)
     const stored = await store.recordAt(position)
     if (stored) return { ...stored, record: decodeRecord(stored.bytes, position) }
     const held = await store.row('held', positionText(position))
     if (!held) return undefined
     const bytes = Buffer.from(held.record, 'base64')
     return { position, slot: held.slot, atMs: held.atMs, record: decodeRecord(bytes, position) }
+  }
+
+  /** What left memory was copied in the commit that let the watermark pass it. */
+  async #copy(position: number): Promise<Delivered | undefined> {
+    const copy = await this.#ports.store.row('copies', copyKey(this.#consumer.name, position))
+    if (!copy) return undefined
+    const { slot, atMs } = copy
+    const record = decodeRecord(Buffer.from(copy.record, 'base64'), position)
+    return { position, slot, atMs, record }
   }
 
   async #letter(id: string | undefined): Promise<DeadLetterRow | undefined> {

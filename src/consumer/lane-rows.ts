@@ -1,8 +1,15 @@
-import type { Consumer } from '../contract/index.ts'
+import { type Consumer, encodeRecord } from '../contract/index.ts'
 import type { CommitUnit, DeadLetterRow, LaneRow, RowWrite } from '../store/index.ts'
 import type { Failure } from './failure.ts'
 import type { Lane } from './lane-table.ts'
-import { expiredKey, laneKey, successorKey, suspectKey, type WorkItem } from './work-item.ts'
+import {
+  copyKey,
+  expiredKey,
+  laneKey,
+  successorKey,
+  suspectKey,
+  type WorkItem,
+} from './work-item.ts'
 
 /**
  * Marks of the items that were fetched: only those are finished in the progress row; every other
@@ -33,6 +40,24 @@ export const leaveOrigin = (consumer: Consumer, lane: Lane, item: WorkItem): Row
   return rows
 }
 
+/**
+ * The bodies of items that leave memory, where the store is not their record: whoever reads their
+ * rows finds them there, whatever the broker has dropped by then.
+ */
+export const copiesOf = (consumer: Consumer, items: readonly WorkItem[]): readonly RowWrite[] =>
+  consumer.on.record === 'transport'
+    ? items.filter(({ origin }) => origin === 'log').map((item) => copyWrite(consumer, item))
+    : []
+
+export const copyWrite = (
+  { name, on }: Consumer,
+  { position, slot, atMs, record: { head, data } }: WorkItem,
+): RowWrite => {
+  const record = Buffer.from(encodeRecord({ head, data })).toString('base64')
+  const row = { consumer: name, record, channel: on.channel, slot, atMs }
+  return { collection: 'copies', key: copyKey(name, position), row }
+}
+
 /** What success of an item writes, besides the handler's own. */
 export const successUnit = (
   consumer: Consumer,
@@ -44,6 +69,10 @@ export const successUnit = (
   if (item.letter) {
     const row: DeadLetterRow = { ...item.letter, state: 'resolved', resolvedAtMs: nowMs }
     rows.push({ collection: 'deadLetters', key: row.id, row })
+  }
+  if (consumer.on.record === 'transport' && (item.origin !== 'log' || item.letter)) {
+    const key = copyKey(consumer.name, item.position)
+    rows.push({ collection: 'copies', key, row: undefined })
   }
   // A replay may handle what was too late before: the contract may ask for more time now.
   if (item.replay) {

@@ -38,9 +38,18 @@ export const partitionId = (consumer: string, slots: SlotRange): string =>
  */
 export const slotOfLane = (lane: string): number => slotOf('default', lane)
 
+/** The same of a lane of a consumer, whatever its record is. */
+export const slotOfLaneOf = ({ on, ordering }: Consumer, lane: string): number =>
+  // Positions of such a record end in the first slot of their partition.
+  on.record === 'transport' && ordering === 'none'
+    ? Number(lane.slice(1)) % SLOT_COUNT
+    : slotOfLane(lane)
+
 /** The same of a message, without looking into it. */
 export const slotOfDelivered = (consumer: Consumer, { position, slot }: Delivered): number =>
-  consumer.ordering === 'none' ? slotOfLane(`#${position}`) : slot
+  consumer.ordering === 'none' && consumer.on.record !== 'transport'
+    ? slotOfLane(`#${position}`)
+    : slot
 
 /** Of the log, for a partition of a consumer; undefined for all: without order it has some of each. */
 export const wantedSlots = (consumer: Consumer, slots: SlotRange): SlotRange | undefined =>

@@ -16,6 +16,8 @@ export interface ConsumerPorts {
   readonly readData: (consumer: Consumer, envelope: Envelope, data: Uint8Array) => unknown
   /** Turns what a handler emitted into appends, validated against its contract. */
   readonly prepareEmit: (draft: Draft, cause: EmitCause) => Append
+  /** What is told with a dead letter to whoever waits for the message; commits with it. */
+  readonly onGivenUp?: (consumer: Consumer, item: WorkItem, problem: string) => readonly Append[]
   /** Id of the message whose record stands there; undefined when retention has dropped it. */
   readonly messageIdAt: (position: number) => Promise<string | undefined>
   /** Rows that make an alert durable; they commit with what raised it. */

@@ -1,5 +1,11 @@
 import { assert, LIMITS } from '../kernel/index.ts'
-import type { ProgressBook, ProgressRow, RowWrite, SlotRange } from '../store/index.ts'
+import type {
+  ProgressBook,
+  ProgressRow,
+  RecordBookmark,
+  RowWrite,
+  SlotRange,
+} from '../store/index.ts'
 import { FetchWindow, FINISHED, STAGED, WAITING } from './fetch-window.ts'
 import { ALL_SLOTS, partitionId, readSlots, slotsText } from './partition.ts'
 
@@ -7,6 +13,8 @@ export interface ConsumerProgressOptions {
   readonly epoch: number
   /** How many messages may be handed out between two commits. */
   readonly claimAhead: number
+  /** How far two messages that follow each other are apart. @default 1 */
+  readonly stride?: number
   /** Called when something has become durable: there may be room again, or nothing left to do. */
   readonly onApplied: () => void
 }
@@ -27,7 +35,9 @@ export class ConsumerProgress {
   readonly #epoch: number
   readonly #claimAhead: number
   readonly #onApplied: () => void
-  readonly #window = new FetchWindow()
+  readonly #window: FetchWindow
+  readonly #claimWindow: number
+  #bookmarkAt: (watermark: number) => RecordBookmark | undefined
   /** Places in the window that the commit under way finishes. */
   #staged: number[] = []
   #watermark: number
@@ -61,6 +71,20 @@ export class ConsumerProgress {
     this.#startedBefore = row.watermark
     this.#finishedTo = row.watermark
     this.#doneBefore = [...row.done]
+    const { stride = 1 } = options
+    this.#window = new FetchWindow(stride)
+    this.#claimWindow = LIMITS.claimWindow * stride
+    this.#bookmarkAt = () => row.bookmark
+  }
+
+  /** From now on rows say where their reader is, where that is more than a watermark. */
+  keepBookmark(bookmarkAt: (watermark: number) => RecordBookmark | undefined): void {
+    this.#bookmarkAt = bookmarkAt
+  }
+
+  /** What its reader has to know beside the watermark. */
+  get bookmark(): RecordBookmark | undefined {
+    return this.#bookmarkAt(this.#watermark)
   }
 
   get watermark(): number {
@@ -193,7 +217,8 @@ export class ConsumerProgress {
         if (position > this.#startedTo && ++ahead === claimAhead) claimedTo = position
       }
     }
-    claimedTo ??= this.#fetchedTo + LIMITS.claimWindow
+    claimedTo ??= this.#fetchedTo + this.#claimWindow
+    const bookmark = this.#bookmarkAt(watermark)
     return {
       consumer: this.consumer,
       channel: this.channel,
@@ -202,6 +227,7 @@ export class ConsumerProgress {
       done: [...done, ...this.#doneAhead()],
       claimedTo: this.#closing ? 0 : Math.max(this.#claimedTo, claimedTo),
       epoch: this.#epoch,
+      ...(bookmark !== undefined && { bookmark }),
     }
   }
 

@@ -25,6 +25,10 @@ export const collectSuspects = async (
 ): Promise<readonly WorkItem[]> => {
   const { ports, consumer, progress } = runner
   const suspects: WorkItem[] = []
+  if (consumer.on.record === 'transport') {
+    await collectFromRecord(runner, row, suspects)
+    return suspects
+  }
   let afterPosition = row.watermark
   while (afterPosition < row.claimedTo) {
     const page = await ports.store.readLog({
@@ -45,6 +49,24 @@ export const collectSuspects = async (
   // Until they have run they stay claimed, whatever else is written meanwhile.
   progress.claimFetched()
   return suspects
+}
+
+/** The record is the broker: it has what was in flight, unless its retention has passed it. */
+async function collectFromRecord(
+  runner: ConsumerRunner,
+  row: ProgressRow,
+  suspects: WorkItem[],
+): Promise<void> {
+  if (row.claimedTo <= row.watermark) return
+  const { progress, stopSignal } = runner
+  const subscription = runner.subscription()
+  const read = await subscription.readTo?.(row.claimedTo, stopSignal)
+  for (const delivered of read ?? []) {
+    const item = await takeSuspect(runner, delivered)
+    if (item) suspects.push(item)
+  }
+  progress.passed(Math.min(subscription.scannedTo, row.claimedTo))
+  progress.claimFetched()
 }
 
 async function takeSuspect(

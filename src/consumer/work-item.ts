@@ -76,6 +76,9 @@ export const laneKey = (consumer: string, lane: string): string => `${consumer}\
 export const successorKey = (consumer: string, lane: string, position: number): string =>
   `${laneKey(consumer, lane)}\n${positionText(position)}`
 
+export const copyKey = (consumer: string, position: number): string =>
+  `${consumer}\n${positionText(position)}`
+
 export const suspectKey = (consumer: string, position: number): string =>
   `${consumer}\n${positionText(position)}`
 

@@ -4,7 +4,7 @@ import { consumer, type ConsumerOptions } from './consumer.ts'
 import { type AnyContract, type ContractOptions, event } from './contract.ts'
 import { integration, type Part } from './integration.ts'
 import { system, team } from './system.ts'
-import { unsigned } from './signature-scheme.ts'
+import { unsigned } from './scheme-presets.ts'
 import { webhook, type WebhookOptions } from './webhook.ts'
 
 const owners = team('owners')

@@ -3,6 +3,8 @@ import { retryHorizonMs } from '../policy/index.ts'
 import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import type { Integration } from './integration.ts'
+import { contractsOf } from './expectation.ts'
+import { type Flow, unwatchedSteps } from './flow.ts'
 import { unknownPersonalPaths } from './personal-paths.ts'
 import { formatLocation, type SourceLocation } from './source-location.ts'
 import type { Webhook } from './webhook.ts'
@@ -19,8 +21,12 @@ export interface StartFinding {
 /** Everything that keeps an integration from starting; empty when it may run. */
 export const checkIntegration = (integration: Integration): readonly StartFinding[] => [
   ...[...integration.contracts.values()].flatMap(checkContract),
+  ...checkRecords([...integration.contracts.values()]),
   ...integration.webhooks.flatMap(checkWebhook),
   ...integration.consumers.flatMap(checkConsumer),
+  ...integration.consumers.flatMap(checkBeginning),
+  ...integration.flows.flatMap(checkFlow),
+  ...checkInStore(integration),
 ]
 
 export const formatFinding = (finding: StartFinding): string =>
@@ -36,6 +42,13 @@ function checkContract(contract: AnyContract): StartFinding[] {
       'fact-needs-log',
       'it is at-most-once, so it is in no log, and a repeated fact could not be recognised',
       "take idempotency out, or write guarantee: 'at-least-once'",
+    )
+  }
+  if (contract.record === 'transport' && contract.guarantee === 'at-most-once') {
+    found.add(
+      'record-needs-log',
+      "it is at-most-once, so it is in no log, and record: 'transport' asks for one in the broker",
+      "take record out, or write guarantee: 'at-least-once'",
     )
   }
   if (contract.fact && contract.fact.retentionMs > contract.retentionMs) {
@@ -58,6 +71,25 @@ function checkContract(contract: AnyContract): StartFinding[] {
     )
   }
   return found.list
+}
+
+/** Order per key holds over all contracts of a channel, so one log has all of them. */
+function checkRecords(contracts: readonly AnyContract[]): StartFinding[] {
+  const recorded = contracts.filter(({ record }) => record === 'transport')
+  return recorded.flatMap((contract) => {
+    const other = contracts.find(
+      ({ channel, record }) => channel === contract.channel && record !== 'transport',
+    )
+    if (!other) return []
+    const found = findings(`${contract.kind} "${contract.name}"`, contract.at)
+    found.add(
+      'record-per-channel',
+      `it says record: 'transport', and ${other.name} of the same channel ${contract.channel} does not: ` +
+        'the order of a key would be in two logs',
+      `write record: 'transport' on ${other.name} as well, or give one of them another channel`,
+    )
+    return found.list
+  })
 }
 
 function checkWebhook(hook: Webhook): StartFinding[] {
@@ -88,6 +120,15 @@ function checkWebhook(hook: Webhook): StartFinding[] {
       "write version: body('version') or version: header('…')",
     )
   }
+  const signedKeys = keysThatAreSigned(hook)
+  if (signedKeys) {
+    found.add(
+      'key-is-signed',
+      `${hook.verify.name} does not sign the body as it is, so one genuine request could come again with another ` +
+        'body under a key that is not signed',
+      `write idempotency: { key: ${signedKeys} }`,
+    )
+  }
   if (!hook.transforms.has('any')) {
     for (const version of hook.accepts.versions.keys()) {
       if (hook.transforms.has(version)) continue
@@ -98,6 +139,33 @@ function checkWebhook(hook: Webhook): StartFinding[] {
       )
     }
   } else found.list.push(...missingLifts(hook.accepts, found.part, hook.at))
+  return found.list
+}
+
+/** What the key may be made of; undefined where it is, or where the whole body is signed. */
+function keysThatAreSigned({ verify, idempotency: { key } }: Webhook): string | undefined {
+  if (verify.kind !== 'signed' || verify.covers !== 'fields') return undefined
+  const paths = verify.signed.flatMap((part) =>
+    part.part === 'field' ? [part.path] : part.part === 'lines' ? part.names : [],
+  )
+  const header = verify.messageId === 'signed' ? verify.headers[0]?.id : undefined
+  if (key?.from === 'header' && key.name === header) return undefined
+  if (key?.from === 'body' && key.paths.every((path) => paths.includes(path))) return undefined
+  if (header !== undefined) return `header('${header}')`
+  const id = verify.inBody?.id ?? paths[0] ?? ''
+  return `body('${id}')${paths.length > 1 ? ', or other paths that are signed' : ''}`
+}
+
+/** Positions of the store mean nothing in another record. */
+function checkBeginning({ name, at, on, from }: Consumer): StartFinding[] {
+  const found = findings(`consumer "${name}"`, at)
+  if (on.record === 'transport' && typeof from === 'object') {
+    found.add(
+      'record-from',
+      `it begins at a position of the store, and the record of ${on.name} is the transport`,
+      "write from: 'earliest' or from: 'now'",
+    )
+  }
   return found.list
 }
 
@@ -164,6 +232,42 @@ function checkConsumer(consumer: Consumer): StartFinding[] {
       `${name} is worth nothing after its ttl of ${formatDuration(ttlMs)}, but the delays of the retries add up to ` +
         `${formatDuration(neededMs)}; what fails would expire before it is a dead letter, and nobody would be told`,
       `write a ttl longer than ${formatDuration(neededMs)} on ${name}, or fewer or shorter retries here`,
+    )
+  }
+  return found.list
+}
+
+/** What a part reads or emits in one commit with the store has to be recorded there. */
+function checkInStore(integration: Integration): StartFinding[] {
+  const { expectations, schedules, consumers } = integration
+  const parts = [
+    ...expectations.map((one) => ({ what: 'expectation', one, contracts: contractsOf(one) })),
+    ...schedules.map((one) => ({ what: 'schedule', one, contracts: [one.emits] })),
+    ...consumers.flatMap((one) =>
+      one.route?.expire ? [{ what: 'consumer', one, contracts: one.route.emits }] : [],
+    ),
+  ]
+  return parts.flatMap(({ what, one, contracts }) => {
+    const found = findings(`${what} "${one.name}"`, one.at)
+    for (const { name, record } of contracts) {
+      if (record !== 'transport') continue
+      found.add(
+        'flow-needs-store',
+        `the record of ${name} is the broker, and this needs it in the store`,
+        `leave record: 'transport' out on ${name}`,
+      )
+    }
+    return found.list
+  })
+}
+
+function checkFlow(flow: Flow): StartFinding[] {
+  const found = findings(`flow "${flow.name}"`, flow.at)
+  for (const [from, to] of unwatchedSteps(flow)) {
+    found.add(
+      'flow-step-watched',
+      `nobody would be told when ${to.name} does not follow ${from.name}`,
+      `add an expectation with after: ${from.name} and expect: ${to.name} to its expectations`,
     )
   }
   return found.list

@@ -7,12 +7,14 @@ import {
   resolveRetryPolicy,
   type RetryPolicy,
 } from '../policy/index.ts'
+import type { AnswerCommand } from './command-handler.ts'
 import type { AnyContract, Draft, PayloadOf } from './contract.ts'
 import { checkName } from './declaration-error.ts'
 import type { Envelope } from './envelope.ts'
 import { type Push, type PushOptions, resolvePush } from './push.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { AlertRoute, Team } from './system.ts'
+import type { Route } from './route.ts'
 import { checkRange, required } from './webhook.ts'
 
 /**
@@ -200,6 +202,10 @@ export interface Consumer {
   readonly batch?: { readonly max: number; readonly maxAgeMs: number }
   /** Set where its messages are sent to a URL: the runtime does it in place of `handle`. */
   readonly push?: Push
+  /** Set where it passes messages on by a pattern: what it emits, and what it keeps meanwhile. */
+  readonly route?: Route
+  /** Set where it does a command and answers: the runtime calls it in place of `handle`. */
+  readonly answer?: AnswerCommand
   readonly filter?: (data: unknown) => boolean
   readonly handle: (data: unknown, ctx: ConsumerContext) => Promise<void>
   readonly handleBatch?: (

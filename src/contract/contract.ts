@@ -18,6 +18,9 @@ export type Compatibility = 'none' | 'backward' | 'forward' | 'full'
 /** What happens to a message between the log and a consumer that fails or dies. */
 export type Guarantee = 'at-most-once' | 'at-least-once' | 'exactly-once-effects'
 
+/** Who keeps the messages of a contract. */
+export type Recorder = 'store' | 'transport'
+
 /** What to do when a key comes again with other content. */
 export type Mismatch = 'conflict' | 'first-wins' | 'accept-as-new'
 
@@ -56,6 +59,8 @@ export interface AnyContract {
   /** After this a message is worth nothing: what is not handled by then is discarded (M16). */
   readonly ttlMs?: number
   readonly guarantee: Guarantee
+  /** Who keeps its messages; absent where it is the store. */
+  readonly record?: 'transport'
   /** Dotted paths of personal data; masked in every output. */
   readonly pii: readonly string[]
   readonly codec: string
@@ -96,8 +101,11 @@ export type PayloadsOf<C extends AnyContract> = C extends {
   ? Payloads
   : Record<number, unknown>
 
-type SchemaMap = Readonly<Record<number, SchemaInput>>
-type PayloadMap<S extends SchemaMap> = { readonly [V in keyof S & number]: InferSchema<S[V]> }
+/** Schemas by version. */
+export type SchemaMap = Readonly<Record<number, SchemaInput>>
+export type PayloadMap<S extends SchemaMap> = {
+  readonly [V in keyof S & number]: InferSchema<S[V]>
+}
 /** The greatest version number, found by counting up. */
 export type LatestOf<M> = Greatest<keyof M & number>
 type Greatest<V extends number, Count extends readonly 0[] = []> = [V] extends [never]
@@ -117,7 +125,7 @@ type Upcasters<S extends SchemaMap> = {
 }
 
 /** Paths that the data of the latest version has. */
-type KeyPath<S extends SchemaMap> = PathOf<
+export type KeyPath<S extends SchemaMap> = PathOf<
   PayloadMap<S>[LatestOf<PayloadMap<S>> & keyof S & number]
 >
 
@@ -162,6 +170,16 @@ export interface ContractOptions<S extends SchemaMap> {
   /** @default 'at-least-once' */
   readonly guarantee?: Guarantee
   /**
+   * Who keeps its messages, for good. `store`: the store, and a broker may lose everything.
+   * `transport`: the broker of the transport, which a message survives in as the broker's
+   * durability says; consumers read it there, and the store has their progress and what is not as
+   * it should be. All contracts of a channel say the same. Needs a broker whose messages can be
+   * read again: Kafka or NATS JetStream.
+   *
+   * @default 'store'
+   */
+  readonly record?: Recorder
+  /**
    * Dotted paths of personal data, masked in every output: `customer.email`, `items.*.name`. A path
    * that no version's schema has is refused at start. An object that lists its members has no
    * others, unless it says so itself with `additionalProperties`.
@@ -171,7 +189,8 @@ export interface ContractOptions<S extends SchemaMap> {
   readonly codec?: 'json'
 }
 
-type ContractFor<Name extends string, S extends SchemaMap> = Contract<
+/** The contract that schemas by version give. */
+export type ContractFor<Name extends string, S extends SchemaMap> = Contract<
   Name,
   PayloadMap<S>,
   LatestOf<PayloadMap<S>> & keyof PayloadMap<S>
@@ -185,17 +204,10 @@ type ContractFor<Name extends string, S extends SchemaMap> = Contract<
 export const event = <const Name extends string, const S extends SchemaMap>(
   name: Name,
   options: ContractOptions<S>,
-): ContractFor<Name, S> => declare('event', name, options)
+): ContractFor<Name, S> => declareContract('event', name, options)
 
-/**
- * Declares a command: something asked of one owner. Runs like an event until flows give answers.
- */
-export const command = <const Name extends string, const S extends SchemaMap>(
-  name: Name,
-  options: ContractOptions<S>,
-): ContractFor<Name, S> => declare('command', name, options)
-
-function declare<const Name extends string, S extends SchemaMap>(
+/** What `event` and `command` share. */
+export function declareContract<const Name extends string, S extends SchemaMap>(
   kind: 'event' | 'command',
   name: Name,
   options: ContractOptions<S>,
@@ -242,11 +254,12 @@ function declare<const Name extends string, S extends SchemaMap>(
     retentionMs: durationMs(options.retention ?? '30d', `${what}.retention`),
     ...(options.ttl !== undefined && { ttlMs: readTtl(options.ttl, `${what}.ttl`) }),
     guarantee: options.guarantee ?? 'at-least-once',
+    ...(options.record === 'transport' && { record: 'transport' }),
     pii: options.pii ?? [],
     codec: options.codec ?? 'json',
     at: callerLocation(),
   }
-  return withMethods(contract) as ContractFor<Name, S>
+  return withContractMethods(contract) as ContractFor<Name, S>
 }
 
 function readTtl(ttl: Duration, field: string): number {
@@ -260,11 +273,13 @@ function readTtl(ttl: Duration, field: string): number {
   )
 }
 
-function withMethods(contract: AnyContract): AnyContract {
+/** A contract, or what extends one, with `version` and `of`. */
+export function withContractMethods<C extends AnyContract>(contract: C): C {
   return Object.freeze({
     ...contract,
     version(version: number) {
-      if (contract.versions.has(version)) return withMethods({ ...contract, asked: version })
+      if (contract.versions.has(version))
+        return withContractMethods({ ...contract, asked: version })
       const known = [...contract.versions.keys()].join(', ')
       throw declarationError(
         `${contract.kind} "${contract.name}"`,

@@ -26,6 +26,8 @@ export interface Envelope {
   /** Id of the message that caused this one. */
   readonly causationid?: string
   readonly idempotencykey?: string
+  /** Where the answer to a command goes: a saga, its run and the step that waits. */
+  readonly replyto?: string
   readonly tenant: string
   /** @see W3C Trace Context, section 3.2 */
   readonly traceparent?: string

@@ -3,9 +3,13 @@ import type { Consumer } from './consumer.ts'
 import type { AnyContract } from './contract.ts'
 import { checkName, declarationError } from './declaration-error.ts'
 import type { EventsEndpoint } from './events-endpoint.ts'
+import { contractsOf, type Expectation } from './expectation.ts'
+import type { Flow } from './flow.ts'
 import { buildModel, type Model } from './model.ts'
 import type { OutboxSource } from './outbox-source.ts'
+import type { AnySaga } from './saga.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
+import type { Schedule } from './schedule.ts'
 import type { System, Team } from './system.ts'
 import type { SqlMigration } from './tables.ts'
 import type { TopicSource } from './topic-source.ts'
@@ -23,17 +27,26 @@ export type Part =
   | OutboxSource
   | TopicSource
   | EventsEndpoint
+  | Expectation
+  | Flow
+  | Schedule
+  | AnySaga
 
 /** Everything a team declares, and the Model read from it. What is not a part does not run. */
 export interface Integration {
   readonly name: string
   readonly webhooks: readonly Webhook[]
   readonly consumers: readonly Consumer[]
+  readonly sagas: readonly AnySaga[]
   /** By name; also those only referred to. */
   readonly contracts: ReadonlyMap<string, AnyContract>
   readonly systems: readonly System[]
   readonly outboxes: readonly OutboxSource[]
   readonly topics: readonly TopicSource[]
+  /** Also those that only a flow names. */
+  readonly expectations: readonly Expectation[]
+  readonly flows: readonly Flow[]
+  readonly schedules: readonly Schedule[]
   readonly calls: readonly Call[]
   readonly tables: readonly SqlMigration[]
   readonly model: Model
@@ -59,29 +72,57 @@ export const integration = (name: string, options: IntegrationOptions): Integrat
   const declared = parts.filter((part) => part.part === 'webhook')
   const webhooks = [...declared, ...endpoints.flatMap(({ doors }) => doors)]
   const consumers = parts.filter((part) => part.part === 'consumer')
+  const sagas = parts.filter((part) => part.part === 'saga')
   const outboxes = parts.filter((part) => part.part === 'outbox')
   const topics = parts.filter((part) => part.part === 'topic')
+  const flows = parts.filter((part) => part.part === 'flow')
+  const expectations = [
+    ...new Set([
+      ...parts.filter((part) => part.part === 'expectation'),
+      ...flows.flatMap((one) => one.expectations),
+    ]),
+  ]
+  const schedules = parts.filter((part) => part.part === 'schedule')
   const calls = parts.filter((part) => part.part === 'call')
-  const tables = options.tables ?? []
+  const kept = consumers.flatMap(({ route }) => route?.tables ?? [])
+  const tables = [...(options.tables ?? []), ...new Set(kept)]
   // An endpoint and a webhook of one name would share what they remember.
   refuseTwins('webhook', [...declared, ...endpoints])
   refuseTwins('consumer', consumers)
+  refuseTwins('saga', sagas)
   refuseTwins('outbox', outboxes)
   refuseTwins('topic', topics)
+  refuseTwins('expectation', expectations)
+  refuseTwins('flow', flows)
+  refuseTwins('schedule', schedules)
   refuseTwins('call', calls)
   refuseTwins('table', tables)
   refuseTwins(
     'webhook path',
     [...declared, ...endpoints].map((hook) => ({ name: hook.path })),
   )
-  const contracts = collectContracts({ parts, webhooks, consumers, outboxes, topics })
+  const contracts = collectContracts({
+    parts,
+    webhooks,
+    consumers,
+    sagas,
+    outboxes,
+    topics,
+    expectations,
+    flows,
+    schedules,
+  })
   const systems = collectSystems({ parts, webhooks, calls, outboxes, topics })
   const content = {
     name,
     webhooks,
     consumers,
+    sagas,
     outboxes,
     topics,
+    expectations,
+    flows,
+    schedules,
     contracts,
     systems,
     calls,
@@ -114,18 +155,44 @@ function collectContracts({
   parts,
   webhooks,
   consumers,
+  sagas,
   outboxes,
   topics,
-}: Pick<Integration, 'webhooks' | 'consumers' | 'outboxes' | 'topics'> & {
+  expectations,
+  flows,
+  schedules,
+}: Pick<
+  Integration,
+  | 'webhooks'
+  | 'consumers'
+  | 'sagas'
+  | 'outboxes'
+  | 'topics'
+  | 'expectations'
+  | 'flows'
+  | 'schedules'
+> & {
   readonly parts: readonly Part[]
 }): ReadonlyMap<string, AnyContract> {
   const found = new Map<string, AnyContract>()
   const all = [
     ...parts.filter((part) => part.part === 'contract'),
     ...webhooks.map((hook) => hook.accepts),
-    ...consumers.flatMap((one) => [one.on, ...(one.push?.emits ?? [])]),
+    ...consumers.flatMap((one) => [
+      one.on,
+      ...(one.push?.emits ?? []),
+      ...(one.route?.emits ?? []),
+    ]),
+    ...sagas.flatMap((one) => [
+      one.on,
+      ...one.uses.filter((used) => used.part === 'contract'),
+      ...one.emits,
+    ]),
     ...outboxes.flatMap((one) => one.accepts),
     ...topics.flatMap((one) => one.accepts),
+    ...expectations.flatMap(contractsOf),
+    ...flows.flatMap((one) => one.path),
+    ...schedules.map((one) => one.emits),
   ]
   for (const contract of all) {
     const known = found.get(contract.name)

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { type CommandAnswers, isCommand } from './command.ts'
 import type { ErrorClass } from './consumer.ts'
+import type { Correlated } from './expectation.ts'
 import type { Integration } from './integration.ts'
 import { describeSecret } from './secret.ts'
 import type { AlertRoute } from './system.ts'
@@ -30,10 +32,18 @@ export interface Model {
   readonly contracts: readonly Json[]
   readonly webhooks: readonly Json[]
   readonly consumers: readonly Json[]
+  /** Present where there are any. */
+  readonly sagas?: readonly Json[]
   /** Tables of other databases that a relay moves into the log. */
   readonly outboxes: readonly Json[]
   /** Topics, streams and queues of others that a relay moves into the log. */
   readonly topics: readonly Json[]
+  /** What has to follow what, and by when. */
+  readonly expectations: readonly Json[]
+  /** Choreographed flows. */
+  readonly flows: readonly Json[]
+  /** What is emitted at given times. */
+  readonly schedules: readonly Json[]
   /** Who sends what to whom, also what Junctura does not run. */
   readonly edges: readonly Json[]
   readonly tables: readonly Json[]
@@ -48,8 +58,12 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
   for (const contract of content.contracts.values()) note('contract', contract)
   for (const hook of content.webhooks) note('webhook', hook)
   for (const consumer of content.consumers) note('consumer', consumer)
+  for (const one of content.sagas) note('saga', one)
   for (const outbox of content.outboxes) note('outbox', outbox)
   for (const topic of content.topics) note('topic', topic)
+  for (const one of content.expectations) note('expectation', one)
+  for (const one of content.flows) note('flow', one)
+  for (const one of content.schedules) note('schedule', one)
   for (const system of content.systems) note('system', system)
   for (const call of content.calls) note('call', call)
   for (const table of content.tables) note('table', table)
@@ -61,8 +75,12 @@ export const buildModel = (content: Omit<Integration, 'model'>): Model => {
     contracts: [...content.contracts.values()].map(describeContract),
     webhooks: content.webhooks.map(describeWebhook),
     consumers: content.consumers.map(describeConsumer),
+    ...(content.sagas.length > 0 && { sagas: content.sagas.map(describeSaga) }),
     outboxes: content.outboxes.map(describeOutbox),
     topics: content.topics.map(describeTopic),
+    expectations: content.expectations.map(describeExpectation),
+    flows: content.flows.map(describeFlow),
+    schedules: content.schedules.map(describeSchedule),
     edges: describeEdges(content),
     tables: content.tables.map(({ name, checksum, sqlite, postgres }) =>
       json({
@@ -92,9 +110,11 @@ function describeTeams(content: Omit<Integration, 'model'>): readonly Json[] {
   const teams = [
     ...[...content.contracts.values()].map((contract) => contract.owner),
     ...content.consumers.flatMap((consumer) => [consumer.owner, consumer.deadLetter?.owner]),
+    ...content.sagas.map((one) => one.owner),
     ...content.webhooks.map((hook) => hook.owner),
     ...content.outboxes.map((outbox) => outbox.owner),
     ...content.topics.map((topic) => topic.owner),
+    ...[...content.expectations, ...content.flows, ...content.schedules].map((one) => one.owner),
     ...content.systems.map((system) => system.owner),
   ].filter((team) => team !== undefined)
   const byName = new Map(teams.map((team) => [team.name, team]))
@@ -133,8 +153,39 @@ const describeContract = (contract: Contracts): Json =>
     retentionMs: contract.retentionMs,
     ttlMs: contract.ttlMs,
     guarantee: contract.guarantee,
+    record: contract.record,
     pii: contract.pii,
     codec: contract.codec,
+    answers: isCommand(contract) ? describeAnswers(contract.answers) : undefined,
+  })
+
+const describeAnswers = (answers: CommandAnswers): Json =>
+  json({
+    output: answers.output,
+    errors: Object.fromEntries(answers.errors),
+    timeoutMs: answers.timeoutMs,
+    retry: answers.retry,
+    idempotency: answers.idempotencyPaths,
+    answerRetentionMs: answers.answerRetentionMs,
+    compensates: answers.compensate !== undefined,
+  })
+
+const describeSaga = (one: Integration['sagas'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    version: one.version,
+    supports: one.supports,
+    on: { contract: one.on.name, version: one.on.asked },
+    uses: one.uses.map((used) => ({
+      kind: used.part === 'saga' ? 'saga' : used.kind,
+      name: used.name,
+    })),
+    emits: one.emits.map((contract) => contract.name),
+    budget: one.budget,
+    keepMs: one.keepMs,
+    late: [...one.late.keys()],
   })
 
 const describeWebhook = (hook: Integration['webhooks'][number]): Json =>
@@ -186,7 +237,13 @@ const describeConsumer = (consumer: Integration['consumers'][number]): Json =>
       ...consumer.push,
       emits: consumer.push.emits.map((contract) => contract.name),
     },
+    route: consumer.route && {
+      pattern: consumer.route.pattern,
+      emits: consumer.route.emits.map(({ name }) => name),
+      ...consumer.route.facts,
+    },
     filtered: consumer.filter !== undefined,
+    answers: consumer.answer ? true : undefined,
   })
 
 const describeOutbox = (outbox: Integration['outboxes'][number]): Json =>
@@ -223,6 +280,51 @@ const describeTopic = (source: Integration['topics'][number]): Json => {
     startAt: source.startAt,
   })
 }
+
+const describeExpectation = (one: Integration['expectations'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    after: one.after.map(describeCorrelated),
+    expect: one.expect.map(describeCorrelated),
+    undoneBy: one.undoneBy.map(describeCorrelated),
+    withinMs: one.withinMs,
+    earlyMs: one.earlyMs,
+    graceMs: one.graceMs,
+    by: one.by,
+    alert: describeRoute(one.alert),
+    severity: one.severity,
+  })
+
+const describeCorrelated = ({ contract, by }: Correlated): Json => ({
+  contract: contract.name,
+  version: contract.asked,
+  correlation: by ? 'function' : 'key',
+})
+
+const describeFlow = (one: Integration['flows'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    coordination: one.coordination,
+    path: one.path.map(({ name }) => name),
+    expectations: one.expectations.map(({ name }) => name),
+  })
+
+const describeSchedule = (one: Integration['schedules'][number]): Json =>
+  json({
+    name: one.name,
+    owner: one.owner.name,
+    summary: one.summary,
+    cron: one.cron?.text,
+    timezone: one.cron && one.timezone,
+    atMs: one.atMs,
+    emits: one.emits.name,
+    missed: one.missed,
+    alert: describeRoute(one.alert),
+  })
 
 function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
   const inbound = content.webhooks.map((hook) => ({
@@ -262,6 +364,17 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
       run: true,
     })),
   )
+  const scheduled = content.schedules.map((schedule) => ({
+    kind: 'schedule',
+    from: `schedule/${schedule.name}`,
+    to: `channel/${schedule.emits.channel}`,
+    contract: schedule.emits.name,
+    style: 'messaging',
+    coordination: 'async',
+    guarantee: schedule.emits.guarantee,
+    verified: true,
+    run: true,
+  }))
   const consumed = content.consumers.map((consumer) => ({
     kind: 'consumer',
     from: `channel/${consumer.on.channel}`,
@@ -273,6 +386,33 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     verified: true,
     run: true,
   }))
+  const routed = content.consumers.flatMap(({ name, route }) =>
+    (route?.emits ?? []).map((contract) => ({
+      kind: 'route',
+      from: `consumer/${name}`,
+      to: `channel/${contract.channel}`,
+      contract: contract.name,
+      style: 'messaging',
+      coordination: 'async',
+      guarantee: contract.guarantee,
+      verified: true,
+      run: true,
+    })),
+  )
+  const flows = content.sagas.flatMap((one) =>
+    [one.on, ...one.uses.filter((used) => used.part === 'contract')].map((contract) => ({
+      kind: 'saga',
+      ...(isCommand(contract)
+        ? { from: `saga/${one.name}`, to: `channel/${contract.channel}` }
+        : { from: `channel/${contract.channel}`, to: `saga/${one.name}` }),
+      contract: contract.name,
+      style: 'messaging',
+      coordination: 'async',
+      guarantee: contract.guarantee,
+      verified: true,
+      run: true,
+    })),
+  )
   const calls = content.calls.map((call) => ({
     kind: 'call',
     name: call.name,
@@ -286,7 +426,16 @@ function describeEdges(content: Omit<Integration, 'model'>): readonly Json[] {
     summary: call.summary,
     run: false,
   }))
-  return [...inbound, ...relayed, ...transferred, ...consumed, ...calls].map(json)
+  return [
+    ...inbound,
+    ...relayed,
+    ...transferred,
+    ...scheduled,
+    ...consumed,
+    ...routed,
+    ...flows,
+    ...calls,
+  ].map(json)
 }
 
 function deepFreeze<T>(value: T): T {

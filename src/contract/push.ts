@@ -1,7 +1,8 @@
 import { type Duration, durationMs, LIMITS } from '../kernel/index.ts'
 import type { AnyContract } from './contract.ts'
 import type { SecretInput } from './secret.ts'
-import { type SignedScheme, standardWebhooks } from './signature-scheme.ts'
+import { standardWebhooks } from './scheme-presets.ts'
+import type { SignedScheme } from './scheme-types.ts'
 import { checkUrl } from './system.ts'
 import { checkRange, required } from './webhook.ts'
 

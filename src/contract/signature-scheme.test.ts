@@ -7,7 +7,7 @@ import {
   standardWebhooks,
   stripe,
   unsigned,
-} from './signature-scheme.ts'
+} from './scheme-presets.ts'
 
 const from = secret.env('PARTNER_SECRET', { development: 'development-value-of-the-partner' })
 

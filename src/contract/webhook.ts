@@ -2,7 +2,7 @@ import { type Duration, durationMs, LIMITS } from '../kernel/index.ts'
 import type { AnyContract, Draft, Mismatch, PayloadOf, PayloadsOf } from './contract.ts'
 import { checkName, declarationError } from './declaration-error.ts'
 import type { KeySource } from './key-source.ts'
-import type { SignatureScheme } from './signature-scheme.ts'
+import type { SignatureScheme } from './scheme-types.ts'
 import { callerLocation, type SourceLocation } from './source-location.ts'
 import type { System, Team } from './system.ts'
 

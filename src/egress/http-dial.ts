@@ -1,6 +1,6 @@
 /** One request to somebody else's server. */
 export interface HttpCall {
-  readonly method: 'POST'
+  readonly method: 'POST' | 'GET'
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   /** Sent byte for byte. */

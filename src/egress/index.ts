@@ -1,3 +1,4 @@
+export * from './certificate-fetcher.ts'
 export * from './http-dial.ts'
 export * from './http-dialer.ts'
 export * from './judge-reply.ts'

@@ -5,9 +5,10 @@ import {
   type KeySource,
   type Webhook,
 } from '../contract/index.ts'
-import { type FieldError, type JsonFault, parseJson } from '../schema/index.ts'
+import type { FieldError, JsonFault } from '../schema/index.ts'
 import type { ContractBook } from './contract-book.ts'
 import { contractKey, readKey, readMessageKey } from './message-keys.ts'
+import { parseBody } from './parse-body.ts'
 import type { ReadHeader } from './verified-request.ts'
 
 /** What is in a body, or why it cannot be taken. */
@@ -38,10 +39,15 @@ export type BodyError = Pick<FieldError, 'pointer' | 'message'>
 /** Parses strictly, finds the version, validates against it, reads the idempotency key. */
 export const checkBody = (
   webhook: Webhook,
-  request: { readonly raw: Uint8Array; readonly header: ReadHeader },
+  request: {
+    readonly raw: Uint8Array
+    readonly header: ReadHeader
+    /** @default 'application/json' */
+    readonly mediaType?: string
+  },
   book: ContractBook,
 ): BodyCheck => {
-  const parsed = parseJson(request.raw)
+  const parsed = parseBody(request.raw, request.mediaType)
   if (!parsed.ok) {
     const errors = [{ pointer: '', message: parsed.detail }]
     const { reason: fault, detail } = parsed

@@ -19,9 +19,14 @@ export interface ContractBook {
    * @throws JUNCTURA_UPCAST_FAILED when a step is missing, throws or gives invalid data.
    */
   lift(contract: AnyContract, version: number, data: unknown): unknown
+  /** What the data of a message may take whose record is the broker. */
+  readonly recordDataBytesMax: number
 }
 
-export const createContractBook = (contracts: Iterable<AnyContract>): ContractBook => {
+export const createContractBook = (
+  contracts: Iterable<AnyContract>,
+  recordDataBytesMax: number = Infinity,
+): ContractBook => {
   // By the versions a contract was declared with: `.version(n)` gives a new object of the same.
   const books = new Map<AnyContract['versions'], Map<number, Validator>>()
   const validatorsOf = (contract: AnyContract): ReadonlyMap<number, Validator> => {
@@ -34,6 +39,7 @@ export const createContractBook = (contracts: Iterable<AnyContract>): ContractBo
   }
   for (const contract of contracts) validatorsOf(contract)
   return {
+    recordDataBytesMax,
     validate(contract, version, data) {
       const validator = validatorsOf(contract).get(version)
       if (validator) return validator.validate(data)

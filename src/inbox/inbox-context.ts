@@ -4,6 +4,7 @@ import type { Committer, Store, UnitOutcome } from '../store/index.ts'
 import type { BorderEvent, RaiseBorderAlert } from './border-events.ts'
 import type { ContractBook } from './contract-book.ts'
 import type { InvalidShelf } from './invalid-shelf.ts'
+import type { RecordPort } from './record-port.ts'
 import type { RepeatBook } from './repeat-book.ts'
 import type { TransformRunner } from './transform-runner.ts'
 import type { WebhookDesk } from './webhook-desk.ts'
@@ -15,6 +16,8 @@ export interface InboxContext {
   readonly store: Store
   readonly tenant: string
   readonly modelHash: string
+  /** Where the broker is the record of some contracts. */
+  readonly records: RecordPort | undefined
   readonly book: ContractBook
   readonly runner: TransformRunner
   readonly repeats: RepeatBook

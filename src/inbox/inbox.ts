@@ -9,8 +9,16 @@ import { createContractBook } from './contract-book.ts'
 import type { InboxContext, MaskText } from './inbox-context.ts'
 import { createInvalidShelf, type InvalidRequest, type KeptInvalid } from './invalid-shelf.ts'
 import { type MessageStatus, messageStatus } from './message-status.ts'
-import { emitAppend, type EmittedBy, publishEvents, type PublishOptions } from './publish-events.ts'
+import {
+  type AppendOrigin,
+  emitAppend,
+  type EmittedBy,
+  ownAppend,
+  publishEvents,
+  type PublishOptions,
+} from './publish-events.ts'
 import type { Published } from './publish-events.ts'
+import type { RecordPort } from './record-port.ts'
 import { planReadmission, type ReadmissionPlan } from './plan-readmission.ts'
 import { readRecordAt } from './read-record-at.ts'
 import { readmitInvalid, type ReadmitResult } from './readmit.ts'
@@ -34,6 +42,8 @@ export interface InboxOptions {
   readonly metrics?: Metrics
   /** Rows that make an alert durable; they commit with what raised it. @default none */
   readonly raiseAlert?: RaiseBorderAlert
+  /** Where the broker is the record of some contracts. @default none has it there */
+  readonly records?: RecordPort | undefined
   /** Replaces personal data in an error's text. @default the text as it is */
   readonly maskText?: MaskText
   /** Told what became of each request, after its commit; must be quick. */
@@ -49,7 +59,10 @@ export interface InboxOptions {
  */
 export interface Inbox {
   /** Parses, finds the version, validates, reads the key. Stores nothing. */
-  check(webhook: Webhook, request: Pick<BorderRequest, 'raw' | 'header'>): BodyCheck
+  check(
+    webhook: Webhook,
+    request: Pick<BorderRequest, 'raw' | 'header'> & Partial<Pick<BorderRequest, 'mediaType'>>,
+  ): BodyCheck
   /**
    * Accepts a verified and valid request: one commit claims its key, stores its bytes and appends
    * its events. At most one message per key within the key's retention; one effect per fact.
@@ -75,6 +88,8 @@ export interface Inbox {
   publishMany(drafts: readonly Draft[], options?: PublishOptions): Promise<readonly Published[]>
   /** What a handler emitted, ready to commit with its completion; it claims its own fact. */
   emitAppend(draft: Draft, by: EmittedBy): Append
+  /** A message of the runtime's own, ready for a commit that it makes. */
+  ownAppend(draft: Draft, origin: AppendOrigin): Append
   /** Id of the message that a record belongs to; undefined when retention has dropped it. */
   messageIdAt(position: number): Promise<string | undefined>
   /** What became of a message, by its id or by its sender's key. */
@@ -104,6 +119,7 @@ export const createInbox = (options: InboxOptions): Inbox => {
     },
     publishMany: (drafts, publishOptions) => publishEvents(context, drafts, publishOptions),
     emitAppend: (draft, by) => emitAppend(context, draft, by),
+    ownAppend: (draft, origin) => ownAppend(context, draft, origin),
     messageIdAt: async (position) => {
       const record = await readRecordAt(context.store, position)
       return record && messageIdOf(record)
@@ -133,7 +149,8 @@ function openContext(options: InboxOptions): InboxContext {
     store,
     tenant,
     modelHash: options.modelHash,
-    book: createContractBook(integration.contracts.values()),
+    records: options.records,
+    book: createContractBook(integration.contracts.values(), options.records?.dataBytesMax),
     runner: createTransformRunner(clock, committer),
     repeats: createRepeatBook(shared),
     shelf: createInvalidShelf(shared),

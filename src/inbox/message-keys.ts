@@ -78,7 +78,9 @@ export const readMessageKey = (
     return read.kind === 'found' ? { ...read, covered: true } : read
   }
   const isSenderId = scheme.headers.some(({ id }) => id === source.name)
-  const family = scheme.headers.find(({ signature }) => header(signature) !== undefined)
+  const family = scheme.headers.find(({ signature, more = [] }) =>
+    [signature, ...more].some((name) => header(name) !== undefined),
+  )
   const name = (isSenderId ? family?.id : undefined) ?? source.name
   const read = readKey({ from: 'header', name }, header, text)
   if (read.kind !== 'found') return read

@@ -1,4 +1,10 @@
-import { type Envelope, type Receipt, sealRecord, slotOf } from '../contract/index.ts'
+import {
+  type Envelope,
+  type LogRecord,
+  type Receipt,
+  sealRecord,
+  slotOf,
+} from '../contract/index.ts'
 import { formatTraceparent, parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append } from '../store/index.ts'
 import type { PreparedEvent } from './prepare-event.ts'
@@ -14,6 +20,7 @@ export interface MessageOrigin {
   readonly correlationId: string | undefined
   readonly causationId: string | undefined
   readonly idempotencyKey: string | undefined
+  readonly replyTo?: string | undefined
   readonly trace: SpanContext | undefined
 }
 
@@ -45,6 +52,22 @@ export const eventAppend = (
     key: event.key ?? id,
   })
   return append(origin, { channel, envelope, codec, data: event.text, border: place.border })
+}
+
+/** The same for a broker that is the record: it is not written as bytes of a log. */
+export const eventRecord = (origin: MessageOrigin, event: PreparedEvent): RecordedEvent => {
+  const { codec, name, latest } = event.contract
+  const { id, causationId, tenant, appendedAtMs: atMs } = origin
+  const key = event.key ?? id
+  const subject = { id, type: name, mediaType: 'application/json', version: latest, key }
+  const head = { envelope: envelopeOf(origin, causationId, subject), codec }
+  return { slot: slotOf(tenant, key), atMs, record: { head, data: Buffer.from(event.text) } }
+}
+
+export interface RecordedEvent {
+  readonly slot: number
+  readonly atMs: number
+  readonly record: LogRecord
 }
 
 /** The record of a message that made no event: its raw bytes and its receipt, nothing else. */
@@ -79,7 +102,7 @@ function envelopeOf(
   causationId: string | undefined,
   subject: EnvelopeSubject,
 ): Envelope {
-  const { trace, idempotencyKey } = origin
+  const { trace, idempotencyKey, replyTo } = origin
   const envelope: Writable<Envelope> = {
     specversion: '1.0',
     id: subject.id,
@@ -94,6 +117,7 @@ function envelopeOf(
   }
   if (causationId !== undefined) envelope.causationid = causationId
   if (idempotencyKey !== undefined) envelope.idempotencykey = idempotencyKey
+  if (replyTo !== undefined) envelope.replyto = replyTo
   if (trace) envelope.traceparent = formatTraceparent(trace)
   if (trace && trace.traceState !== '') envelope.tracestate = trace.traceState
   return envelope

@@ -45,7 +45,8 @@ export const planReadmission = (context: InboxContext): ReadmissionPlan => {
       if (!webhook) return stillInvalid('gone', `webhook ${row.webhook} is not declared any more`)
       const raw = fromBase64(row.body)
       const header = (name: string): string | undefined => row.headers[name]
-      const check = checkBody(webhook, { raw, header }, context.book)
+      const { mediaType } = row
+      const check = checkBody(webhook, { raw, header, mediaType }, context.book)
       if (!check.ok) return stillInvalid(check.reason, detailOf(webhook, check))
       const bodySha256 = hash('sha256', raw, 'hex')
       return judge(context, planned, { row, webhook, raw, check, bodySha256 })

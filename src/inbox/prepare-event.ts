@@ -39,14 +39,24 @@ export const prepareEvent = (
   if (!key.ok) throw emitInvalid(contract.name, key.problem)
   const factKey = contractKey(contract.fact?.paths ?? [], data)
   if (!factKey.ok) throw emitInvalid(contract.name, factKey.problem)
+  const text = textAsSent ?? encodeData(contract, data)
+  if (contract.record === 'transport') refuseLarge(contract, text, book.recordDataBytesMax)
   return {
     contract,
-    text: textAsSent ?? encodeData(contract, data),
+    text,
     key: key.key,
     factKey: factKey.key,
     ...(textAsSent !== undefined && { isAsSent: true }),
     factSalt: 0,
   }
+}
+
+/** The store would take it, and its broker never: it would wait there for nobody. */
+function refuseLarge({ name }: AnyContract, text: string, maximum: number): void {
+  const bytes = Buffer.byteLength(text)
+  if (bytes <= maximum) return
+  const problem = `it has ${bytes} bytes, and the broker that is its record takes ${maximum}`
+  throw emitInvalid(name, problem)
 }
 
 function encodeData(contract: AnyContract, data: unknown): string {

@@ -1,10 +1,11 @@
 import { type Draft, type Envelope, globalId } from '../contract/index.ts'
 import { JuncturaError, LIMITS } from '../kernel/index.ts'
-import type { SpanContext } from '../observe/index.ts'
+import { parseTraceparent, type SpanContext } from '../observe/index.ts'
 import type { Append, Claim, CommitUnit } from '../store/index.ts'
 import { dropKnownFacts, factClaim } from './fact-claims.ts'
 import { commitError, type InboxContext } from './inbox-context.ts'
-import { eventAppend, type MessageOrigin, traceOf } from './message-record.ts'
+import { eventAppend, eventRecord, type MessageOrigin, traceOf } from './message-record.ts'
+import type { RecordPort } from './record-port.ts'
 import { isVolatile, type PreparedEvent, prepareEvent } from './prepare-event.ts'
 
 export interface PublishOptions {
@@ -24,9 +25,11 @@ const ROUNDS_MAX = 8
 
 /**
  * Appends messages in one commit, all or none; what carries a known fact is left out. Resolves
- * once they are durable, in the order given.
+ * once they are durable, in the order given. Those of contracts whose record is the transport are
+ * published there, and when that fails some of them may be there.
  *
  * @throws JUNCTURA_EMIT_INVALID when one does not fit its contract; nothing is published.
+ * @throws JUNCTURA_TRANSPORT_UNAVAILABLE, JUNCTURA_TRANSPORT_BUSY where it is the record.
  * @throws JUNCTURA_USAGE for more than LIMITS.publishManyMax at once.
  */
 export const publishEvents = async (
@@ -43,6 +46,8 @@ export const publishEvents = async (
     event: prepareEvent(draft, context.book),
     id: context.kernel.ids.next('msg'),
   }))
+  const records = recordsFor(context, items)
+  if (records) return publishRecords(context, records, { items, options })
   const twins = findTwins(items)
   const known = new Map<PreparedEvent, string>(twins)
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -62,6 +67,35 @@ export const publishEvents = async (
   throw new JuncturaError('JUNCTURA_STORE_FAILED', {
     details: { problem: 'keys are refused that the store does not hold' },
   })
+}
+
+/**
+ * All of them are in the broker alone: nothing is claimed, and nothing waits for the store. What is
+ * published together with others is moved by the store's log, which takes all or none.
+ */
+function recordsFor(context: InboxContext, items: readonly Item[]): RecordPort | undefined {
+  const isAlone = items.every(
+    ({ event: { contract, factKey } }) => contract.record === 'transport' && factKey === undefined,
+  )
+  return isAlone ? context.records : undefined
+}
+
+async function publishRecords(
+  context: InboxContext,
+  records: RecordPort,
+  { items, options }: { readonly items: readonly Item[]; readonly options: PublishOptions },
+): Promise<readonly Published[]> {
+  const nowMs = context.kernel.clock.now()
+  const byChannel = Map.groupBy(items, ({ event }) => event.contract.channel)
+  const publications = [...byChannel].map(([channel, those]) => {
+    const events = those.map(({ event, id }) =>
+      eventRecord(originOf(context, options, { id, nowMs }), event),
+    )
+    return records.publish(channel, events)
+  })
+  await Promise.all(publications)
+  tellPublished(context, items)
+  return items.map(({ id }) => ({ id, isDuplicate: false }))
 }
 
 interface Item {
@@ -166,6 +200,50 @@ export const emitAppend = (context: InboxContext, draft: Draft, by: EmittedBy): 
     trace: traceOf(envelope),
   }
   const append = eventAppend(origin, event, { index: 0 })
+  const claim = factClaim(context, event, atMs)
+  return claim ? { ...append, claim } : append
+}
+
+/** Where a message comes from that a part of the runtime writes, and who it is about. */
+export interface AppendOrigin {
+  readonly id: string
+  /** Where it entered: `/schedules/nightly`. */
+  readonly source: string
+  /** @default the clock */
+  readonly atMs?: number
+  /** @default the id: nothing else caused it */
+  readonly correlationId?: string
+  readonly causationId?: string
+  readonly idempotencyKey?: string
+  readonly replyTo?: string
+  readonly traceparent?: string
+}
+
+/**
+ * A message of the runtime's own, as an append for a commit that it makes; its fact is claimed as
+ * that of an emitted one.
+ *
+ * @throws JUNCTURA_EMIT_INVALID when it does not fit its contract.
+ */
+export const ownAppend = (context: InboxContext, draft: Draft, origin: AppendOrigin): Append => {
+  const event = prepareEvent(draft, context.book)
+  const { traceparent, atMs = context.kernel.clock.now() } = origin
+  const append = eventAppend(
+    {
+      id: origin.id,
+      tenant: context.tenant,
+      source: origin.source,
+      receivedAtMs: atMs,
+      appendedAtMs: atMs,
+      correlationId: origin.correlationId ?? origin.id,
+      causationId: origin.causationId,
+      idempotencyKey: origin.idempotencyKey,
+      replyTo: origin.replyTo,
+      trace: traceparent === undefined ? undefined : parseTraceparent(traceparent),
+    },
+    event,
+    FIRST,
+  )
   const claim = factClaim(context, event, atMs)
   return claim ? { ...append, claim } : append
 }

@@ -28,7 +28,8 @@ export const readmitInvalid = async (
   if (!webhook) return { kind: 'webhook-gone' }
   const raw = fromBase64(row.body)
   const header = (name: string): string | undefined => row.headers[name]
-  const check = checkBody(webhook, { raw, header }, context.book)
+  const { mediaType } = row
+  const check = checkBody(webhook, { raw, header, mediaType }, context.book)
   if (!check.ok) return { kind: 'still-invalid', errors: check.errors }
   const messageId = row.messageId ?? context.kernel.ids.next('msg')
   const { data, text, version, key, keyCovered } = check

@@ -1,5 +1,6 @@
 import { keyGroup, type LogRecord, type Receipt, valueAt } from '../contract/index.ts'
 import { parseJson, rawScalarAt } from '../schema/index.ts'
+import { parseBody } from './parse-body.ts'
 import { contractKey } from './message-keys.ts'
 import type { ContractBook } from './contract-book.ts'
 import type { PreparedEvent } from './prepare-event.ts'
@@ -55,7 +56,7 @@ function sameFields(
 ): boolean {
   const { compare } = request.webhook.idempotency
   if (compare === 'bytes' || kept.raw === undefined) return false
-  const parsed = parseJson(kept.raw)
+  const parsed = parseBody(kept.raw, kept.receipt.mediaType)
   if (!parsed.ok) return false
   return compare.fields.every((path) => {
     const steps = path.split('.')

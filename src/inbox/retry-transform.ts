@@ -75,7 +75,9 @@ function readKept(context: InboxContext, record: LogRecord): Kept | undefined {
   const webhook = receipt && context.deskNamed(receipt.webhook)?.webhook
   if (!webhook || !raw) return undefined
   const header = (name: string): string | undefined => receipt.headers[name]
-  return { record, raw, receipt, webhook, check: checkBody(webhook, { raw, header }, context.book) }
+  const { mediaType } = receipt
+  const check = checkBody(webhook, { raw, header, mediaType }, context.book)
+  return { record, raw, receipt, webhook, check }
 }
 
 function requestOf(kept: Kept, check: BodyCheck & { readonly ok: true }): VerifiedRequest {

@@ -42,7 +42,12 @@ function namesOfHeaders(webhook: Webhook): readonly string[] {
   const { verify, idempotency, version } = webhook
   const ofScheme =
     verify.kind === 'signed'
-      ? verify.headers.flatMap(({ signature, timestamp, id }) => [signature, timestamp, id])
+      ? verify.headers.flatMap(({ signature, more = [], timestamp, id }) => [
+          signature,
+          ...more,
+          timestamp,
+          id,
+        ])
       : []
   const ofEvent = webhook.endpoint ? EVENT_HEADERS : []
   const names = [...ofScheme, ...ofEvent, nameOf(idempotency.key), nameOf(version)]

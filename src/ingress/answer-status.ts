@@ -3,7 +3,7 @@ import { verifySignature } from '../security/index.ts'
 import { refuse } from './ingress-context.ts'
 import type { IngressResponse } from './ingress-request.ts'
 import type { Crossing } from './receive-body.ts'
-import { challengeOf, refusalOf } from './receive-webhook.ts'
+import { challengeOf, refusalOf, requestLine } from './verify-request.ts'
 
 const EMPTY = new Uint8Array(0)
 
@@ -20,6 +20,7 @@ export const answerStatus = async (crossing: Crossing, id: string): Promise<Ingr
     keys: context.keysOf(desk.webhook),
     headers: headers.lookup,
     body: EMPTY,
+    request: requestLine(crossing),
     nowMs: context.kernel.clock.now(),
   })
   if (!verified.ok) {

@@ -14,7 +14,12 @@ import {
 import { type BorderEvent, createInbox, type Inbox } from '../inbox/index.ts'
 import { createMetrics, type Metrics, type Tracer } from '../observe/index.ts'
 import type { RateLimit } from '../policy/index.ts'
-import { resolveSecrets, type SigningKey, signRequest } from '../security/index.ts'
+import {
+  type FetchCertificate,
+  resolveSecrets,
+  type SigningKey,
+  signRequest,
+} from '../security/index.ts'
 import { createCommitter, type Row, type Store } from '../store/index.ts'
 import { createMemoryStore, type MemoryStoreOptions } from '../store/memory/index.ts'
 import { createVirtualKernel } from '../testing/index.ts'
@@ -112,11 +117,14 @@ export interface BenchOptions extends Pick<MemoryStoreOptions, 'fault'> {
   readonly tracer?: Tracer
   readonly waiting?: () => number
   readonly mode?: 'open' | 'failed'
+  /** @default the secret of the usual scheme */
+  readonly env?: Readonly<Record<string, string>>
+  readonly fetchCertificate?: FetchCertificate
 }
 
 export const openBorder = async (options: BenchOptions = {}): Promise<BorderBench> => {
   const hook = options.hook ?? acmeHook()
-  const kernel = createVirtualKernel({ env: { ACME_SECRET: SECRET } })
+  const kernel = createVirtualKernel({ env: options.env ?? { ACME_SECRET: SECRET } })
   const { clock, log } = kernel
   const store = createMemoryStore({ clock, ...(options.fault && { fault: options.fault }) })
   const committer = createCommitter({ store, clock, log })
@@ -146,6 +154,7 @@ export const openBorder = async (options: BenchOptions = {}): Promise<BorderBenc
     keysOf: () => keys,
     metrics,
     ...(options.tracer && { tracer: options.tracer }),
+    ...(options.fetchCertificate && { fetchCertificate: options.fetchCertificate }),
     ...(options.ratePerAddress && { ratePerAddress: options.ratePerAddress }),
     onRefused: (refusal) => refusals.push(refusal),
   })

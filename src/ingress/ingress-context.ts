@@ -3,7 +3,7 @@ import type { Inbox, MessageStatus } from '../inbox/index.ts'
 import { type ErrorCode, type Kernel, LIMITS, randomInteger } from '../kernel/index.ts'
 import { type GaugeSeries, type HistogramSeries, type Metrics, METRICS } from '../observe/index.ts'
 import type { Tracer } from '../observe/index.ts'
-import type { RefusalReason, SigningKey } from '../security/index.ts'
+import type { CertificateBook, RefusalReason, SigningKey } from '../security/index.ts'
 import type { ByteBudget, IngressResponse } from './ingress-request.ts'
 import { problem, type ProblemOptions } from './problem.ts'
 
@@ -12,6 +12,8 @@ export interface IngressContext {
   readonly kernel: Kernel
   readonly inbox: Pick<Inbox, 'check' | 'accept' | 'keepInvalid' | 'statusOf'>
   readonly keysOf: (webhook: Webhook) => readonly SigningKey[]
+  /** Certificates that senders name; without it their requests are refused. */
+  readonly certificates: CertificateBook | undefined
   readonly metrics: Metrics
   readonly tracer: Tracer | undefined
   readonly budget: ByteBudget

@@ -3,7 +3,9 @@ import { ERROR_CODES, isJuncturaError, type Kernel, LIMITS, messageOf } from '..
 import { createMetrics, type Metrics, METRICS } from '../observe/index.ts'
 import { readTraceContext, type SpanContext, type Tracer } from '../observe/index.ts'
 import { type RateLimit, resolveRateLimit } from '../policy/index.ts'
+import { createCertificateBook, type FetchCertificate, hasHandshake } from '../security/index.ts'
 import type { Committer } from '../store/index.ts'
+import { answerSubscription } from './answer-handshake.ts'
 import { answerStatus } from './answer-status.ts'
 import { answerDescription } from './describe-error.ts'
 import { createRouteFinder, type Route } from './find-route.ts'
@@ -47,6 +49,8 @@ export interface IngressOptions {
   /** What the consumers made of a message, for a sender that asks. @default `stored` */
   readonly outcomeOf?: IngressContext['outcomeOf']
   readonly onRefused?: IngressContext['onRefused']
+  /** Gets the certificate that a sender names. @default none: such requests are refused */
+  readonly fetchCertificate?: FetchCertificate
 }
 
 /**
@@ -97,8 +101,10 @@ class Border implements Ingress {
       trustedProxies.length > 0
         ? createListenerAddress(trustedProxies, 'trustedProxies')
         : undefined
+    const { fetchCertificate: fetch } = options
     this.#context = {
       kernel,
+      certificates: fetch && createCertificateBook({ fetch, clock: kernel.clock }),
       inbox: options.inbox,
       keysOf: (hook) => options.keysOf(this.#desks.get(hook.name)?.messagesOf ?? hook),
       metrics,
@@ -182,9 +188,11 @@ class Border implements Ingress {
       const response =
         route.kind === 'message'
           ? await answerStatus(crossing, route.id)
-          : desk.doors
-            ? await receiveEvents(crossing, desk.doors)
-            : await receiveWebhook(crossing)
+          : request.method !== 'POST'
+            ? await answerSubscription(crossing)
+            : desk.doors
+              ? await receiveEvents(crossing, desk.doors)
+              : await receiveWebhook(crossing)
       span?.setAttribute('http.response.status_code', response.status)
       return response
     } catch (error) {
@@ -225,6 +233,8 @@ class Border implements Ingress {
   ): IngressResponse | undefined {
     const method = route.kind === 'message' ? 'GET' : 'POST'
     if (request.method === method) return undefined
+    const { verify } = desk.webhook
+    if (route.kind === 'webhook' && hasHandshake(verify, request.method)) return undefined
     const allow = `${method}, OPTIONS`
     if (request.method === 'OPTIONS')
       return { status: 204, headers: { allow }, body: '', close: true }

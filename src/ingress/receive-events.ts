@@ -6,7 +6,8 @@ import type { Verified } from '../security/index.ts'
 import type { IngressResponse } from './ingress-request.ts'
 import { problem } from './problem.ts'
 import { type Crossing, receiveBody, turnAway } from './receive-body.ts'
-import { acceptRequest, borderRequest, LABEL, verifyRequest } from './receive-webhook.ts'
+import { acceptRequest, borderRequest, LABEL } from './receive-webhook.ts'
+import { verifyRequest } from './verify-request.ts'
 
 type Doors = ReadonlyMap<string, Webhook>
 
@@ -18,7 +19,7 @@ type Doors = ReadonlyMap<string, Webhook>
  */
 export const receiveEvents = (crossing: Crossing, doors: Doors): Promise<IngressResponse> =>
   receiveBody(crossing, async (mediaType, raw) => {
-    const verified = verifyRequest(crossing, raw)
+    const verified = await verifyRequest(crossing, raw)
     if ('status' in verified) return verified
     const { headers, desk } = crossing
     const eventsMax = desk.messagesOf.endpoint?.eventsMax ?? 1

@@ -1,4 +1,3 @@
-import type { SignatureScheme } from '../contract/index.ts'
 import type {
   AcceptResult,
   BodyCheck,
@@ -6,12 +5,13 @@ import type {
   InvalidRequest,
   VerifiedRequest,
 } from '../inbox/index.ts'
-import { type Refused, type Verified, verifySignature } from '../security/index.ts'
-import type { RefusalDetail } from './ingress-context.ts'
+import type { Verified } from '../security/index.ts'
+import { answerSignedHandshake } from './answer-handshake.ts'
 import type { IngressResponse } from './ingress-request.ts'
-import { problem, type ProblemOptions } from './problem.ts'
+import { problem } from './problem.ts'
 import { type Crossing, receiveBody, turnAway } from './receive-body.ts'
 import type { RequestHeaders } from './request-headers.ts'
+import { inSpan, verifyRequest } from './verify-request.ts'
 
 /**
  * The way of one webhook request after its route is known, the cheapest refusal first: its body,
@@ -20,30 +20,12 @@ import type { RequestHeaders } from './request-headers.ts'
  */
 export const receiveWebhook = (crossing: Crossing): Promise<IngressResponse> =>
   receiveBody(crossing, async (mediaType, raw) => {
-    const verified = verifyRequest(crossing, raw)
+    const verified = await verifyRequest(crossing, raw)
     if ('status' in verified) return verified
+    const handshake = answerSignedHandshake(crossing, raw)
+    if (handshake) return handshake
     return acceptRequest(crossing, borderRequest(crossing, { verified, mediaType, raw }))
   })
-
-/** Who sent it, or the answer to somebody who does not prove it. */
-export const verifyRequest = (crossing: Crossing, raw: Uint8Array): Verified | IngressResponse => {
-  const { desk } = crossing
-  const verified = inSpan(crossing, 'verify signature', () => verify(crossing, raw))
-  if (!verified.ok) {
-    return turnAway(crossing, 'JUNCTURA_SIGNATURE_REFUSED', {
-      reason: 'signature',
-      ...refusalOf(verified),
-      ...challengeOf(desk.webhook.verify),
-      close: false,
-    })
-  }
-  if (verified.skewMs !== undefined) desk.skew.set(verified.skewMs / 1_000)
-  return verified
-}
-
-/** @see RFC 9110 section 11.6.1: an answer of 401 says which scheme would do. */
-export const challengeOf = ({ kind }: SignatureScheme): Pick<ProblemOptions, 'headers'> =>
-  kind === 'bearer' ? { headers: { 'www-authenticate': 'Bearer' } } : {}
 
 /** Checks what a verified request holds, and stores it or refuses it. */
 export const acceptRequest = async (
@@ -58,23 +40,6 @@ export const acceptRequest = async (
   const result = await inAsyncSpan(crossing, 'store', () => context.inbox.accept(accepted))
   return answer(crossing, result)
 }
-
-/** Why a request is not believed, for operators: its answer is the same for every reason (F110). */
-export const refusalOf = (
-  refused: Refused,
-): { readonly detail: RefusalDetail; readonly skewMs?: number } => ({
-  detail: refused.reason,
-  ...(refused.skewMs !== undefined && { skewMs: refused.skewMs }),
-})
-
-const verify = ({ context, desk, headers }: Crossing, body: Uint8Array) =>
-  verifySignature({
-    scheme: desk.webhook.verify,
-    keys: context.keysOf(desk.webhook),
-    headers: headers.lookup,
-    body,
-    nowMs: context.kernel.clock.now(),
-  })
 
 export function borderRequest(
   { desk, headers, receivedAtMs, trace }: Crossing,
@@ -162,17 +127,6 @@ const success = (status: number, id: string | undefined, word: string): IngressR
   body: status === 204 ? '' : JSON.stringify({ id: id ?? null, status: word }),
   close: false,
 })
-
-/** One span per step of the border, where somebody records spans. */
-function inSpan<T>({ context, trace }: Crossing, name: string, step: () => T): T {
-  if (!context.tracer?.isRecording) return step()
-  const span = context.tracer.startSpan(name, { parent: trace })
-  try {
-    return span.run(step)
-  } finally {
-    span.end()
-  }
-}
 
 async function inAsyncSpan<T>(
   { context, trace }: Crossing,

@@ -1,5 +1,6 @@
 import { BORDER_ERROR_CODES } from './border-error-codes.ts'
 import { OUTBOX_ERROR_CODES } from './outbox-error-codes.ts'
+import { SAGA_ERROR_CODES } from './saga-error-codes.ts'
 import { TOPIC_ERROR_CODES } from './topic-error-codes.ts'
 
 const MOST_ERROR_CODES = {
@@ -64,6 +65,25 @@ const MOST_ERROR_CODES = {
     retryable: false,
     message: 'The broker {engine} refuses {resource}: {problem}',
     advice: 'The detail `fix` says what to change; `junctura doctor` looks at the live broker.',
+  },
+  JUNCTURA_TRANSPORT_BUSY: {
+    status: 503,
+    retryable: true,
+    message: 'The broker {engine} is slow: {waiting} messages wait to be confirmed.',
+    advice: 'Publish again a little later; what was refused is not there.',
+  },
+  JUNCTURA_RECORD_REFUSED: {
+    status: 500,
+    retryable: false,
+    message: 'The transport {engine} cannot be the record of {contracts}: {problem}',
+    advice: 'The detail `fix` says what to change.',
+  },
+  JUNCTURA_RECORD_CHANGED: {
+    status: 500,
+    retryable: false,
+    message:
+      'The consumers of channel {channel} have progress of another record, or of other partitions.',
+    advice: 'The detail `fix` says how to go on; nothing was changed.',
   },
   // The log and the store.
   JUNCTURA_RECORD_TOO_LARGE: {
@@ -377,11 +397,13 @@ const MOST_ERROR_CODES = {
 export const ERROR_CODES: typeof MOST_ERROR_CODES &
   typeof BORDER_ERROR_CODES &
   typeof OUTBOX_ERROR_CODES &
-  typeof TOPIC_ERROR_CODES = {
+  typeof TOPIC_ERROR_CODES &
+  typeof SAGA_ERROR_CODES = {
   ...MOST_ERROR_CODES,
   ...BORDER_ERROR_CODES,
   ...OUTBOX_ERROR_CODES,
   ...TOPIC_ERROR_CODES,
+  ...SAGA_ERROR_CODES,
 }
 
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -117,6 +117,24 @@ export const LIMITS = {
   messageIdCharsMax: 256,
   /** Public-key checks in one request; each costs some fifty times a keyed hash (W4). */
   publicKeyChecksMax: 10,
+  /** Fields of a form, and parameters of a query; each is decoded and sorted. */
+  formFieldsMax: 1_000,
+  /** Components that an HTTP Message Signature may cover, and characters of one parameter. */
+  signedComponentsMax: 50,
+  /** Characters of the text that a handshake sends back to whoever asks. */
+  handshakeCharsMax: 1_024,
+  /** Certificates of signers that are kept; a sender has one or two at a time. */
+  certificatesMax: 16,
+  /** Bytes of a certificate; one has some two thousand. */
+  certificateBytesMax: 65_536,
+  /** How long a certificate is used before it is fetched again. */
+  certificateKeptMs: 86_400_000,
+  /** How long a certificate may take to come; a request waits for it. */
+  certificateFetchMs: 5_000,
+  /** Certificates fetched in a minute: anyone can name one that nobody has seen. */
+  certificateFetchesPerMinute: 10,
+  /** Characters of a certificate's URL. */
+  certificateUrlCharsMax: 500,
   /** Bytes of a file or variable that holds secrets; more is another file named by mistake. */
   secretSourceBytesMax: 16_384,
   /** Characters of a bearer token; it is hashed before it is compared. */
@@ -250,6 +268,8 @@ export const LIMITS = {
   watchPollMs: 60,
   watchBusyPollMs: 10,
   watchListenPollMs: 1_000,
+  /** News of other processes are told and passed on so often at most, under load (p99 of 20 ms). */
+  watchPaceMs: 4,
   /** A notice that has not come the whole way by then does not come: a pooler is in between. */
   watchProbeMs: 1_000,
   /** After this it is tried again to listen. */
@@ -275,6 +295,20 @@ export const LIMITS = {
   /** Shortest `ttl`: a commit and a busy key may take as long. Longest: above it is for ever. */
   ttlMsMin: 1_000,
   ttlMsMax: 31_536_000_000,
+  /** How long an expected message may take: below, a busy log alone would raise alarms. */
+  expectationMsMin: 1_000,
+  expectationMsMax: 31_536_000_000,
+  /** Messages that an expectation takes in one commit, and has read ahead of each channel. */
+  expectationBatch: 512,
+  expectationAheadMax: 1_024,
+  /** What comes within this is taken together: pairs that meet in it write nothing. */
+  expectationGatherMs: 50,
+  /** Without a look at the log for this long, an expectation was blind, and gives its grace. */
+  expectationBlindMs: 30_000,
+  /** Messages of one group of an aggregate: all of them are read with each that comes. */
+  groupItemsMax: 1_000,
+  /** Keys that the title of an alarm names. */
+  expectationExamplesMax: 3,
   /** Events that wait for one slow reader: a whole resume and some. Past it the reader is cut. */
   streamReaderEventsMax: 12_000,
   /** Rows and bytes that a relay moves in one commit; both are in memory at once. */
@@ -325,6 +359,30 @@ export const LIMITS = {
   republishMs: 3_600_000,
   /** How often a channel that is written is looked at in the broker, to notice a loss. */
   brokerSurveyMs: 5_000,
+  /**
+   * Where the broker is the record: messages that wait in memory for one partition of a consumer,
+   * in number and in bytes, before the broker is asked for no more.
+   */
+  recordQueueMax: 2_048,
+  recordQueueBytesMax: 16_777_216,
+  /** Messages in one publication that is not held up by those before it, and their bytes. */
+  recordBatchMax: 2_000,
+  recordBatchBytesMax: 4_194_304,
+  /** Publications of one channel that the broker has not confirmed yet. */
+  recordInFlightMax: 4,
+  /** Partitions of a topic that is a record: a channel has no more slots. */
+  recordPartitionsMax: 64,
+  /** A page of a record that is read for a replay takes no longer; then it is read again. */
+  recordReadMsMax: 10_000,
+  /** Messages that wait to be published; beyond it the caller is told to come back. */
+  recordWaitingMax: 20_000,
+  recordWaitingBytesMax: 67_108_864,
+  /** How soon after something was published its end is looked at, for whoever waits for it. */
+  recordLookMs: 100,
+  /** Stores whose relays are remembered by a reader; a channel has one, or a few. */
+  recordStoresMax: 16,
+  /** Bodies of exceptions that are copied to the store in one commit; one is, whatever its size. */
+  recordCopyBytesMax: 8_388_608,
   /** Messages of one channel that wait for one before them, in number and in bytes. */
   brokerEarlyMax: 8_192,
   brokerEarlyBytesMax: 33_554_432,
@@ -373,4 +431,14 @@ export const LIMITS = {
   rabbitmqCloseMs: 2_000,
   /** Messages that a driver keeps for one channel until it can send them; past it publish fails. */
   brokerWaitingMax: 16_384,
+  /** Steps of one run of a saga; its journal is read and run through at each thing that comes. */
+  sagaStepsMax: 1_000,
+  /** One journal as text; it is written with each step (F158). */
+  sagaJournalBytesMax: 1_048_576,
+  /** Events that one run holds and has not waited for yet. */
+  sagaInboxMax: 100,
+  /** Timers of sagas that are told at once; the rest wait, as after a long downtime. */
+  sagaTimersAtOnceMax: 256,
+  /** Operations on one run that are remembered, so that a repeat does nothing. */
+  sagaOperationsMax: 50,
 } as const

@@ -20,6 +20,12 @@ const ids: MemberSpec = {
   maximum: LIMITS.operationIdsMax,
   summary: 'Those named, in this order.',
 }
+const run: MemberSpecs = {
+  saga: { kind: 'text', isRequired: true, summary: 'Name of the saga.' },
+  key: { kind: 'text', isRequired: true, summary: 'Key of the run.' },
+}
+const step: MemberSpec = { kind: 'text', isRequired: true, summary: 'The step, as `name#1`.' }
+const any = (summary: string): MemberSpec => ({ kind: 'any', summary })
 const cause = text('All open ones of this cause.')
 const selection: MemberSpecs = { ids, cause }
 const position = (summary: string): MemberSpec => ({ kind: 'integer', minimum: 1, summary })
@@ -72,9 +78,22 @@ export const COMMANDS: Readonly<Record<OperationCommand['kind'], MemberSpecs>> =
   },
   'invalid.drop': selection,
   'alert.acknowledge': { id },
+  'expectation.settle': { name, key: text('Only this key; without it, all that were missed.') },
   'consumer.pause': { name },
   'consumer.resume': { name },
   'consumer.retire': { name },
+  'saga.cancel': run,
+  'saga.terminate': run,
+  'saga.pause': run,
+  'saga.resume': run,
+  'saga.retry-step': { ...run, step },
+  'saga.skip-step': { ...run, step, value: any('What the step gives in its place.') },
+  'saga.edit-step': { ...run, step, value: any('What the step is asked with from now on.') },
+  'saga.signal': {
+    ...run,
+    type: { kind: 'text', isRequired: true, summary: 'Name of an event that the saga waits for.' },
+    data: any('Data of the event.'),
+  },
 }
 
 /** Members beside the command. */

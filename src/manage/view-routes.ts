@@ -30,6 +30,8 @@ const LETTER_STATES = ['open', 'resolved', 'dropped'] as const
 const INVALID_STATES = ['open', 'readmitted', 'dropped'] as const
 const ALERT_STATES = ['open', 'acknowledged', 'resolved'] as const
 
+const KEY_STATES = ['missed', 'open', 'early', 'undone'] as const
+
 const OBSERVING: readonly Route[] = [
   {
     method: 'GET',
@@ -64,6 +66,50 @@ const OBSERVING: readonly Route[] = [
       answer: 'TopicList',
     },
     { handle: async ({ runtime }) => ({ items: await runtime.topics() }) },
+  ),
+  get(
+    '/api/v1/expectations',
+    {
+      summary: 'Each expectation: what waits, what was missed, what became of the rest.',
+      answer: 'ExpectationList',
+    },
+    { handle: async ({ runtime }) => ({ items: await runtime.expectations() }) },
+  ),
+  get(
+    '/api/v1/expectations/{id}',
+    {
+      summary: 'Keys of one expectation, the earliest deadline first.',
+      answer: 'ExpectationKeyPage',
+    },
+    {
+      parameters: [
+        choice('state', KEY_STATES, 'Default missed.'),
+        text('key', 'This key alone, whatever its state.'),
+        ...PAGE,
+      ],
+      handle: async ({ runtime, parameters, id }) => {
+        const state = parameters.choice('state', KEY_STATES)
+        const page = await runtime.expectationKeys(id, {
+          ...given(parameters, ['key']),
+          ...pageOf(parameters),
+          ...(state !== undefined && { state }),
+        })
+        return found('expectation', page)
+      },
+    },
+  ),
+  get(
+    '/api/v1/flows',
+    {
+      summary: 'Choreographed flows: what was expected against what came.',
+      answer: 'FlowList',
+    },
+    { handle: async ({ runtime }) => ({ items: await runtime.flows() }) },
+  ),
+  get(
+    '/api/v1/schedules',
+    { summary: 'What is emitted at given times: when next, when last.', answer: 'ScheduleList' },
+    { handle: async ({ runtime }) => ({ items: await runtime.schedules() }) },
   ),
   get(
     '/api/v1/model',

@@ -343,6 +343,20 @@ export const METRICS = {
     unit: '',
     labels: ['broker', 'channel'],
   },
+  recordLost: {
+    name: 'junctura_record_lost',
+    type: 'counter',
+    help: 'Messages that a broker, being their record, lost before they were read; 1 for a topic made again.',
+    unit: '',
+    labels: ['broker', 'channel'],
+  },
+  recordForeign: {
+    name: 'junctura_record_foreign',
+    type: 'counter',
+    help: 'Messages in a channel whose record is the broker that no contract can have made; left out.',
+    unit: '',
+    labels: ['broker', 'channel'],
+  },
   transportRecovered: {
     name: 'junctura_transport_recovered',
     type: 'counter',
@@ -370,6 +384,38 @@ export const METRICS = {
     help: 'Channels that this process publishes to the broker.',
     unit: '',
     labels: ['broker'],
+  },
+
+  // What has to follow what.
+  expectationsOpen: {
+    name: 'junctura_expectations_open',
+    type: 'gauge',
+    help: 'Keys that wait for an expected message.',
+    unit: '',
+    labels: ['expectation'],
+  },
+  expectationsMissed: {
+    name: 'junctura_expectations_missed',
+    type: 'gauge',
+    help: 'Keys whose expected message did not come in time, and has not come since.',
+    unit: '',
+    labels: ['expectation'],
+  },
+  expectationOutcomes: {
+    name: 'junctura_expectation_outcomes',
+    type: 'counter',
+    help: 'What became of keys.',
+    unit: '',
+    /** `outcome` is opened, met, late, undone, missed, unexpected or unreadable. */
+    labels: ['expectation', 'outcome'],
+  },
+
+  schedulesFired: {
+    name: 'junctura_schedules_fired',
+    type: 'counter',
+    help: 'Messages that schedules emitted.',
+    unit: '',
+    labels: ['schedule'],
   },
 
   // Operating.

@@ -10,6 +10,7 @@ export const KEYED_BY_CONSUMER = [
   'suspects',
   'onceResults',
   'expired',
+  'copies',
 ] as const
 
 /**

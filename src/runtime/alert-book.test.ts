@@ -43,4 +43,24 @@ describe('alerts of processes that share a store', () => {
     await store.commit([{ rows: await duties.reconcile() }])
     expect(await stored(store)).toHaveLength(1)
   })
+
+  it('that one resolved is told of by the one that resolved it', async () => {
+    const kernel = createVirtualKernel()
+    const memory = createMemoryStore({ clock: kernel.clock })
+    const features = { ...memory.features, multiProcess: true }
+    const store: Store = Object.assign(memory, { features })
+    const open = () =>
+      createAlertBook({ store, kernel, tellsAll: () => false, onChange: () => undefined })
+    const raised = open()
+    await store.commit([{ rows: raised.raise(conflict(kernel.clock.now())) }])
+    const [{ id } = { id: '' }] = await stored(store)
+    await store.commit([{ rows: raised.delivered(id, 'opened') }])
+
+    // The one that raised it has died since.
+    const resolving = open()
+    await resolving.load()
+    await store.commit([{ rows: resolving.resolve('conflict:partner') }])
+
+    expect(resolving.owing()).toMatchObject([{ id, state: 'resolved', owed: ['resolved'] }])
+  })
 })

@@ -20,6 +20,8 @@ export interface RaisedAlert {
   readonly target: AlertRoute
   readonly severity: AlertSeverity
   readonly atMs: number
+  /** How often, when several are raised together. @default 1 */
+  readonly count?: number
 }
 
 /**
@@ -76,20 +78,23 @@ const PASSING_KINDS: ReadonlySet<string> = new Set([
   'conflict',
   'contract-mismatch',
   'retrying',
+  'route-gap',
   'shelf-full',
+  'expectation-unreadable',
   'expired',
   'store-rolled-back',
   'store-failed-over',
   'store-warning',
   'topic-lost',
   'transport-loss',
+  'record-loss',
   'transport-oversize',
 ])
 
 export const createAlertBook = (options: AlertBookOptions): AlertBook => {
   const { store, kernel, onChange, tellsAll = () => true } = options
   const isShared = store.features.multiProcess
-  /** Raised by this process. */
+  /** Raised or resolved by this process, which tells of that. */
   const own = new Set<string>()
   const byCause = new Map<string, AlertRow>()
   /** Resolved ones that still owe a notification. */
@@ -163,6 +168,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
           route: alert.target.kind,
           severity: alert.severity,
           atMs: alert.atMs,
+          ...(alert.count !== undefined && { count: alert.count }),
         },
         kernel.ids,
       )
@@ -173,7 +179,7 @@ export const createAlertBook = (options: AlertBookOptions): AlertBook => {
       const existing = byCause.get(cause)
       if (!existing) return []
       const { record } = resolveAlert(existing, kernel.clock.now())
-      // Another process may have raised it, and does not know that it is over.
+      // Whoever raised it may be gone, and the others do not hear of this.
       own.add(existing.id)
       return keep({ ...existing, ...record }, true)
     },

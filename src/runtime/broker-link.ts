@@ -41,6 +41,14 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
    *
    * @throws JUNCTURA_TRANSPORT_REFUSED, JUNCTURA_PEER_MISSING: what no waiting will mend.
    */
+  /**
+   * Opens the broker for what cannot go on without it.
+   *
+   * @throws what the driver throws.
+   */
+  connect(): Promise<Broker>
+  /** Tells people of something about this broker that only its user knows. */
+  raise(kind: string, about: string, title: string): void
   start(parts: { readonly committer: Committer; readonly alerts: AlertBook }): Promise<void>
   /**
    * This process is the one that publishes the channel, from its place on. Where the broker is away
@@ -69,6 +77,8 @@ export interface BrokerLinkOptions<R extends ChannelRelays> {
   readonly store: Store
   readonly kernel: Kernel
   readonly metrics: Metrics
+  /** Called when the relay of a channel has published something. */
+  readonly onPublished?: (channel: string) => void
   /** What is done with the broker: it carries messages to the consumers, or is only given them. */
   readonly carry: (options: BrokeredTransportOptions) => R
 }
@@ -181,19 +191,24 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   }
 
   const place = { store, name, channels, from }
+  const storeId = await readStoreId(store, kernel)
   await readPlaces(place)
   const relays = options.carry({
     store,
     kernel,
     channels,
     isShared,
-    storeId: await readStoreId(store, kernel),
+    storeId,
     headPosition: await store.headPosition(),
     places: () => readPlaces(place),
+    takeTurn: () => takeTurn(store, name),
     republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
     on: {
       moved: keepPlacesLater,
-      published: (channel, count) => published.with({ broker: name, channel }).add(count),
+      published: (channel, count) => {
+        published.with({ broker: name, channel }).add(count)
+        options.onPublished?.(channel)
+      },
       recovered: (channel, count) => recovered.with({ broker: name, channel }).add(count),
       lost(channel, problem, position) {
         const title = `the broker ${name} lost records of channel ${channel}: ${problem}`
@@ -280,6 +295,11 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     get broker() {
       return broker
     },
+    raise,
+    async connect() {
+      broker ??= await options.open({ kernel, onState })
+      return broker
+    },
     async start(given) {
       if (parts || stop.signal.aborted) return
       parts = given
@@ -350,6 +370,32 @@ export const channelId = ({ name }: Pick<BrokerLink, 'name'>, channel: string): 
 export const isOfFormerBroker = (cause: string, links: readonly BrokerLink[]): boolean => {
   const name = /^transport\/([^/]+)\//.exec(cause)?.[1]
   return name !== undefined && !links.some((link) => link.name === name)
+}
+
+/**
+ * The number of this run of the relays, higher than that of every run before it, also of one in
+ * another process that has not noticed its end.
+ */
+async function takeTurn(store: Store, name: string): Promise<number> {
+  const key = (turn: number): string => `relay-turn/${name}/${turn}`
+  for (;;) {
+    const value = (await store.row('meta', `relay-turn/${name}`))?.value
+    const before = typeof value === 'number' ? value : 0
+    const turn = before + 1
+    // Of two that draw it at once, one finds it taken.
+    const [outcome] = await store.commit([
+      {
+        guards: [{ collection: 'meta', key: key(turn), is: 'absent' }],
+        rows: [
+          { collection: 'meta', key: key(turn), row: { value: turn } },
+          { collection: 'meta', key: key(before), row: undefined },
+          { collection: 'meta', key: `relay-turn/${name}`, row: { value: turn } },
+        ],
+      },
+    ])
+    if (outcome?.status === 'committed') return turn
+    if (outcome?.status === 'failed') throw outcome.error
+  }
 }
 
 /** Tells this store's messages from those of another one on the same broker. */

@@ -25,9 +25,39 @@ export type OperationCommand =
     }
   | { readonly kind: 'invalid.drop'; readonly ids?: readonly string[]; readonly cause?: string }
   | { readonly kind: 'alert.acknowledge'; readonly id: string }
+  /** Takes missed keys of an expectation as dealt with: one, or all of them. */
+  | { readonly kind: 'expectation.settle'; readonly name: string; readonly key?: string }
   | {
       readonly kind: 'consumer.pause' | 'consumer.resume' | 'consumer.retire'
       readonly name: string
+    }
+  | {
+      /** `cancel` takes the run back, `terminate` does not. */
+      readonly kind: 'saga.cancel' | 'saga.terminate' | 'saga.pause' | 'saga.resume'
+      readonly saga: string
+      readonly key: string
+    }
+  | {
+      readonly kind: 'saga.retry-step'
+      readonly saga: string
+      readonly key: string
+      readonly step: string
+    }
+  | {
+      /** Says what a step gave, in its place; or what it is asked with from now on. */
+      readonly kind: 'saga.skip-step' | 'saga.edit-step'
+      readonly saga: string
+      readonly key: string
+      readonly step: string
+      readonly value?: unknown
+    }
+  | {
+      /** An event for one run only. */
+      readonly kind: 'saga.signal'
+      readonly saga: string
+      readonly key: string
+      readonly type: string
+      readonly data: unknown
     }
 
 /** What a replay takes; frozen when the plan is made. */

@@ -63,7 +63,10 @@ async function statusOf(
     version: consumer.on.asked,
     mode: worstOf(partitions),
     watermark: Math.min(...partitions.map(({ watermark }) => watermark)),
-    lag: lagOf(options, { all: partitions, here, head: shared.head }),
+    lag:
+      consumer.on.record === 'transport'
+        ? lagHere(options, here)
+        : lagOf(options, { all: partitions, here, head: shared.head }),
     oldestPendingAgeMs:
       oldest.length === 0 ? null : Math.max(0, kernel.clock.now() - Math.min(...oldest)),
     inFlight: here.reduce((total, { inFlight }) => total + inFlight, 0),
@@ -104,13 +107,19 @@ function lagOf(
   )
 }
 
-/** Of those at the head what is unfinished together; of those behind, the furthest. */
+/**
+ * Of those at the head what is unfinished together; of those behind, the furthest, as they read one
+ * log, or all of them where each has its own.
+ */
 export const lagHere = (
   { lagOf: lagOfOne }: Pick<OverviewOptions, 'lagOf'>,
   here: readonly ConsumerRunner[],
 ): number => {
   const atHead = here.filter((runner) => runner.atHead).map(lagOfOne)
   const behind = here.filter((runner) => !runner.atHead).map(lagOfOne)
+  if (here[0]?.behind !== undefined) {
+    return [...atHead, ...behind].reduce((total, lag) => total + lag, 0)
+  }
   return Math.max(
     atHead.reduce((total, lag) => total + lag, 0),
     ...behind,

@@ -14,6 +14,7 @@ import {
 } from '../kernel/index.ts'
 import { createSystemLog, type Tracer } from '../observe/index.ts'
 import type { RateLimit } from '../policy/index.ts'
+import type { FetchCertificate } from '../security/index.ts'
 import type { Store } from '../store/index.ts'
 import type { SendNotification } from './alert-notifier.ts'
 import { checkAlertRoutes } from './check-alert-routes.ts'
@@ -101,6 +102,15 @@ export interface RuntimeOptions {
    * @throws JUNCTURA_POLICY_RANGE naming the entry.
    */
   readonly trustedProxies?: readonly string[]
+  /** Runs the function of a saga anew at each step that it awaits. @internal */
+  readonly alwaysSuspend?: boolean
+  /**
+   * Gets the certificate that a webhook's sender names, for schemes that verify with one (PayPal,
+   * Amazon SNS) and were given none. Asked only for HTTPS URLs of the sender's own hosts.
+   *
+   * @default over HTTPS, without redirects, within 5 s and 64 KiB
+   */
+  readonly fetchCertificate?: FetchCertificate
   /** Called before a partition of the log is dropped. */
   readonly archive?: ArchivePartition
   /** Called when this process can no longer trust its store and should be restarted. */

@@ -11,9 +11,16 @@ interface Linked {
  * What the engines in use give, in sentences, for whoever changes one of them: printed at start.
  * What is the same on every engine, such as retries and dead letters, is said once.
  */
+export interface DescribedEngines {
+  readonly link: Linked | undefined
+  readonly bridges: readonly Linked[]
+  /** Names of the contracts whose record is the transport. @default none */
+  readonly records?: readonly string[]
+}
+
 export const describeEngines = (
   store: Features,
-  { link, bridges }: { readonly link: Linked | undefined; readonly bridges: readonly Linked[] },
+  { link, bridges, records = [] }: DescribedEngines,
 ): readonly string[] => [
   `store ${store.engine}: what is accepted survives ${SURVIVES[store.durability]}; ` +
     `order is kept per ${store.unitOfOrder}; a record may have ${store.recordBytesMax} bytes`,
@@ -21,7 +28,10 @@ export const describeEngines = (
     ? `store ${store.engine}: several processes may use it at once`
     : `store ${store.engine}: one process at a time`,
   ...(store.multiProcess && (link || bridges.length > 0) ? [SHARED] : []),
-  ...(link ? describeBroker(link, store) : ['transport embedded: the log of the store itself']),
+  ...(link && records.length > 0 ? [describeRecords(link, records)] : []),
+  ...(link
+    ? describeBroker(link, store, records.length > 0)
+    : ['transport embedded: the log of the store itself']),
   ...bridges.map(
     ({ name, engine }) =>
       `bridge ${name}: ${engine} is given every message as well, in the order of the log; ` +
@@ -29,9 +39,22 @@ export const describeEngines = (
   ),
 ]
 
-function describeBroker({ engine, broker }: Linked, store: Features): readonly string[] {
+/** What a broker must promise by itself, as nothing else has these messages. */
+function describeRecords({ engine, broker }: Linked, records: readonly string[]): string {
+  const survives = broker ? SURVIVES[broker.features.durability] : 'what the broker says'
+  return (
+    `transport ${engine}: it is the record of ${records.join(', ')}: what it confirmed survives ` +
+    `${survives}, and no more; if its data is wiped these messages are gone, and it is told`
+  )
+}
+
+function describeBroker(
+  { engine, broker }: Linked,
+  store: Features,
+  isMixed: boolean,
+): readonly string[] {
   const always =
-    `transport ${engine}: the store is the record; delays, retries, dead letters and replays ` +
+    `transport ${engine}: the store is the record${isMixed ? ' of all others' : ''}; delays, retries, dead letters and replays ` +
     'are kept there, and what the broker loses is read from there'
   if (!broker) {
     return [always, `transport ${engine}: not reached by this process; the store has everything`]

@@ -1,5 +1,6 @@
 import {
   type ConsumerRunner,
+  copyKey,
   expiredKey,
   laneKey,
   laneOf,
@@ -38,7 +39,7 @@ export interface MessageViews {
   search(query: MessageQuery): Promise<MessagePage>
   find(id: string): Promise<MessageView | undefined>
   /** The masked payload of the message at a position. */
-  payloadAt(position: number): Promise<unknown>
+  payloadAt(position: number, consumer?: string): Promise<unknown>
   /** What became of a message, for its sender. */
   outcomeOf(position: number): Promise<MessageStatus>
 }
@@ -82,7 +83,11 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     channel: string,
   ): Promise<readonly ConsumerPlace[]> =>
     (await consumerPlaces({ runners, integration, store })).filter(
-      (place) => place.isMine(delivered) && place.consumer.on.channel === channel,
+      (place) =>
+        place.consumer.on.channel === channel &&
+        // Where the broker is the record, what the store has is on its way there.
+        place.consumer.on.record !== 'transport' &&
+        place.isMine(delivered),
     )
 
   const consumerView = async (
@@ -273,9 +278,13 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
   return {
     search,
     find,
-    async payloadAt(position) {
-      const stored = await store.recordAt(position)
-      const held = stored ? undefined : await store.row('held', positionText(position))
+    async payloadAt(position, consumer) {
+      const copy = consumer && (await store.row('copies', copyKey(consumer, position)))
+      const isElsewhere = isRecorded(integration, consumer)
+      const stored = isElsewhere ? undefined : await store.recordAt(position)
+      const held =
+        copy ??
+        (stored || isElsewhere ? undefined : await store.row('held', positionText(position)))
       const bytes = stored?.bytes ?? (held && Buffer.from(held.record, 'base64'))
       return bytes ? maskedPayload(decodeRecord(bytes, position), maskerOf, integration) : null
     },
@@ -286,6 +295,10 @@ export const createMessageViews = (options: MessageViewsOptions): MessageViews =
     },
   }
 }
+
+/** Whether the positions of a consumer are not those of the store. */
+const isRecorded = ({ consumers }: Integration, name: string | undefined): boolean =>
+  consumers.some((consumer) => consumer.name === name && consumer.on.record === 'transport')
 
 const summaryOf = (stored: StoredRecord, record: LogRecord): Omit<MessageSummary, 'status'> => {
   const { envelope } = record.head

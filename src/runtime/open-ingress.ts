@@ -1,6 +1,14 @@
+import type { Webhook } from '../contract/index.ts'
+import { createCertificateFetcher, createHttpDialer } from '../egress/index.ts'
 import type { Inbox } from '../inbox/index.ts'
+import type { Kernel } from '../kernel/index.ts'
 import { createIngress, type Ingress } from '../ingress/index.ts'
-import { type DevelopmentValue, resolveSecrets, type SigningKey } from '../security/index.ts'
+import {
+  type DevelopmentValue,
+  type FetchCertificate,
+  resolveSecrets,
+  type SigningKey,
+} from '../security/index.ts'
 import type { MessageViews } from './message-views.ts'
 import type { Foundations, Opened } from './pipeline.ts'
 import type { PushConsumers } from './push-consumers.ts'
@@ -38,6 +46,7 @@ export const openIngress = async (
     keys.set(hook.name, resolved.keys)
     developmentSecrets.push(...resolved.developmentValues)
   }
+  const fetchCertificate = parts.options.fetchCertificate ?? openFetcher(webhooks, kernel)
   const ingress = createIngress({
     kernel,
     webhooks,
@@ -48,10 +57,20 @@ export const openIngress = async (
     tracer,
     ...(ratePerAddress && { ratePerAddress }),
     ...(trustedProxies && { trustedProxies }),
+    ...(fetchCertificate && { fetchCertificate }),
     outcomeOf: async ({ position }) => outcomeFor(await parts.views.outcomeOf(position)),
     onRefused: createRefusalTeller({ events, kernel }),
   })
   return { ingress, developmentSecrets, pushes }
+}
+
+/** Nothing where no sender names a certificate. */
+function openFetcher(webhooks: readonly Webhook[], kernel: Kernel): FetchCertificate | undefined {
+  const isNamed = webhooks.some(
+    ({ verify }) => verify.kind === 'signed' && verify.certificate !== undefined,
+  )
+  if (!isNamed) return undefined
+  return createCertificateFetcher({ dial: createHttpDialer().dial, clock: kernel.clock })
 }
 
 const HELD_STATUSES: ReadonlySet<MessageStatus> = new Set(['dead', 'parked', 'dropped', 'expired'])

@@ -8,8 +8,11 @@ import {
   createChannelRelays,
   createEmbeddedTransport,
   type LogTransport,
+  type RecordLog,
+  withRecords,
 } from '../transport/index.ts'
 import { type BrokerLink, createBrokerLink } from './broker-link.ts'
+import { openRecords } from './open-records.ts'
 import {
   type BridgeChoice,
   bridgeChannelsOf,
@@ -30,6 +33,10 @@ export interface LinkOptions {
 }
 
 export interface OpenedLinks {
+  /** The same, as the broker divides its consumers. */
+  readonly integration: Integration
+  /** Where the record of some contracts is the broker. */
+  readonly records: RecordLog | undefined
   readonly transport: LogTransport
   /** Where a broker stands between the log and the consumers. */
   readonly link: BrokerLink | undefined
@@ -42,18 +49,31 @@ export interface OpenedLinks {
  * no broker is opened yet.
  *
  * @throws JUNCTURA_TRANSPORT_REFUSED when the store cannot carry the transport.
+ * @throws JUNCTURA_RECORD_REFUSED, JUNCTURA_TRANSPORT_UNAVAILABLE where the broker is a record.
  */
 export const openLinks = async (
   integration: Integration,
   options: LinkOptions,
 ): Promise<OpenedLinks> => {
   const { store, kernel, metrics, bridges = [] } = options
-  const link = await linkTransport(integration, options)
-  const transport =
+  const opened: { records?: RecordLog } = {}
+  const link = await linkTransport(integration, options, (channel) => {
+    opened.records?.published(channel)
+  })
+  const log =
     link?.relays ??
     createEmbeddedTransport(store, await store.headPosition(), {
       isShared: store.features.multiProcess,
     })
+  const engine = options.transport?.engine ?? 'embedded'
+  const { log: records, integration: divided } = await openRecords(integration, {
+    link,
+    engine,
+    kernel,
+    metrics,
+  })
+  if (records) opened.records = records
+  const transport = records ? withRecords(log, records) : log
   const links: BrokerLink[] = []
   for (const choice of bridges) {
     const bridge = await createBrokerLink({
@@ -69,12 +89,14 @@ export const openLinks = async (
     })
     links.push(bridge)
   }
-  return { transport, link, links: link ? [...links, link] : links }
+  const all = link ? [...links, link] : links
+  return { transport, link, links: all, records, integration: divided }
 }
 
 async function linkTransport(
   integration: Integration,
   { transport, store, kernel, metrics }: LinkOptions,
+  onPublished: (channel: string) => void,
 ): Promise<BrokerLink<BrokeredTransport> | undefined> {
   const choice = transport ?? { engine: 'embedded' }
   checkTransportChoice(choice, store)
@@ -83,5 +105,5 @@ async function linkTransport(
   const channels = brokerChannelsOf(integration)
   const open = brokerOpener(choice)
   const given = { name: brokerName(choice), engine, open, channels, store, kernel, metrics }
-  return createBrokerLink({ ...given, from: 'now', carry: createBrokeredTransport })
+  return createBrokerLink({ ...given, onPublished, from: 'now', carry: createBrokeredTransport })
 }

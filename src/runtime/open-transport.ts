@@ -113,11 +113,23 @@ export const brokerOpener =
 /** The channels of an integration, each kept as long as the contract that needs it longest. */
 export const brokerChannelsOf = (integration: Integration): readonly BrokerChannel[] => {
   const longest = new Map<string, number>()
-  for (const { channel, retentionMs } of integration.contracts.values()) {
+  const records = new Set<string>()
+  for (const { channel, retentionMs, record } of integration.contracts.values()) {
     longest.set(channel, Math.max(retentionMs, longest.get(channel) ?? 0))
+    if (record === 'transport') records.add(channel)
   }
-  return [...longest].map(([channel, retentionMs]) => ({ channel, retentionMs }))
+  return [...longest].map(([channel, retentionMs]) => ({
+    channel,
+    retentionMs,
+    ...(records.has(channel) && { isRecord: true }),
+  }))
 }
+
+/** Names of the contracts whose record is the transport. */
+export const recordedContracts = (integration: Integration): readonly string[] =>
+  [...integration.contracts.values()]
+    .filter(({ record }) => record === 'transport')
+    .map(({ name }) => name)
 
 /**
  * The channels that a bridge is given.
@@ -128,11 +140,12 @@ export const bridgeChannelsOf = (
   integration: Integration,
   { channels: wanted }: Pick<BridgeChoice, 'channels'>,
 ): readonly BrokerChannel[] => {
-  const all = brokerChannelsOf(integration)
+  // A bridge reads the log of the store, which has no record of another.
+  const all = brokerChannelsOf(integration).filter(({ isRecord }) => isRecord !== true)
   const unknown = wanted?.find((name) => !all.some(({ channel }) => channel === name))
   if (unknown !== undefined) {
     const fix = `Use some of ${all.map(({ channel }) => channel).join(', ')}`
-    throw usage(`bridges: ${integration.name} has no channel ${unknown}`, fix)
+    throw usage(`bridges: ${integration.name} has no channel ${unknown} in the store`, fix)
   }
   return wanted ? all.filter(({ channel }) => wanted.includes(channel)) : all
 }

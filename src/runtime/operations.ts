@@ -66,7 +66,7 @@ export const createOperations = (
     await write(started)
     let result: unknown
     try {
-      result = (await options.handle(command, by)) ?? null
+      result = (await options.handle(command, { ...by, operationId: id })) ?? null
     } catch (error) {
       const isRefused = isJuncturaError(error, 'JUNCTURA_OPERATION_REFUSED')
       const problem = {

@@ -93,6 +93,13 @@ export const buildOverview = async (options: OverviewOptions): Promise<Overview>
   }
 }
 
+/** Alerts whose title says it. */
+const NOTED_KINDS: ReadonlySet<string> = new Set([
+  'newer-version',
+  'expectation-missed',
+  'expectation-stopped',
+])
+
 /** What keeps it from being well, one sentence each. */
 function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[]): string[] {
   const { link, links, alerts } = options
@@ -113,7 +120,7 @@ function notesOf(options: OverviewOptions, consumers: readonly ConsumerStatus[])
     ...consumers
       .filter((one) => one.deadLettersOpen > 0)
       .map((one) => `${one.name} has ${one.deadLettersOpen} open dead letters`),
-    ...[...alerts.all()].filter((one) => one.kind === 'newer-version').map(({ title }) => title),
+    ...[...alerts.all()].filter(({ kind }) => NOTED_KINDS.has(kind)).map(({ title }) => title),
     ...[...options.openLetters.transform]
       .filter(([, count]) => count > 0)
       .map(([name, count]) => `the transform of ${name} has ${count} open dead letters`),

@@ -6,6 +6,7 @@ import {
   type ReplayedEvent,
 } from '../consumer/index.ts'
 import type { AlertRoute, Integration } from '../contract/index.ts'
+import type { RouteKeeper, SagaEngine } from '../flow/index.ts'
 import { type BorderAlert, createInbox, type Inbox } from '../inbox/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { createSteadyClock, type Kernel, messageOf, type SteadyClock } from '../kernel/index.ts'
@@ -25,7 +26,7 @@ import {
   type Store,
   type Timers,
 } from '../store/index.ts'
-import type { LogTransport } from '../transport/index.ts'
+import type { LogTransport, RecordLog } from '../transport/index.ts'
 import { type AlertBook, createAlertBook, type RaisedAlert } from './alert-book.ts'
 import { createAlertDialer } from './alert-dialer.ts'
 import { type AlertNotifier, createAlertNotifier } from './alert-notifier.ts'
@@ -35,6 +36,7 @@ import type { BrokerLink } from './broker-link.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import { createEventHub } from './event-hub.ts'
 import type { EventHub } from './events.ts'
+import { createExpectations, type Expectations } from './expectations.ts'
 import { registerGauges } from './gauges.ts'
 import { createInvalidRequests, type InvalidRequests } from './invalid-requests.ts'
 import { createMasks, type Masks } from './contract-masks.ts'
@@ -53,11 +55,15 @@ import { recordStart } from './record-start.ts'
 import { createRelays, type Relays } from './relays.ts'
 import type { Replays } from './replays.ts'
 import { createRetention, type Retention } from './retention.ts'
+import { openSagaConsumers, type SagaConsumers } from './saga-consumers.ts'
+import { createSagaDesk, type SagaDesk } from './saga-desk.ts'
 import { openActs, type People } from './open-acts.ts'
 import { type OpenPartitionOptions, stoppedTeller } from './open-partition.ts'
 import type { Requests } from './requests.ts'
 import { tellBorderEvent } from './tell-border-event.ts'
 import { VERSION } from './version.ts'
+import { createRoutes } from './routes.ts'
+import { createSchedules, type Schedules } from './schedules.ts'
 import { createTopics, type Topics } from './topics.ts'
 import { createVolatileBus, type VolatileBus } from './volatile-bus.ts'
 
@@ -82,6 +88,14 @@ export interface Pipeline extends Foundations, Alerting {
   readonly relays: Relays
   /** Move what other systems write into topics into the log. */
   readonly topics: Topics
+  /** Tell when a message that has to follow another does not come. */
+  readonly expectations: Expectations
+  readonly schedules: Schedules
+  /** End groups whose time is over, and forget kept payloads. */
+  readonly routes: RouteKeeper
+  /** Runs the functions of sagas, one record of a run at a time. */
+  readonly sagas: SagaEngine
+  readonly sagaDesk: SagaDesk
   readonly pushes: Pick<PushConsumers, 'close'>
   /** Secrets that stand in for unset variables, to be printed. */
   readonly developmentSecrets: readonly DevelopmentValue[]
@@ -103,20 +117,44 @@ export interface Pipeline extends Foundations, Alerting {
 export type Opened = RuntimeOptions & { readonly kernel: Kernel; readonly store: Store }
 
 export const buildPipeline = async (declared: Integration, options: Opened): Promise<Pipeline> => {
-  const { integration, ...pushes } = await openPushConsumers(declared, options)
+  const flows = openSagaConsumers(declared)
+  const { integration, ...pushes } = await openPushConsumers(flows.integration, options)
   // Filled with what this process runs of the consumers.
   const runners = new Map<string, ConsumerRunner>()
   const base = await layFoundations(integration, options)
+  try {
+    return await buildStages(base, options, { runners, pushes, flows })
+  } catch (error) {
+    // A broker that is a record is open by now.
+    await base.records?.close()
+    for (const link of base.links) await link.close()
+    throw error
+  }
+}
+
+async function buildStages(
+  base: Foundations,
+  options: Opened,
+  parts: {
+    readonly runners: Map<string, ConsumerRunner>
+    readonly pushes: Omit<PushConsumers, 'integration'>
+    readonly flows: SagaConsumers
+  },
+): Promise<Pipeline> {
+  const { runners, pushes, flows } = parts
+  const { integration } = base
   const duties = { areHere: false }
   const alerting = await openAlerting(base, options, () => !base.store.leases || duties.areHere)
   const letters = new LetterBook()
   await recordRollback({ ...base, ...alerting })
   await recordFailOver({ ...base, ...alerting })
   const inbox = openInbox(base, alerting, letters)
+  const sagas = flows.bind({ ...base, ...alerting, inbox, options })
   const people: People = {}
   const ports = consumerPorts(base, alerting, {
     inbox,
     readData: pushes.readData,
+    onGivenUp: flows.onGivenUp,
     letters,
     onResolved: (cause) => people.deadLetters?.settled(cause),
     onReplayed: (event) => people.replays?.settled(event),
@@ -128,10 +166,13 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
   const { deadLetters } = acts
   const views = createMessageViews({ ...base, runners })
   const topics = createTopics({ ...base, ...alerting })
+  const expectations = createExpectations({ ...base, ...alerting })
+  const routes = createRoutes({ ...base, ...alerting, inbox, runners })
+  const schedules = createSchedules({ ...base, ...alerting, inbox })
   const relays = createRelays({ ...options, ...base, ...alerting })
   const shelves = [topics.readmission, relays.readmission]
   const invalid = createInvalidRequests({ ...base, inbox, shelves })
-  const retention = openRetention(base, alerting, { runners, deadLetters, options })
+  const retention = openRetention(base, alerting, { runners, deadLetters, expectations, options })
   const border = await openIngress(base, { inbox, views, options, pushes })
   const overview = openOverview(base, alerting, { inbox, runners, letters })
   return {
@@ -139,9 +180,14 @@ export const buildPipeline = async (declared: Integration, options: Opened): Pro
     ...alerting,
     ...acts,
     inbox,
+    sagas,
+    sagaDesk: createSagaDesk({ ...base, inbox, sagas }),
     ...border,
     relays,
     topics,
+    expectations,
+    schedules,
+    routes,
     runners,
     consumers,
     letters,
@@ -168,6 +214,8 @@ export interface Foundations {
   readonly link: BrokerLink | undefined
   /** Every broker: those that are given everything as well, then that of the transport. */
   readonly links: readonly BrokerLink[]
+  /** Where the record of some contracts is the broker. */
+  readonly records: RecordLog | undefined
   readonly book: ConsumerProgressBook
   readonly committer: Committer
   readonly volatile: VolatileBus
@@ -177,14 +225,12 @@ export interface Foundations {
 }
 
 /** The store is migrated, the log can be read and written, this start has its number. */
-export async function layFoundations(
-  integration: Integration,
-  options: Opened,
-): Promise<Foundations> {
+export async function layFoundations(declared: Integration, options: Opened): Promise<Foundations> {
   const { kernel, store } = options
   const metrics = createMetrics(kernel.clock)
-  await store.migrate(integration.tables)
-  const { link, links, transport } = await openLinks(integration, { ...options, metrics })
+  await store.migrate(declared.tables)
+  const opened = await openLinks(declared, { ...options, metrics })
+  const { link, links, transport, records, integration } = opened
   const book = createProgressBook()
   const units = metrics.histogram(METRICS.commitBatchSize).with({})
   const duration = metrics.histogram(METRICS.commitDuration).with({})
@@ -221,6 +267,7 @@ export async function layFoundations(
     transport,
     link,
     links,
+    records,
     book,
     committer,
     volatile,
@@ -294,6 +341,7 @@ function consumerPorts(
   parts: {
     readonly inbox: Inbox
     readonly readData: ConsumerPorts['readData']
+    readonly onGivenUp: NonNullable<ConsumerPorts['onGivenUp']>
     readonly letters: LetterBook
     readonly onResolved: (cause: string) => Promise<void> | undefined
     readonly onReplayed: (event: ReplayedEvent) => void
@@ -309,6 +357,7 @@ function consumerPorts(
   return {
     ...base,
     readData: parts.readData,
+    onGivenUp: parts.onGivenUp,
     prepareEmit: (draft, by) => inbox.emitAppend(draft, by),
     messageIdAt: (position) => inbox.messageIdAt(position),
     raiseAlert: ({ kind, cause, title, consumer, atMs }) =>
@@ -352,6 +401,7 @@ function openRetention(
   parts: {
     readonly runners: ReadonlyMap<string, ConsumerRunner>
     readonly deadLetters: DeadLetters
+    readonly expectations: Expectations
     readonly options: Opened
   },
 ): Retention {
@@ -361,9 +411,11 @@ function openRetention(
   return createRetention({
     ...base,
     runners: parts.runners,
+    expectations: parts.expectations,
     ...(archive && { archive }),
     tidyAlerts: async () => {
       await parts.deadLetters.settleLate()
+      await parts.expectations.tidy()
       const rows = [...(await alerts.reconcile()), ...alerts.resolveQuiet()]
       for (const { resource, problem, fix } of (await base.store.warnings?.()) ?? []) {
         const told = {
@@ -406,8 +458,12 @@ function openOverview(
 ): Omit<OverviewOptions, 'readiness'> {
   const { kernel, metrics, transport, committer, integration } = base
   const { runners } = parts
-  const lagOf = ({ progress, atHead }: ConsumerRunner): number =>
-    atHead ? progress.unfinished : Math.max(0, transport.head - progress.watermark)
+  const lagOf = ({ progress, atHead, behind }: ConsumerRunner): number =>
+    behind !== undefined
+      ? progress.unfinished + behind
+      : atHead
+        ? progress.unfinished
+        : Math.max(0, transport.head - progress.watermark)
   const openLetters = parts.letters
   const { links } = base
   registerGauges({ metrics, kernel, runners, committer, alerts, lagOf, openLetters, links })

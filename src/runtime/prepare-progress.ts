@@ -10,16 +10,23 @@ import {
   slotsText,
 } from '../consumer/index.ts'
 import type { Consumer } from '../contract/index.ts'
-import { JuncturaError, LIMITS } from '../kernel/index.ts'
+import { JuncturaError, LIMITS, must } from '../kernel/index.ts'
 import type { ProgressRow, SlotRange, Store } from '../store/index.ts'
+import { recordChanged, type RecordLog } from '../transport/index.ts'
 import { adoptFormer } from './adopt-former.ts'
 import { eachRow } from './paging.ts'
 
-type Ports = Pick<ConsumerPorts, 'store' | 'committer' | 'epoch'>
+type Ports = Pick<ConsumerPorts, 'store' | 'committer' | 'epoch'> & {
+  /** Where the record of some is the broker. */
+  readonly records?: RecordLog | undefined
+}
 
-/** One process has all consumers of a store that is not shared: there is nothing to divide. */
+/**
+ * One process has all consumers of a store that is not shared: there is nothing to divide. A
+ * consumer whose record is a broker's topic has the partitions of the topic.
+ */
 export const rangesOf = (store: Store, consumer: Consumer): readonly SlotRange[] =>
-  slotRanges(store.leases ? consumer.partitions : 1)
+  slotRanges(store.leases || consumer.on.record === 'transport' ? consumer.partitions : 1)
 
 /**
  * Makes the rows of a consumer's progress fit its partitions as they are declared now: those of its
@@ -39,7 +46,16 @@ export const prepareProgress = async (ports: Ports, consumer: Consumer): Promise
     known = await progressRowsOf(store, consumer.name, consumer.on.channel)
   }
   const wanted = new Set(ranges.map(slotsText))
-  if (known.length === wanted.size && known.every(({ slots }) => wanted.has(slots))) return
+  if (known.length === wanted.size && known.every(({ slots }) => wanted.has(slots))) {
+    // What its positions count is another log now.
+    const hasBookmark = consumer.on.record === 'transport'
+    const isSame = known.every((row) => (row.bookmark !== undefined) === hasBookmark)
+    if (!isSame) throw recordChanged(consumer.on.channel)
+    return
+  }
+  if (known.some((row) => row.bookmark !== undefined)) throw recordChanged(consumer.on.channel)
+  const isRecord = consumer.on.record === 'transport'
+  if (isRecord && known.length > 0) throw recordChanged(consumer.on.channel)
   const fresh = known.length === 0 ? await firstRows(ports, consumer, ranges) : undefined
   const rows = fresh ?? (await convert(ports, consumer, { known, ranges }))
   const keyOf = ({ channel, slots }: ProgressRow): string =>
@@ -71,10 +87,26 @@ export const progressRowsOf = async (
 
 /** All at one moment: what is published between would be new to one and old to another. */
 async function firstRows(
-  { store, epoch }: Ports,
+  { store, epoch, records }: Ports,
   { name, on, from }: Consumer,
   ranges: readonly SlotRange[],
 ): Promise<readonly ProgressRow[]> {
+  if (on.record === 'transport') {
+    const starts = await must(records, 'a record in the transport is open').begin(
+      on.channel,
+      from === 'now' ? 'now' : 'earliest',
+    )
+    return starts.map(({ slots, watermark, bookmark }) => ({
+      consumer: name,
+      channel: on.channel,
+      slots: slotsText(slots),
+      watermark,
+      done: [],
+      claimedTo: 0,
+      epoch,
+      bookmark,
+    }))
+  }
   const head = from === 'now' ? await store.headPosition() : 0
   const watermark = typeof from === 'object' ? Math.max(0, from.position - 1) : head
   const rest = { watermark, done: [], claimedTo: 0, epoch }

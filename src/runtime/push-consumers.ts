@@ -1,16 +1,17 @@
+import type { ConsumerPorts } from '../consumer/index.ts'
 import type { Consumer, Integration } from '../contract/index.ts'
 import { createHttpDialer, createPushHandler } from '../egress/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import { createMasker, type DevelopmentValue, resolveSecrets } from '../security/index.ts'
 import type { RuntimeOptions } from './create-runtime.ts'
-import { createReadData, type ReadData } from './read-data.ts'
+import { createReadData } from './read-data.ts'
 
 /** The consumers whose messages are sent to a URL. */
 export interface PushConsumers {
   /** The same integration, its consumers that push with their handler. */
   readonly integration: Integration
   /** Reads a message's data, remembering from which bytes a value was read. */
-  readonly readData: ReadData
+  readonly readData: ConsumerPorts['readData']
   readonly developmentSecrets: readonly DevelopmentValue[]
   /** Closes the connections that are kept. Idempotent. */
   close(): void

@@ -1,10 +1,14 @@
-import type { Consumer, Envelope, Integration } from '../contract/index.ts'
+import type { AnyContract, Consumer, Envelope, Integration } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, messageOf } from '../kernel/index.ts'
 import { createSharedParse } from './shared-parse.ts'
 import { compileValidator, evaluateUpcast, type UpcastPlan } from '../schema/index.ts'
 
 /** Reads a record's data as the version that a consumer asked for. */
-export type ReadData = (consumer: Consumer, envelope: Envelope, data: Uint8Array) => unknown
+export type ReadData = (
+  consumer: Pick<Consumer, 'on'>,
+  envelope: Envelope,
+  data: Uint8Array,
+) => unknown
 
 /**
  * Older data is lifted step by step. Newer data is given as it is when it is valid in the version
@@ -48,6 +52,16 @@ export const createReadData = (integration: Integration): ReadData => {
       throw unreadable(envelope, asked, messageOf(error))
     }
   }
+}
+
+/** The same for whoever looks at a contract without being a consumer of it. */
+export const createReadContract = (
+  integration: Integration,
+): ((contract: AnyContract, envelope: Envelope, data: Uint8Array) => unknown) => {
+  // Schemas are compiled when the first message has to be read.
+  let read: ReadData | undefined
+  return (contract, envelope, data) =>
+    (read ??= createReadData({ ...integration, consumers: [] }))({ on: contract }, envelope, data)
 }
 
 const unreadable = (envelope: Envelope, asked: number, problem: string): JuncturaError =>

@@ -12,6 +12,7 @@ import {
   type RelayMoved,
 } from '../outbox/index.ts'
 import type { Append, Committer, RowWrite, Store } from '../store/index.ts'
+import type { RecordLog } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
@@ -32,6 +33,8 @@ export interface RelaysOptions {
   readonly metrics: Metrics
   readonly events: EventHub
   readonly alerts: AlertBook
+  /** Where the record of some contracts is the broker. */
+  readonly records?: RecordLog | undefined
   /** @default by the client of its engine */
   readonly openOutbox?: OpenOutbox
 }
@@ -51,7 +54,10 @@ const LOG_ROUTE: AlertRoute = { kind: 'log' }
 
 export const createRelays = (options: RelaysOptions): Relays => {
   const { integration, kernel, alerts, metrics, openOutbox = openReader } = options
-  const book = createContractBook(integration.outboxes.flatMap(({ accepts }) => accepts))
+  const book = createContractBook(
+    integration.outboxes.flatMap(({ accepts }) => accepts),
+    options.records?.dataBytesMax,
+  )
   const offer = (rows: readonly RowWrite[]): void => {
     offerRows(options, rows).catch((error: unknown) => {
       kernel.log.warn({ problem: messageOf(error) }, 'an alert of an outbox could not be written')

@@ -25,6 +25,16 @@ export const freezeFilter = (
   frozenAtMs: now.atMs,
 })
 
+/**
+ * The positions that a replay of messages looks at. Those of a filter are the store's; where the
+ * record is the broker, it looks at what the partition has read and the broker still has.
+ */
+export const spanOf = (
+  filter: FrozenFilter,
+  { consumer, progress }: Pick<ConsumerRunner, 'consumer' | 'progress'>,
+): { readonly fromPosition: number; readonly toPosition: number } =>
+  consumer.on.record === 'transport' ? { fromPosition: 1, toPosition: progress.fetchedTo } : filter
+
 /** It was frozen by us and read back from our own row. */
 export const filterOf = (row: ReplayRow): FrozenFilter => row.filter as FrozenFilter
 

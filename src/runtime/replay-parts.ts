@@ -42,7 +42,7 @@ const partKey = (replay: string, partition: string): string => `${replay}\n${par
 
 export type ReplayPartsOptions = Pick<
   ReplaysOptions,
-  'store' | 'committer' | 'kernel' | 'integration' | 'runners' | 'requests' | 'duties'
+  'store' | 'committer' | 'kernel' | 'integration' | 'runners' | 'requests' | 'duties' | 'records'
 > &
   Pick<ReplayRunOptions, 'deadLetters'>
 

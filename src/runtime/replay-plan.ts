@@ -1,9 +1,12 @@
-import { decodeRecord } from '../contract/index.ts'
+import { ALL_SLOTS, readSlots } from '../consumer/index.ts'
+import type { Consumer } from '../contract/index.ts'
 import { formatDuration, LIMITS } from '../kernel/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import type { ReplayPlan } from './commands.ts'
 import { isFor } from './consumer-places.ts'
 import { eachRow } from './paging.ts'
+import { progressRowsOf } from './prepare-progress.ts'
+import { type ReadPlace, readBehind } from './read-behind.ts'
 import {
   consumersOf,
   type FrozenFilter,
@@ -18,7 +21,7 @@ const PLAN_READ_MAX = 1_000_000
 
 const AGES_MS: readonly number[] = [0, 3_600_000, 86_400_000, 7 * 86_400_000, 30 * 86_400_000]
 
-export type PlanOptions = Pick<ReplaysOptions, 'store' | 'kernel' | 'integration'>
+export type PlanOptions = Pick<ReplaysOptions, 'store' | 'kernel' | 'integration' | 'records'>
 
 /** Counts what a replay would touch, without touching it. */
 export const planReplay = async (
@@ -50,35 +53,62 @@ async function countMessages(
   tally: Tally,
 ): Promise<void> {
   for (const consumer of consumersOf(options.integration.consumers, filter)) {
-    const place = { isMine: (delivered: Delivered) => isFor(consumer, delivered) }
-    let afterPosition = filter.fromPosition - 1
-    while (afterPosition < filter.toPosition && tally.read < PLAN_READ_MAX) {
-      const page = await options.store.readLog({
-        channel: consumer.on.channel,
-        afterPosition,
-        limit: LIMITS.pageRowsMax,
-        bytesMax: 8_388_608,
-      })
-      for (const stored of page.records) {
-        if (stored.position > filter.toPosition) break
-        tally.read += 1
-        const delivered = { ...stored, record: decodeRecord(stored.bytes, stored.position) }
-        if (!matchesMessage(filter, place, delivered)) continue
-        const letter = await openLetterOf(options.store, consumer.name, delivered)
-        const key = delivered.record.head.envelope.partitionkey
-        tally.count(
-          stored.atMs,
-          key,
-          letter
-            ? { cause: letter.cause, title: letter.causeTitle }
-            : { cause: 'done', title: `${consumer.name}: done before` },
-        )
-        if (!letter) tally.alreadyDone += 1
-      }
-      if (page.scannedTo <= afterPosition) break
-      afterPosition = page.scannedTo
-      await options.kernel.clock.yield()
+    for (const span of await spansOf(options, filter, consumer)) {
+      await countSpan(options, { filter, span, tally })
     }
+  }
+}
+
+interface Span {
+  readonly place: ReadPlace
+  readonly fromPosition: number
+  readonly toPosition: number
+}
+
+/** One log for all of a consumer, or one for each partition where the record is the broker. */
+async function spansOf(
+  { store }: PlanOptions,
+  filter: FrozenFilter,
+  consumer: Consumer,
+): Promise<readonly Span[]> {
+  const { name, on } = consumer
+  if (on.record !== 'transport') return [{ place: { consumer, slots: ALL_SLOTS }, ...filter }]
+  const rows = await progressRowsOf(store, name, on.channel)
+  return rows.map(({ slots, bookmark, watermark, done }) => ({
+    place: { consumer, slots: readSlots(slots), bookmark },
+    fromPosition: 1,
+    toPosition: done.at(-1)?.[1] ?? watermark,
+  }))
+}
+
+async function countSpan(
+  options: PlanOptions,
+  of: { readonly filter: FrozenFilter; readonly span: Span; readonly tally: Tally },
+): Promise<void> {
+  const { filter, span, tally } = of
+  const { consumer } = span.place
+  const place = { isMine: (delivered: Delivered) => isFor(consumer, delivered) }
+  let afterPosition = span.fromPosition - 1
+  while (afterPosition < span.toPosition && tally.read < PLAN_READ_MAX) {
+    const page = await readBehind(options, span.place, afterPosition)
+    for (const delivered of page.records) {
+      if (delivered.position > span.toPosition) break
+      tally.read += 1
+      if (!matchesMessage(filter, place, delivered)) continue
+      const letter = await openLetterOf(options.store, consumer.name, delivered)
+      const key = delivered.record.head.envelope.partitionkey
+      tally.count(
+        delivered.atMs,
+        key,
+        letter
+          ? { cause: letter.cause, title: letter.causeTitle }
+          : { cause: 'done', title: `${consumer.name}: done before` },
+      )
+      if (!letter) tally.alreadyDone += 1
+    }
+    if (page.scannedTo <= afterPosition) break
+    afterPosition = page.scannedTo
+    await options.kernel.clock.yield()
   }
 }
 

@@ -8,11 +8,11 @@ import {
   type ReplayMark,
   successorKey,
 } from '../consumer/index.ts'
-import { decodeRecord } from '../contract/index.ts'
 import { isJuncturaError, LIMITS, messageOf, sleep } from '../kernel/index.ts'
 import type { DeadLetterRow, ReplayRow, RowWrite } from '../store/index.ts'
 import type { Delivered } from '../transport/index.ts'
 import { openLetters } from './paging.ts'
+import { readBehind } from './read-behind.ts'
 import {
   filterOf,
   type FrozenFilter,
@@ -20,6 +20,7 @@ import {
   matchesMessage,
   openLetterOf,
   runnersOf,
+  spanOf,
 } from './replay-filter.ts'
 import type { ReplaysOptions } from './replays.ts'
 
@@ -29,11 +30,10 @@ const IN_FLIGHT_MAX = 64
 const CURSOR_EVERY = 50
 /** After the store refused, the replay goes on after this. */
 const STORE_RETRY_MS = 1_000
-const READ_BYTES_MAX = 8_388_608
 
 export type ReplayRunOptions = Pick<
   ReplaysOptions,
-  'store' | 'committer' | 'kernel' | 'runners'
+  'store' | 'committer' | 'kernel' | 'runners' | 'records'
 > & {
   readonly deadLetters: Pick<ReplaysOptions['deadLetters'], 'retry'>
   /** Of dead letters, those that this run tries again. @default all */
@@ -173,7 +173,7 @@ export class ReplayRun {
     for (const [index, runner] of runners.entries()) {
       if (index < first || this.#isStopped) continue
       const after = index === first && position !== undefined ? Number(position) : 0
-      await this.#runConsumer(runner, filter, Math.max(after, filter.fromPosition - 1))
+      await this.#runConsumer(runner, filter, after)
     }
   }
 
@@ -201,17 +201,14 @@ export class ReplayRun {
     { filter, after }: { readonly filter: FrozenFilter; readonly after: number },
     visit: (delivered: Delivered) => Promise<void>,
   ): Promise<void> {
-    let afterPosition = after
-    while (!this.#isStopped && afterPosition < filter.toPosition) {
-      const page = await this.#options.store.readLog({
-        channel: runner.consumer.on.channel,
-        afterPosition,
-        limit: LIMITS.pageRowsMax,
-        bytesMax: READ_BYTES_MAX,
-      })
-      for (const stored of page.records) {
-        if (stored.position > filter.toPosition || this.#isStopped) return
-        const delivered = { ...stored, record: decodeRecord(stored.bytes, stored.position) }
+    const { fromPosition, toPosition } = spanOf(filter, runner)
+    let afterPosition = Math.max(after, fromPosition - 1)
+    while (!this.#isStopped && afterPosition < toPosition) {
+      const { consumer, slots, progress } = runner
+      const place = { consumer, slots, bookmark: progress.bookmark }
+      const page = await readBehind(this.#options, place, afterPosition)
+      for (const delivered of page.records) {
+        if (delivered.position > toPosition || this.#isStopped) return
         if (matchesMessage(filter, runner, delivered)) await visit(delivered)
       }
       if (page.scannedTo <= afterPosition) return

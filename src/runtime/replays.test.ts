@@ -208,6 +208,24 @@ describe('a replay of messages', () => {
     expect((await world.runtime.consumers())[0]).toMatchObject({ lag: 0 })
   })
 
+  it('lets a key go on whose last message another replay has given', async () => {
+    const one = effector('one', guarded)
+    const world = await worldAfter([one], numbers(10, 1))
+    const messages = { from: 'messages', consumer: 'one' } as const
+    const first = await replay(world, messages, 1)
+    // Its last one waits for its turn.
+    await world.pass(8_500)
+
+    const last = await replay(world, { ...messages, fromPosition: 10 })
+    await world.publish({ key: 'k0', n: 100 })
+    await world.pass(60_000)
+
+    for (const row of [first, last]) {
+      expect(await stateOf(world, row)).toMatchObject({ state: 'done' })
+    }
+    expect(await world.effects()).toContain('k0:100')
+  })
+
   it('does not run what waits parked: it was never done, and comes in its turn', async () => {
     let isMended = false
     const one = placedConsumer('one', guarded, async (order, ctx) => {

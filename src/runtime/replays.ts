@@ -3,6 +3,7 @@ import type { Integration } from '../contract/index.ts'
 import { JuncturaError, type Kernel } from '../kernel/index.ts'
 import { METRICS, type Metrics } from '../observe/index.ts'
 import type { Committer, ReplayRow, Store } from '../store/index.ts'
+import type { RecordLog } from '../transport/index.ts'
 import type { OperationCommand } from './commands.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { EventHub } from './events.ts'
@@ -25,6 +26,8 @@ export interface ReplaysOptions {
   readonly duties: { readonly areHere: boolean }
   readonly events: EventHub
   readonly metrics: Metrics
+  /** Where the record of some contracts is the broker. */
+  readonly records?: RecordLog | undefined
 }
 
 /**

@@ -3,7 +3,7 @@ import {
   holdsSlots,
   laneOfLetter,
   partitionId,
-  slotOfLane,
+  slotOfLaneOf,
 } from '../consumer/index.ts'
 import type { Integration } from '../contract/index.ts'
 import { isJuncturaError, JuncturaError, type Kernel, LIMITS, sleep } from '../kernel/index.ts'
@@ -97,7 +97,7 @@ export const createRequests = (options: RequestsOptions): Requests => {
     partitionOf(letter) {
       const consumer = integration.consumers.find(({ name }) => name === letter.consumer)
       if (!consumer || letter.stage !== 'handler') return undefined
-      const slot = slotOfLane(laneOfLetter(consumer, letter))
+      const slot = slotOfLaneOf(consumer, laneOfLetter(consumer, letter))
       const ranges = rangesOf(store, consumer)
       const slots = ranges.find((range) => holdsSlots(range, { first: slot, last: slot }))
       return slots && partitionId(consumer.name, slots)

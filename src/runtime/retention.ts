@@ -1,9 +1,16 @@
-import { type ConsumerRunner, partitionId, readSlots } from '../consumer/index.ts'
-import type { Consumer, Integration } from '../contract/index.ts'
+import {
+  type ConsumerRunner,
+  laneKey,
+  partitionId,
+  readSlots,
+  successorKey,
+} from '../consumer/index.ts'
+import { type Consumer, decodeRecord, type Integration } from '../contract/index.ts'
 import { type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import {
   type CollectionName,
   type Committer,
+  type Guard,
   type LogPartition,
   positionText,
   type ProgressRow,
@@ -12,6 +19,7 @@ import {
   type StoredRecord,
 } from '../store/index.ts'
 import type { BrokerLink } from './broker-link.ts'
+import type { Expectations } from './expectations.ts'
 import { offerRows } from './offer-rows.ts'
 import { eachRow } from './paging.ts'
 import { progressRowsOf } from './prepare-progress.ts'
@@ -32,6 +40,7 @@ export interface RetentionOptions {
   readonly runners: ReadonlyMap<string, ConsumerRunner>
   readonly archive?: ArchivePartition
   readonly links: readonly BrokerLink[]
+  readonly expectations: Pick<Expectations, 'hasPassed'>
   /** Records that retention could not keep for an exception. */
   readonly onExpired: (count: number) => void
   /** Rows that put alerts right, and resolve those whose cause has not shown for a while. */
@@ -64,9 +73,13 @@ export const createRetention = (options: RetentionOptions): Retention => {
     ...integration.webhooks.map((hook) => hook.idempotency.retentionMs),
   )
 
+  /** What the store has of its channel waits for the relay alone. */
+  const isElsewhere = ({ on }: Consumer): boolean => on.record === 'transport'
+  const elsewhere = new Set(integration.consumers.filter(isElsewhere).map(({ name }) => name))
+
   /** A consumer at the end of its channel has passed whatever other channels hold. */
-  const hasPassed = ({ progress, atHead }: ConsumerRunner, position: number): boolean =>
-    progress.watermark >= position || (atHead && progress.span === 0)
+  const hasPassed = ({ consumer, progress, atHead }: ConsumerRunner, position: number): boolean =>
+    isElsewhere(consumer) || progress.watermark >= position || (atHead && progress.span === 0)
 
   /** As last stored by whoever runs it; that is behind when its channel has had nothing new. */
   const hasStored = async (consumer: Consumer, row: ProgressRow, to: number): Promise<boolean> => {
@@ -81,6 +94,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
   const othersHavePassed = async (position: number): Promise<boolean> => {
     if (!store.leases) return true
     for (const consumer of integration.consumers) {
+      if (isElsewhere(consumer)) continue
       for (const row of await progressRowsOf(store, consumer.name, consumer.on.channel)) {
         if (runners.has(partitionId(consumer.name, readSlots(row.slots)))) continue
         if (!(await hasStored(consumer, row, position))) return false
@@ -94,8 +108,17 @@ export const createRetention = (options: RetentionOptions): Retention => {
     // A broker that is away is given everything when it is back, whatever the age.
     const { lastPosition } = partition
     for (const link of options.links) if (!(await link.hasPublished(lastPosition))) return false
+    if (!options.expectations.hasPassed(lastPosition)) return false
     if (![...runners.values()].every((one) => hasPassed(one, lastPosition))) return false
     return othersHavePassed(lastPosition)
+  }
+
+  /** What a broker lost unnoticed can be published again only as long as the log has it. */
+  const isStillPublished = async ({ lastPosition }: LogPartition): Promise<boolean> => {
+    for (const link of options.links) {
+      if (!(await link.relays.look()) || !(await link.hasPublished(lastPosition))) return false
+    }
+    return true
   }
 
   /** Copies what an exception still needs, so that dropping the partition loses nothing. */
@@ -108,7 +131,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
       if (rows.length > 0) await submit(rows)
       rows = []
     }
-    for await (const position of neededPositions(store)) {
+    for await (const position of neededPositions(store, elsewhere)) {
       if (position < firstPosition || position > lastPosition) continue
       const key = positionText(position)
       const stored = await store.recordAt(position)
@@ -127,11 +150,25 @@ export const createRetention = (options: RetentionOptions): Retention => {
     if (expired > 0) options.onExpired(expired)
   }
 
+  /** The same of bodies whose record is not the store. */
+  const forgetCopies = async (): Promise<void> => {
+    let forgotten = 0
+    for await (const { key } of eachRow(store, { collection: 'copies' })) {
+      const guards = await unneededCopy(store, key)
+      if (!guards) continue
+      // A replay may need it again at this very moment; then it has a row, and the copy stays.
+      const rows: RowWrite[] = [{ collection: 'copies', key, row: undefined }]
+      await committer.submit({ guards, rows, isInternal: true })
+      if (++forgotten >= FINISHED_ROWS_PER_ROUND) return
+    }
+  }
+
   /** Lets go of copies that no exception needs any more. */
   const forgetHeld = async (): Promise<void> => {
     if ((await store.count({ collection: 'held' })) === 0) return
     const needed = new Set<string>()
-    for await (const position of neededPositions(store)) needed.add(positionText(position))
+    for await (const position of neededPositions(store, elsewhere))
+      needed.add(positionText(position))
     const rows: RowWrite[] = []
     for await (const { key } of eachRow(store, { collection: 'held' })) {
       if (!needed.has(key)) rows.push({ collection: 'held', key, row: undefined })
@@ -151,12 +188,14 @@ export const createRetention = (options: RetentionOptions): Retention => {
       if (stop.signal.aborted || !(await mayDrop(partition))) break
       await options.archive?.(partition, recordsOf(store, partition))
       await holdNeeded(partition)
+      if (!(await isStillPublished(partition))) break
       await store.dropPartition(partition.id)
       for (const { relays } of options.links) relays.dropped(partition.lastPosition)
       dropped += 1
     }
     await store.expireClaims(kernel.clock.now())
     await forgetHeld()
+    if (elsewhere.size > 0) await forgetCopies()
     await forgetFinished()
     await forgetExpired()
     await offerRows({ committer, kernel }, await options.tidyAlerts(), stop.signal)
@@ -238,11 +277,46 @@ const FINISHED = [
 ] as const satisfies readonly (readonly [CollectionName, string])[]
 
 /** Positions that a held lane, a successor or an open dead letter points to; some of them twice. */
-async function* neededPositions(store: Store): AsyncGenerator<number> {
-  for await (const { row } of eachRow(store, { collection: 'lanes' })) yield row.position
-  for await (const { row } of eachRow(store, { collection: 'successors' })) yield row.position
+async function* neededPositions(
+  store: Store,
+  elsewhere: ReadonlySet<string>,
+): AsyncGenerator<number> {
+  for (const collection of ['lanes', 'successors'] as const) {
+    for await (const { row } of eachRow(store, { collection })) {
+      if (!elsewhere.has(row.consumer)) yield row.position
+    }
+  }
   const open = { collection: 'deadLetters', index: 'byState', where: ['open'] } as const
-  for await (const { row } of eachRow(store, open)) yield row.position
+  for await (const { row } of eachRow(store, open)) {
+    if (!elsewhere.has(row.consumer) || row.stage !== 'handler') yield row.position
+  }
+}
+
+/** What must hold when it goes; undefined while a lane, successor or open dead letter needs it. */
+async function unneededCopy(store: Store, key: string): Promise<readonly Guard[] | undefined> {
+  const copy = await store.row('copies', key)
+  if (!copy) return undefined
+  const { consumer } = copy
+  const position = Number(key.slice(consumer.length + 1))
+  const { head } = decodeRecord(Buffer.from(copy.record, 'base64'), position)
+  const guards: Guard[] = []
+  for (const lane of [head.envelope.partitionkey, `#${position}`]) {
+    const held = await store.row('lanes', laneKey(consumer, lane))
+    if (held?.position === position) return undefined
+    const successor = successorKey(consumer, lane, position)
+    if (await store.row('successors', successor)) return undefined
+    guards.push({ collection: 'successors', key: successor, is: 'absent' })
+  }
+  const letters = await store.scan({
+    collection: 'deadLetters',
+    index: 'byMessage',
+    where: [head.envelope.id],
+    limit: 100,
+  })
+  const isDead = letters.some(
+    ({ row }) => row.consumer === consumer && row.position === position && row.state === 'open',
+  )
+  return isDead ? undefined : guards
 }
 
 async function* recordsOf(store: Store, partition: LogPartition): AsyncGenerator<StoredRecord> {

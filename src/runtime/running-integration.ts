@@ -3,12 +3,13 @@ import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
-import type { DeadLetterRow, RowWrite, StoreWatch } from '../store/index.ts'
+import type { DeadLetterRow, RowWrite, SagaRunRow, StoreWatch } from '../store/index.ts'
 import { channelIds } from './broker-link.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import { describeEngines } from './describe-engines.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
+import { recordedContracts } from './open-transport.ts'
 import { createOperations, refused } from './operations.ts'
 import { consumerStatuses } from './consumer-statuses.ts'
 import { buildOverview } from './overview.ts'
@@ -20,9 +21,14 @@ import { leaseConsumer } from './lease-consumer.ts'
 import { retireConsumer, stoppedCause } from './open-partition.ts'
 import { replayWaits } from './replay-waits.ts'
 import type { Role } from './roles.ts'
+import type { SagaQuery } from './saga-desk.ts'
 import type {
   AlertView,
   ConsumerStatus,
+  ExpectationKeyQuery,
+  ExpectationKeyView,
+  ExpectationView,
+  FlowView,
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
@@ -38,6 +44,7 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  ScheduleView,
   TopicView,
 } from './views.ts'
 import { createWorker, pausedKey, type Worker } from './worker.ts'
@@ -111,6 +118,7 @@ export class RunningIntegration implements Runtime {
 
   async start(): Promise<void> {
     if (this.#worker || this.#relayKeeper) await this.#watchLog()
+    if (this.#worker) await this.#pipeline.sagas.checkVersions(this.integration.sagas)
     await this.#worker?.start()
     await this.#relayKeeper?.start()
     // Of the workers, the one with the duties does it. Whoever is first moves a row, and once.
@@ -173,6 +181,25 @@ export class RunningIntegration implements Runtime {
     return Promise.resolve(this.#pipeline.topics.views())
   }
 
+  expectations(): Promise<readonly ExpectationView[]> {
+    return this.#pipeline.expectations.views()
+  }
+
+  expectationKeys(
+    name: string,
+    query: ExpectationKeyQuery,
+  ): Promise<Page<ExpectationKeyView> | undefined> {
+    return this.#pipeline.expectations.keys(name, query)
+  }
+
+  flows(): Promise<readonly FlowView[]> {
+    return this.#pipeline.expectations.flows()
+  }
+
+  schedules(): Promise<readonly ScheduleView[]> {
+    return this.#pipeline.schedules.views()
+  }
+
   messages(query: MessageQuery): Promise<MessagePage> {
     return this.#pipeline.views.search(query)
   }
@@ -192,7 +219,8 @@ export class RunningIntegration implements Runtime {
   differences(): readonly string[] {
     const { store, link, links } = this.#pipeline
     const bridges = links.filter((one) => one !== link)
-    return describeEngines(store.features, { link, bridges })
+    const records = recordedContracts(this.integration)
+    return describeEngines(store.features, { link, bridges, records })
   }
 
   async deadLetter(id: string): Promise<DeadLetterView | undefined> {
@@ -206,7 +234,8 @@ export class RunningIntegration implements Runtime {
           where: [`${row.consumer}\n${row.key}`],
         })
       : 0
-    return { ...row, successors, payload: await views.payloadAt(row.position) }
+    const consumer = row.stage === 'handler' ? row.consumer : undefined
+    return { ...row, successors, payload: await views.payloadAt(row.position, consumer) }
   }
 
   invalid(query: InvalidQuery): Promise<Page<InvalidView>> {
@@ -244,6 +273,14 @@ export class RunningIntegration implements Runtime {
     if (!row) return undefined
     const waitsFor = await replayWaits({ store, integration: this.integration }, row)
     return { ...(await replays.withParts(row)), ...(waitsFor.length > 0 && { waitsFor }) }
+  }
+
+  sagas(query: SagaQuery): Promise<Page<SagaRunRow>> {
+    return this.#pipeline.sagaDesk.list(query)
+  }
+
+  sagaRun(saga: string, key: string): Promise<SagaRunRow | undefined> {
+    return this.#pipeline.sagaDesk.find(saga, key)
   }
 
   operations(query: PageQuery): Promise<Page<OperationView>> {
@@ -290,6 +327,19 @@ export class RunningIntegration implements Runtime {
         await requests.ring()
         return { id: command.id }
       }
+      case 'expectation.settle':
+        return {
+          settled: await this.#pipeline.expectations.settle(command.name, command.key),
+        }
+      case 'saga.cancel':
+      case 'saga.terminate':
+      case 'saga.pause':
+      case 'saga.resume':
+      case 'saga.retry-step':
+      case 'saga.skip-step':
+      case 'saga.edit-step':
+      case 'saga.signal':
+        return this.#pipeline.sagaDesk.operate(command, by)
       case 'consumer.pause':
         return this.#pause(command.name, by)
       case 'consumer.resume':
@@ -363,6 +413,7 @@ export class RunningIntegration implements Runtime {
     while (!runners.every((runner) => runner.isIdle)) {
       for (const runner of runners) await runner.idle()
     }
+    await this.#pipeline.expectations.idle()
   }
 
   drain(options: DrainOptions = {}): Promise<void> {
@@ -399,9 +450,11 @@ export class RunningIntegration implements Runtime {
 
   async #close(graceMs: number): Promise<void> {
     await this.drain({ graceMs })
-    const { inbox, committer, transport, store, links, pushes } = this.#pipeline
+    const { inbox, committer, transport, store, links, pushes, records, sagas } = this.#pipeline
     pushes.close()
+    sagas.close()
     if (committer.mode === 'open') await inbox.close()
+    await records?.close()
     for (const link of links) await link.close()
     await committer.close()
     await transport.close()

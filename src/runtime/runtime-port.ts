@@ -8,6 +8,10 @@ import type { Role } from './roles.ts'
 import type {
   AlertView,
   ConsumerStatus,
+  ExpectationKeyQuery,
+  ExpectationKeyView,
+  ExpectationView,
+  FlowView,
   DeadLetterGroup,
   DeadLetterQuery,
   DeadLetterView,
@@ -24,8 +28,10 @@ import type {
   Page,
   PageQuery,
   ReplayView,
+  ScheduleView,
 } from './views.ts'
-import type { DeadLetterRow } from '../store/index.ts'
+import type { SagaQuery } from './saga-desk.ts'
+import type { DeadLetterRow, SagaRunRow } from '../store/index.ts'
 
 /**
  * A running integration. The management API, the commands and the page use this and nothing else.
@@ -63,6 +69,17 @@ export interface Runtime extends AsyncDisposable {
   outboxes(): Promise<readonly OutboxView[]>
   /** The topics of others and how far their relays are, as last seen. */
   topics(): Promise<readonly TopicView[]>
+  /** Each expectation: how many keys wait, how many were missed. */
+  expectations(): Promise<readonly ExpectationView[]>
+  /** Keys of one expectation, the earliest deadline first; undefined when it is not declared. */
+  expectationKeys(
+    name: string,
+    query: ExpectationKeyQuery,
+  ): Promise<Page<ExpectationKeyView> | undefined>
+  /** Choreographed flows: what was expected against what came. */
+  flows(): Promise<readonly FlowView[]>
+  /** What is emitted at given times: when next, when last. */
+  schedules(): Promise<readonly ScheduleView[]>
 
   messages(query: MessageQuery): Promise<MessagePage>
   message(id: string): Promise<MessageView | undefined>
@@ -75,6 +92,10 @@ export interface Runtime extends AsyncDisposable {
   alerts(query: PageQuery & { readonly state?: AlertView['state'] }): Promise<Page<AlertView>>
   replays(query: PageQuery): Promise<Page<ReplayView>>
   replay(id: string): Promise<ReplayView | undefined>
+  /** Runs of sagas, newest first. */
+  sagas(query: SagaQuery): Promise<Page<SagaRunRow>>
+  /** One run with its journal. */
+  sagaRun(saga: string, key: string): Promise<SagaRunRow | undefined>
   operations(query: PageQuery): Promise<Page<OperationView>>
 
   /**

@@ -10,6 +10,7 @@ import {
   type TopicRelayOptions,
 } from '../source/index.ts'
 import type { Committer, RowWrite, Store } from '../store/index.ts'
+import type { RecordLog } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import type { EventHub } from './events.ts'
 import { offerRows } from './offer-rows.ts'
@@ -23,6 +24,8 @@ export interface TopicsOptions {
   readonly metrics: Metrics
   readonly events: EventHub
   readonly alerts: AlertBook
+  /** Where the record of some contracts is the broker. */
+  readonly records?: RecordLog | undefined
 }
 
 /** The relays of all topics of others, each on connections of its own. */
@@ -39,7 +42,10 @@ const LOG_ROUTE: AlertRoute = { kind: 'log' }
 
 export const createTopics = (options: TopicsOptions): Topics => {
   const { integration, kernel, alerts, metrics } = options
-  const book = createContractBook(integration.topics.flatMap(({ accepts }) => accepts))
+  const book = createContractBook(
+    integration.topics.flatMap(({ accepts }) => accepts),
+    options.records?.dataBytesMax,
+  )
   const offer = (rows: readonly RowWrite[]): void => {
     offerRows(options, rows).catch((error: unknown) => {
       kernel.log.warn({ problem: messageOf(error) }, 'an alert of a topic could not be written')

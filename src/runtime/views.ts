@@ -1,6 +1,7 @@
 import type {
   AlertRow,
   DeadLetterRow,
+  ExpectationTotals,
   InvalidRow,
   OperationRow,
   RepeatRow,
@@ -146,6 +147,90 @@ export interface OutboxView {
   readonly waitingIsMore?: boolean
   /** When the oldest of them was written. */
   readonly oldestAtMs?: number
+}
+
+/** An expectation and what became of its keys. */
+export interface ExpectationView {
+  readonly name: string
+  readonly owner: string
+  readonly summary?: string
+  readonly after: readonly string[]
+  readonly expect: readonly string[]
+  readonly undoneBy: readonly string[]
+  readonly withinMs: number
+  /** Who should act when the first has come. */
+  readonly shouldAct: readonly string[]
+  /** `standing-by` where another process watches; `stopped` is told by an alert. */
+  readonly state: 'standing-by' | 'running' | 'stopped' | 'closed'
+  /** Positions of the log that are still to be taken in. */
+  readonly lag: number
+  readonly open: number
+  readonly missed: number
+  /** The earliest deadline that passed. */
+  readonly oldestMissedAtMs?: number
+  /** Set while a grace runs: nothing is judged before. */
+  readonly heldUntilMs?: number
+  readonly totals: ExpectationTotals
+}
+
+export interface ExpectationKeyQuery extends PageQuery {
+  /** @default 'missed' */
+  readonly state?: 'open' | 'missed' | 'early' | 'undone'
+  /** The row of this key alone, whatever its state. */
+  readonly key?: string
+}
+
+/** One key of an expectation. */
+export interface ExpectationKeyView {
+  /** Personal data are masked. */
+  readonly key: string
+  readonly state: 'open' | 'missed' | 'early' | 'undone'
+  readonly dueAtMs: number
+  readonly missedAtMs?: number
+  readonly lastSeen: { readonly messageId: string; readonly type: string; readonly atMs: number }
+  readonly correlationId: string
+  readonly shouldAct: readonly string[]
+  /** Open ones of what was last seen: a consumer that gave up on it did not act. */
+  readonly deadLetters?: readonly {
+    readonly id: string
+    readonly consumer: string
+    readonly cause: string
+  }[]
+}
+
+/** A schedule, and when it is due. */
+export interface ScheduleView {
+  readonly name: string
+  readonly owner: string
+  readonly summary?: string
+  /** Absent for one that is due once. */
+  readonly cron?: string
+  readonly timezone?: string
+  readonly emits: string
+  readonly whenMissed: 'run-once' | 'skip'
+  /** Null when there is no time any more. */
+  readonly nextAtMs: number | null
+  readonly lastDueAtMs?: number
+  readonly lastFiredAtMs?: number
+  readonly lastMessageId?: string
+  /** Set while its last time could not be emitted. */
+  readonly lastError?: string
+  readonly fired: number
+  /** Times that were left out, or folded into a later one. */
+  readonly missed: number
+}
+
+/** A choreographed flow: its steps with what came of them. */
+export interface FlowView {
+  readonly name: string
+  readonly owner: string
+  readonly summary?: string
+  readonly coordination: 'choreography'
+  readonly path: readonly string[]
+  /** Instances that wait at a step, and that were missed at one. */
+  readonly open: number
+  readonly missed: number
+  readonly steps: readonly ExpectationView[]
 }
 
 /** A topic of others, and how far its relay is. */

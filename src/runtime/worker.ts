@@ -79,7 +79,8 @@ class ConsumersAtWork implements Worker {
     const { store, kernel, integration, link, committer, alerts, replays } = this.#pipeline
     if (!this.#keeper) {
       await link?.start({ committer, alerts })
-      for (const consumer of integration.consumers) await prepareProgress(this.#ports, consumer)
+      for (const consumer of integration.consumers)
+        await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       await this.#open(this.#partitions)
       await this.#beginDuties()
       await replays.resumeAll()
@@ -87,6 +88,7 @@ class ConsumersAtWork implements Worker {
       await this.#keeper.start()
       this.#listening = this.#listen()
     }
+    this.#pipeline.routes.start()
     await warnOfOrphans(store, kernel, integration)
   }
 
@@ -95,7 +97,8 @@ class ConsumersAtWork implements Worker {
   }
 
   async close(graceMs: number): Promise<void> {
-    const { runners, timers, retention, replays, relays, topics } = this.#pipeline
+    const { runners, timers, retention, replays, relays, topics, expectations, schedules } =
+      this.#pipeline
     this.#stop.abort()
     await this.#listening
     await this.#keeper?.leave()
@@ -104,6 +107,9 @@ class ConsumersAtWork implements Worker {
     await topics.close()
     await replays.close()
     await retention.close()
+    await expectations.close()
+    await schedules.close()
+    await this.#pipeline.routes.close()
     await timers.close()
     const all = [...runners.values()]
     await Promise.all(
@@ -172,7 +178,7 @@ class ConsumersAtWork implements Worker {
         if (!lease) return false
         taken.push(lease)
       }
-      await prepareProgress(this.#ports, consumer)
+      await prepareProgress({ ...this.#ports, records: this.#pipeline.records }, consumer)
       return true
     } finally {
       for (const lease of taken.toReversed()) await lease.release()
@@ -199,7 +205,10 @@ class ConsumersAtWork implements Worker {
     const { integration } = this.#pipeline
     const { consumers } = this.#pipeline
     // What is free after a death is wanted soon; each waits for a few reads.
-    const opened = await Promise.all(partitions.map((one) => openPartition(consumers, one)))
+    const openings = partitions.map((one) => openPartition(consumers, one))
+    // Where one fails, none of the others writes its progress once its lease is given back.
+    await Promise.allSettled(openings)
+    const opened = await Promise.all(openings)
     const others = [...runners.values()]
     const names = new Set(partitions.map(({ consumer }) => consumer.name))
     for (const runner of opened) {
@@ -290,15 +299,20 @@ class ConsumersAtWork implements Worker {
   }
 
   async #beginDuties(): Promise<void> {
-    const { retention, relays, topics, deadLetters, duties, notifier } = this.#pipeline
+    const { retention, relays, topics, deadLetters, duties, notifier, expectations, schedules } =
+      this.#pipeline
     const { alerts, committer, kernel, link, links } = this.#pipeline
     duties.areHere = true
+    // Whoever had them before has told of what only this worker can say is over.
+    if (this.#keeper) await alerts.load()
     const over = [...alerts.all()].filter(({ cause }) => isOfFormerBroker(cause, links))
     const rows = over.flatMap(({ cause }) => alerts.resolve(cause))
     await offerRows({ committer, kernel }, rows)
     // Where the store is shared, whoever has their leases publishes to them.
     const bridges = this.#keeper ? [] : links.filter((one) => one !== link)
     for (const bridge of bridges) await bridge.start({ committer, alerts })
+    await expectations.start()
+    await schedules.start()
     retention.start()
     relays.start()
     topics.start()

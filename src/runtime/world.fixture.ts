@@ -123,6 +123,8 @@ export interface StartOptions extends Pick<
   | 'ratePerAddress'
   | 'transport'
   | 'trustedProxies'
+  | 'alwaysSuspend'
+  | 'fetchCertificate'
 > {
   readonly fault?: Fault
   readonly log?: Logger
@@ -147,7 +149,9 @@ export const createWorld = (seed = 1): World => {
   let runtime: Runtime | undefined
   let kill = (): void => undefined
   let onCrash = (): void => undefined
-  /** Calls of the store so far: while it grows, something is going on. */
+  /**
+   * Calls of the store, and turns that somebody waits for: while it grows, something is going on.
+   */
   let activity = 0
   const settle = async (): Promise<void> => {
     let before = -1
@@ -167,7 +171,9 @@ export const createWorld = (seed = 1): World => {
       return runtime
     },
     async start(parts, options = {}) {
-      const mortal = mortalClock(shared.clock)
+      const mortal = mortalClock(shared.clock, () => {
+        activity += 1
+      })
       kill = mortal.kill
       const { clock } = mortal
       const kernel: Kernel = {
@@ -262,7 +268,10 @@ export const createWorld = (seed = 1): World => {
 }
 
 /** Timers of a process that is gone never fire, and what it waits for never comes. */
-function mortalClock(clock: VirtualClock): {
+function mortalClock(
+  clock: VirtualClock,
+  onYield: () => void,
+): {
   readonly clock: VirtualClock
   readonly kill: () => void
 } {
@@ -277,6 +286,7 @@ function mortalClock(clock: VirtualClock): {
         if (!isDead) run()
       }),
     yield: async () => {
+      onYield()
       await clock.yield()
       if (isDead) await new Promise<never>(() => undefined)
     },

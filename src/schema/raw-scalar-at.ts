@@ -43,12 +43,16 @@ export const rawItemsOf = (text: string): readonly string[] => {
   return items
 }
 
+/** A step of a dotted path is text; in an array it is the number of an item. */
+const isIndex = (step: string | number): boolean =>
+  typeof step === 'number' || /^(?:0|[1-9]\d{0,8})$/.test(step)
+
 function startOf(text: string, path: readonly (string | number)[]): number | undefined {
   let at = skipSpace(text, 0)
   for (const step of path) {
     const found =
-      typeof step === 'number' && text[at] === '['
-        ? findItem(text, at, step)
+      text[at] === '[' && isIndex(step)
+        ? findItem(text, at, Number(step))
         : text[at] === '{'
           ? findMember(text, at, String(step))
           : undefined

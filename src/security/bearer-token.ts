@@ -13,6 +13,8 @@ export interface TokenCheckInput {
   readonly authorization: string | readonly string[] | undefined
   /** The tokens that are valid now; none refuses everyone. */
   readonly tokenHashes: readonly TokenHash[]
+  /** The token alone, without `Bearer`. @default false */
+  readonly isBare?: boolean
 }
 
 export const hashToken = (token: string): TokenHash =>
@@ -36,7 +38,7 @@ export const checkBearerToken = (input: TokenCheckInput): TokenCheck => {
   if (typeof authorization !== 'string' || authorization.length > LIMITS.tokenCharsMax) {
     return { ok: false, reason: 'malformed' }
   }
-  const token = BEARER.exec(authorization)?.[1]
+  const token = (input.isBare ? BARE : BEARER).exec(authorization)?.[1]
   if (token === undefined) return { ok: false, reason: 'malformed' }
   const given = Buffer.from(hashToken(token))
   let tokenIndex = -1
@@ -47,4 +49,5 @@ export const checkBearerToken = (input: TokenCheckInput): TokenCheck => {
   return tokenIndex < 0 ? { ok: false, reason: 'mismatch' } : { ok: true, tokenIndex }
 }
 
+const BARE = /^([A-Za-z0-9._~+/-]+=*)$/
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i

@@ -5,13 +5,16 @@ import {
   type SignedScheme,
 } from '../contract/index.ts'
 import { decodeUtf8, JuncturaError, type Kernel, LIMITS } from '../kernel/index.ts'
-import { createSigningKey, type SigningKey } from './signing-key.ts'
+import { createHandshakeKey, createSigningKey, type SigningKey } from './signing-key.ts'
 
 /** What resolving needs of the kernel. */
 export type SecretSources = Pick<Kernel, 'env' | 'files'>
 
 export interface ResolvedSecrets {
-  /** In the order of the declaration, within one value as written there; the first one signs. */
+  /**
+   * In the order of the declaration, within one value as written there; the first one signs. Behind
+   * them stands what a sender shows when it subscribes.
+   */
   readonly keys: readonly SigningKey[]
   /** The development values in use, to be printed at start; empty in a real installation. */
   readonly developmentValues: readonly DevelopmentValue[]
@@ -55,6 +58,13 @@ export const resolveSecrets = async (
       })
     }
     for (const text of texts) keys.push(createSigningKey({ scheme, text, source }))
+  }
+  for (const reference of (scheme.kind === 'signed' && scheme.handshakeSecrets) || []) {
+    const { source } = describeSecret(reference)
+    const { text, development } = await readSecret(sources, reference)
+    if (development) developmentValues.push({ source, value: text })
+    if (text.trim() === '') throw missing(source, 'it is empty')
+    keys.push(createHandshakeKey(text.trim(), source))
   }
   return { keys, developmentValues }
 }
@@ -120,7 +130,12 @@ function splitSecrets(
   scheme: Pick<SignedScheme, 'secretSeparator'>,
   text: string,
 ): readonly string[] {
-  const separator = scheme.secretSeparator === 'whitespace' ? /\s+/ : /[\r\n]+/
+  const isPem = scheme.secretSeparator === 'pem' && text.includes('-----BEGIN')
+  const separator = isPem
+    ? /(?<=-----END [A-Z0-9 ]{1,40}-----)/
+    : scheme.secretSeparator === 'line'
+      ? /[\r\n]+/
+      : /\s+/
   const texts = text.split(separator).map((each) => each.trim())
   return [...new Set(texts)].filter((each) => each !== '')
 }

@@ -1,12 +1,17 @@
 import { createPrivateKey, createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
-import type { SecretForm, SignatureAlgorithm, SignedScheme } from '../contract/index.ts'
+import type {
+  SecretForm,
+  SignatureAlgorithm,
+  SignatureVersion,
+  SignedScheme,
+} from '../contract/index.ts'
 import { JuncturaError } from '../kernel/index.ts'
 
 /**
  * A secret made ready for use once, at start. Key objects print and serialise as empty, so a key
  * that ends up in a log shows nothing.
  */
-export type SigningKey = HmacKey | Ed25519Key
+export type SigningKey = HmacKey | PublicSigningKey | HandshakeKey
 
 export interface HmacKey {
   readonly use: 'hmac'
@@ -15,16 +20,26 @@ export interface HmacKey {
   readonly source: string
 }
 
-export interface Ed25519Key {
-  readonly use: 'ed25519'
+export interface PublicSigningKey {
+  readonly use: 'ed25519' | 'ecdsa-p256' | 'rsa'
   readonly publicKey: KeyObject
   /** Present only where we sign. */
   readonly privateKey?: KeyObject
   readonly source: string
 }
 
+/** What a sender shows when it subscribes; it verifies and signs nothing. */
+export interface HandshakeKey {
+  readonly use: 'handshake'
+  readonly key: KeyObject
+  readonly source: string
+}
+
 /** What of a scheme says how its secrets are read. */
-export type KeyForms = Pick<SignedScheme, 'name' | 'secretForms' | 'secretBytesMin'>
+export type KeyForms = Pick<SignedScheme, 'name' | 'secretForms' | 'secretBytesMin'> & {
+  /** A public key must be of a kind that one of them takes. @default any kind */
+  readonly versions?: readonly Pick<SignatureVersion, 'algorithm'>[]
+}
 
 export interface SigningKeyInput {
   readonly scheme: KeyForms
@@ -41,6 +56,7 @@ export interface SigningKeyInput {
 export const createSigningKey = (input: SigningKeyInput): SigningKey => {
   const { scheme, text, source } = input
   const form = scheme.secretForms.find((each) => text.startsWith(each.prefix))
+  if (form?.use === 'public-key' || form?.use === 'private-key') return createPairKey(input, form)
   const bytes = form && decodeSecret(form, text)
   if (!form || !bytes) throw invalid(input, 'it is not encoded as the scheme expects')
   if (form.use !== 'hmac') return createEd25519Key(input, form.use, bytes)
@@ -57,12 +73,86 @@ export const createSigningKey = (input: SigningKeyInput): SigningKey => {
   return { use: 'hmac', key: createSecretKey(bytes), source }
 }
 
+/** The token that a sender shows when it subscribes. */
+export const createHandshakeKey = (text: string, source: string): HandshakeKey => ({
+  use: 'handshake',
+  key: createSecretKey(Buffer.from(text, 'utf8')),
+  source,
+})
+
+const USES: Readonly<Record<SignatureAlgorithm, SigningKey['use']>> = {
+  'hmac-sha256': 'hmac',
+  'hmac-sha512': 'hmac',
+  'hmac-sha1': 'hmac',
+  ed25519: 'ed25519',
+  'ecdsa-p256-sha256': 'ecdsa-p256',
+  'rsa-pss-sha512': 'rsa',
+  'rsa-sha256': 'rsa',
+}
+
 /**
  * Whether a key may be used with an algorithm. A public key never becomes the key of an HMAC, so
  * knowing it does not let anyone sign (F116).
  */
 export const fitsAlgorithm = (key: SigningKey, algorithm: SignatureAlgorithm): boolean =>
-  (key.use === 'ed25519') === (algorithm === 'ed25519')
+  key.use === USES[algorithm] &&
+  // A key that is for PSS alone may not be used in the older way.
+  !(
+    algorithm === 'rsa-sha256' &&
+    key.use === 'rsa' &&
+    key.publicKey.asymmetricKeyType === 'rsa-pss'
+  )
+
+/**
+ * A key of whoever signed, from its certificate or public key in PEM or DER.
+ *
+ * @throws JUNCTURA_SECRET_INVALID when it is none, too weak, or of a kind the scheme does not take.
+ */
+export const createPublicSigningKey = (
+  input: Omit<SigningKeyInput, 'text'>,
+  publicKey: KeyObject,
+): PublicSigningKey => {
+  const use = useOf(publicKey)
+  if (!use) {
+    throw invalid(input, 'a public key is Ed25519, on the curve P-256, or RSA of 2048 bits or more')
+  }
+  const key = { use, publicKey, source: input.source } as const
+  const { versions } = input.scheme
+  if (versions && !versions.some(({ algorithm }) => fitsAlgorithm(key, algorithm))) {
+    throw invalid(input, `a key of the kind ${use} does not fit the scheme`)
+  }
+  return key
+}
+
+const RSA_BITS_MIN = 2_048
+
+function useOf(key: KeyObject): PublicSigningKey['use'] | undefined {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
+  if (type === 'ed25519') return 'ed25519'
+  if (type === 'ec') return details?.namedCurve === 'prime256v1' ? 'ecdsa-p256' : undefined
+  const isRsa = type === 'rsa' || type === 'rsa-pss'
+  return isRsa && (details?.modulusLength ?? 0) >= RSA_BITS_MIN ? 'rsa' : undefined
+}
+
+function createPairKey(input: SigningKeyInput, form: SecretForm): PublicSigningKey {
+  // A variable often holds the line ends of a PEM block as two characters.
+  const pem = input.text.replaceAll('\\n', '\n')
+  try {
+    if (form.use === 'private-key') {
+      const privateKey = createPrivateKey(pem)
+      return { ...createPublicSigningKey(input, createPublicKey(privateKey)), privateKey }
+    }
+    const der = form.encoding === 'pem' ? undefined : decodeSecret(form, input.text)
+    const publicKey = createPublicKey(
+      der ? { key: Buffer.from(der), format: 'der', type: 'spki' } : pem,
+    )
+    return createPublicSigningKey(input, publicKey)
+  } catch (cause) {
+    if (cause instanceof JuncturaError) throw cause
+    // The reason that OpenSSL gives names no part of the key, and helps nobody.
+    throw invalid(input, 'it is no key in PEM, and no SPKI in base64')
+  }
+}
 
 /** A private key from its 32 bytes of seed. */
 export const ed25519PrivateKey = (seed: Uint8Array): KeyObject =>
@@ -87,6 +177,7 @@ function decodeSecret(form: SecretForm, text: string): Uint8Array | undefined {
   if (value === '') return undefined
   if (form.encoding === 'verbatim') return Buffer.from(text, 'utf8')
   if (form.encoding === 'token') return TOKEN.test(text) ? Buffer.from(text, 'utf8') : undefined
+  if (form.encoding === 'pem') return undefined
   const pattern = form.encoding === 'hex' ? HEX : BASE64
   return pattern.test(value) ? Buffer.from(value, form.encoding) : undefined
 }
@@ -96,7 +187,7 @@ function createEd25519Key(
   input: SigningKeyInput,
   use: 'ed25519-public' | 'ed25519-private',
   bytes: Uint8Array,
-): Ed25519Key {
+): PublicSigningKey {
   const { source } = input
   if (use === 'ed25519-public') {
     if (bytes.length !== KEY_BYTES) throw invalid(input, 'an ed25519 public key has 32 bytes')
@@ -122,7 +213,7 @@ function publicKeyOf(bytes: Uint8Array): KeyObject {
   })
 }
 
-function invalid(input: SigningKeyInput, problem: string): JuncturaError {
+function invalid(input: Omit<SigningKeyInput, 'text'>, problem: string): JuncturaError {
   const { source, scheme } = input
   return new JuncturaError('JUNCTURA_SECRET_INVALID', {
     details: { source, scheme: scheme.name, problem },

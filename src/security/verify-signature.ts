@@ -1,4 +1,4 @@
-import { timingSafeEqual, verify } from 'node:crypto'
+import { constants, hash, timingSafeEqual, verify } from 'node:crypto'
 import type {
   BearerScheme,
   SignatureScheme,
@@ -7,6 +7,8 @@ import type {
 } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
 import { checkBearerToken, hashToken, type TokenHash } from './bearer-token.ts'
+import { type MessageSignature, readMessageClaim } from './message-signature.ts'
+import { type RequestFacts, requestFacts, type RequestLine } from './request-facts.ts'
 import {
   type Claim,
   type ClaimedSignature,
@@ -14,8 +16,19 @@ import {
   readClaim,
   type RefusalReason,
 } from './signature-claim.ts'
-import { contentBytes, hmacOf, type SignedContent, signedContent } from './signed-content.ts'
-import { fitsAlgorithm, type SigningKey } from './signing-key.ts'
+import {
+  contentBytes,
+  hmacOf,
+  isHmac,
+  type SignedContent,
+  signedContent,
+} from './signed-content.ts'
+import {
+  fitsAlgorithm,
+  type HmacKey,
+  type PublicSigningKey,
+  type SigningKey,
+} from './signing-key.ts'
 
 export interface VerificationInput {
   readonly scheme: SignatureScheme
@@ -24,6 +37,8 @@ export interface VerificationInput {
   readonly headers: HeaderLookup
   /** The bytes as they came over the wire, after any content encoding the sender did not sign. */
   readonly body: Uint8Array
+  /** Where the sender signs the URL or the method. @default a POST of no URL */
+  readonly request?: RequestLine
   readonly nowMs: number
 }
 
@@ -63,30 +78,105 @@ export interface Refused {
 export const verifySignature = (input: VerificationInput): VerificationResult => {
   const { scheme, keys, body } = input
   if (scheme.kind === 'unsigned') return { ok: true, scheme: scheme.name, messageIdSigned: false }
-  if (keys.length === 0) return refused(scheme, 'no-secret')
+  if (!keys.some(isVerifying)) {
+    const isFetched = scheme.kind === 'signed' && scheme.certificate !== undefined
+    return refused(scheme, isFetched ? 'no-certificate' : 'no-secret')
+  }
   if (scheme.kind === 'bearer') return verifyToken(input, scheme)
-  const claim = readClaim(scheme, input.headers)
-  if (typeof claim === 'string') return refused(scheme, claim)
   // Text in place of bytes would be signed as another encoding of itself (W2).
   if (!(body instanceof Uint8Array)) return refused(scheme, 'malformed')
-  const content = signedContent({
-    signed: scheme.signed,
-    messageId: claim.messageId ?? '',
-    timestamp: claim.timestamp ?? '',
-    body,
-  })
+  const facts = requestFacts(input)
+  if (scheme.format.kind === 'http-message') return verifyMessage(input, scheme, facts)
+  const claim = readClaim(scheme, input.headers, facts)
+  if (typeof claim === 'string') return refused(scheme, claim)
+  const content = claimedContent(scheme, claim, facts)
+  if (typeof content === 'string') return refused(scheme, content)
   const keyIndex = findKey({ scheme, keys, signatures: claim.signatures, content })
   if (keyIndex < 0) return refused(scheme, 'mismatch')
   return checkAge(input, scheme, { claim, keyIndex })
 }
+
+const isVerifying = ({ use }: SigningKey): boolean => use !== 'handshake'
+
+/** The bytes that the sender signed, if it is the one who sent these. */
+function claimedContent(
+  scheme: SignedScheme,
+  claim: Claim,
+  facts: RequestFacts,
+): SignedContent | RefusalReason {
+  const bodyHash = scheme.bodyHashInQuery && readBodyHash(scheme.bodyHashInQuery, facts)
+  if (bodyHash === 'repeated') return 'malformed'
+  if (bodyHash === 'wrong') return 'mismatch'
+  const url = scheme.publicUrl && facts.url(scheme)
+  if (scheme.publicUrl && url === undefined) return 'unknown-host'
+  const content = signedContent({
+    signed: scheme.signed,
+    messageId: claim.messageId ?? '',
+    timestamp: claim.timestamp ?? '',
+    body: facts.body,
+    facts,
+    ...(url !== undefined && { url }),
+    isBodyHashed: bodyHash === 'right',
+  })
+  return content ?? 'missing-field'
+}
+
+/** The hash is under the signature with the URL, and the body under the hash. */
+function readBodyHash(name: string, facts: RequestFacts): 'none' | 'repeated' | 'wrong' | 'right' {
+  const value = facts.queryValue(name)
+  if (value === undefined) return facts.query().includes(name) ? 'repeated' : 'none'
+  return lowerAscii(value) === hash('sha256', facts.body, 'hex') ? 'right' : 'wrong'
+}
+
+/** Signatures of RFC 9421, each over what it says itself, if the scheme asks for that. */
+function verifyMessage(
+  input: VerificationInput,
+  scheme: SignedScheme,
+  facts: RequestFacts,
+): VerificationResult {
+  const claim = readMessageClaim(scheme, input.headers, facts)
+  if (typeof claim === 'string') return refused(scheme, claim)
+  const { messageId } = claim
+  let checks = 0
+  for (const [keyIndex, key] of input.keys.entries()) {
+    for (const signature of claim.signatures) {
+      if (key.use !== 'hmac' && ++checks > LIMITS.publicKeyChecksMax) break
+      if (!fitsMessage(scheme, key, signature)) continue
+      const timestampMs = signature.createdMs
+      const found = {
+        claim: { signatures: [], timestampMs, ...(messageId !== undefined && { messageId }) },
+        keyIndex,
+      }
+      const { expiresMs } = signature
+      if (expiresMs !== undefined && !(input.nowMs <= expiresMs)) {
+        return { ...refused(scheme, 'too-old'), skewMs: input.nowMs - timestampMs }
+      }
+      return checkAge(input, scheme, found)
+    }
+  }
+  return refused(scheme, 'mismatch')
+}
+
+function fitsMessage(scheme: SignedScheme, key: SigningKey, signature: MessageSignature): boolean {
+  const content = { before: signature.base, body: NOTHING, after: '' }
+  const claimed = [{ label: '', text: signature.text }]
+  return scheme.versions.some((version) => {
+    if (!fitsAlgorithm(key, version.algorithm)) return false
+    if (signature.algorithm !== undefined && signature.algorithm !== version.label) return false
+    return fits(key, version, { claimed, content })
+  })
+}
+
+const NOTHING = new Uint8Array(0)
 
 /** Who shows one of the tokens is believed, whatever the body is. */
 function verifyToken(
   { keys, headers }: VerificationInput,
   scheme: BearerScheme,
 ): VerificationResult {
-  const authorization = headers('authorization')
-  const check = checkBearerToken({ authorization, tokenHashes: keys.map(tokenHashOf) })
+  const authorization = headers(scheme.header ?? 'authorization')
+  const tokenHashes = keys.map(tokenHashOf)
+  const check = checkBearerToken({ authorization, tokenHashes, isBare: scheme.isBare ?? false })
   if (check.ok) {
     return { ok: true, scheme: scheme.name, keyIndex: check.tokenIndex, messageIdSigned: true }
   }
@@ -116,13 +206,11 @@ function findKey(search: SignatureSearch): number {
       if (!fitsAlgorithm(key, version.algorithm)) continue
       const claimed = search.signatures.filter((each) => each.label === version.label)
       if (claimed.length === 0) continue
-      if (key.use === 'ed25519') {
+      if (key.use !== 'hmac') {
         const allowed = claimed.slice(0, LIMITS.publicKeyChecksMax - publicKeyChecks)
         publicKeyChecks += allowed.length
-        if (fitsPublicKey(key, version, { claimed: allowed, content: search.content })) {
-          return keyIndex
-        }
-      } else if (fitsHmac(key, version, { claimed, content: search.content })) return keyIndex
+        if (fits(key, version, { claimed: allowed, content: search.content })) return keyIndex
+      } else if (fits(key, version, { claimed, content: search.content })) return keyIndex
     }
   }
   return -1
@@ -133,12 +221,15 @@ interface Candidates {
   readonly content: SignedContent
 }
 
-function fitsHmac(
-  key: SigningKey & { readonly use: 'hmac' },
-  version: SignatureVersion,
-  candidates: Candidates,
-): boolean {
-  if (version.algorithm === 'ed25519') return false
+const fits = (key: SigningKey, version: SignatureVersion, candidates: Candidates): boolean => {
+  if (key.use === 'handshake') return false
+  return key.use === 'hmac'
+    ? fitsHmac(key, version, candidates)
+    : fitsPublicKey(key, version, candidates)
+}
+
+function fitsHmac(key: HmacKey, version: SignatureVersion, candidates: Candidates): boolean {
+  if (!isHmac(version.algorithm)) return false
   const mac = hmacOf(version.algorithm, key.key, candidates.content)
   // Compared as text: a lenient decoder would take several spellings of one signature.
   const expected = Buffer.from(mac.toString(version.encoding))
@@ -151,7 +242,7 @@ function fitsHmac(
 }
 
 function fitsPublicKey(
-  key: SigningKey & { readonly use: 'ed25519' },
+  key: PublicSigningKey,
   version: SignatureVersion,
   candidates: Candidates,
 ): boolean {
@@ -159,14 +250,49 @@ function fitsPublicKey(
   const signed = contentBytes(candidates.content)
   return candidates.claimed.some(({ text }) => {
     const signature = Buffer.from(text, version.encoding)
-    if (signature.length !== ED25519_SIGNATURE_BYTES) return false
     const canonical = signature.toString(version.encoding)
     if (canonical !== (version.encoding === 'hex' ? lowerAscii(text) : text)) return false
-    return verify(null, signed, key.publicKey, signature)
+    return verifyBytes(key, version, { signed, signature })
   })
 }
 
-const ED25519_SIGNATURE_BYTES = 64
+/** A signature of another length is none, and OpenSSL is not asked. */
+function verifyBytes(
+  { publicKey }: PublicSigningKey,
+  { algorithm, ecdsa = 'der' }: SignatureVersion,
+  { signed, signature }: { readonly signed: Uint8Array; readonly signature: Uint8Array },
+): boolean {
+  switch (algorithm) {
+    case 'ed25519':
+      return signature.length === RAW_SIGNATURE_BYTES && verify(null, signed, publicKey, signature)
+    case 'ecdsa-p256-sha256': {
+      const isRightLength =
+        ecdsa === 'der'
+          ? signature.length >= DER_SIGNATURE_BYTES_MIN && signature.length <= DER_SIGNATURE_BYTES
+          : signature.length === RAW_SIGNATURE_BYTES
+      const key = { key: publicKey, dsaEncoding: ecdsa }
+      return isRightLength && verify('sha256', signed, key, signature)
+    }
+    case 'rsa-pss-sha512': {
+      const padding = constants.RSA_PKCS1_PSS_PADDING
+      return verify('sha512', signed, { key: publicKey, padding, saltLength: 64 }, signature)
+    }
+    case 'rsa-sha256': {
+      const padding = constants.RSA_PKCS1_PADDING
+      return verify('sha256', signed, { key: publicKey, padding }, signature)
+    }
+    case 'hmac-sha256':
+    case 'hmac-sha512':
+    case 'hmac-sha1':
+      return false
+  }
+}
+
+/** Of Ed25519, and of P-256 as two numbers side by side. */
+const RAW_SIGNATURE_BYTES = 64
+/** Two numbers of 1 to 33 bytes, each with two bytes before it, and two before both. */
+const DER_SIGNATURE_BYTES_MIN = 8
+const DER_SIGNATURE_BYTES = 72
 
 /** `toLowerCase` would also turn the Kelvin sign into a k. */
 const lowerAscii = (text: string): string =>
@@ -186,7 +312,7 @@ function checkAge(
     messageIdSigned: scheme.messageId === 'signed',
   } as const
   if (timestampMs === undefined) return verified
-  const unitMs = scheme.timestampUnit === 'ms' ? 1 : 1_000
+  const unitMs = scheme.timestampUnit === 's' ? 1_000 : 1
   const skewMs = Math.floor(input.nowMs / unitMs) * unitMs - timestampMs
   // Written so that a clock that is not a number refuses.
   if (!(skewMs <= scheme.tolerance.pastMs)) return { ...refused(scheme, 'too-old'), skewMs }

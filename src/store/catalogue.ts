@@ -1,5 +1,6 @@
 import type { AlertRoute } from '../contract/index.ts'
 import type { Alert } from '../observe/index.ts'
+import type { SagaAnswer, SagaRunRow } from './saga-rows.ts'
 
 /**
  * Every collection of the state: what one row says and by which fields it is found. Drivers read
@@ -51,6 +52,11 @@ export const COLLECTIONS = {
    */
   held: {},
   /**
+   * Messages whose record is not the store, while an exception of a consumer needs them: key
+   * `consumer LF position`.
+   */
+  copies: {},
+  /**
    * How far the relay of an outbox has come: key `outbox` once it has begun, then the one row
    * `outbox SPACE generation`. Each commit writes the next generation and guards the one before, so
    * that of two relays one commits.
@@ -58,6 +64,25 @@ export const COLLECTIONS = {
   outboxCursors: {},
   /** How far the relay of a topic of others has come: keys as those of `outboxCursors`. */
   topicCursors: {},
+  /** A key that waits, was missed, or came early: key `expectation LF key`, or a digest of it. */
+  expectations: { byDue: ['expectation', 'state', 'dueAtMs'] },
+  /** How far an expectation has read, its clock and its figures: key is its name. */
+  expectationCursors: {},
+  /** When a schedule is due next: key is its name. */
+  schedules: {},
+  /**
+   * A run of a saga with its journal: key `saga LF key`. `liveSaga` and `parked` are there only
+   * where they say something, so that ended runs cost no index.
+   */
+  sagaRuns: {
+    bySaga: ['saga', 'state', 'startedAtMs'],
+    live: ['liveSaga', 'version'],
+    byProblem: ['problemCause'],
+    byParked: ['parked'],
+    byEnd: ['endedAtMs'],
+  },
+  /** What a handler answered to a request: key `consumer LF idempotency key`. */
+  commandAnswers: { byTime: ['expiresAtMs'] },
   /** Each model that was started: key is its hash. */
   models: {},
   /** Each start: key grows with time. */
@@ -102,8 +127,18 @@ interface Rows {
     readonly slot: number
     readonly atMs: number
   }
+  copies: Row<'held'> & { readonly consumer: string }
   outboxCursors: OutboxCursorRow
   topicCursors: TopicCursorRow
+  expectations: ExpectationRow
+  expectationCursors: ExpectationCursorRow
+  schedules: ScheduleRow
+  sagaRuns: SagaRunRow
+  commandAnswers: {
+    readonly consumer: string
+    readonly answer: SagaAnswer
+    readonly expiresAtMs: number
+  }
   models: { readonly model: unknown; readonly firstAtMs: number }
   starts: {
     readonly atMs: number
@@ -127,6 +162,24 @@ export interface ProgressRow {
   readonly claimedTo: number
   /** Which start of the runtime wrote it. */
   readonly epoch: number
+  /** Where the record is not the store: what its reader must know to go on from the watermark. */
+  readonly bookmark?: RecordBookmark
+}
+
+/** As the transport room understands it: a place in a topic that is the record of a channel. */
+export interface RecordBookmark {
+  /** Which topic of its name it is; empty where the engine cannot tell. */
+  readonly incarnation: string
+  /** From which offset on which shift counts, ascending. */
+  readonly spans: readonly { readonly from: number; readonly shift: number }[]
+  /** What came through the relays of stores, by store: what they repeat is left out. */
+  readonly relayed: Readonly<Record<string, RelayedTo>>
+}
+
+/** How far a relay is known to have come: a repeat is not beyond, a zombie has an older turn. */
+export interface RelayedTo {
+  readonly turn: number
+  readonly position: number
 }
 
 /** As the outbox room understands it. */
@@ -153,6 +206,66 @@ export interface TopicCursorRow {
   readonly next: Readonly<Record<string, string>>
   /** Offsets that were gone before they were read, since the beginning. */
   readonly lost: number
+}
+
+/** One key of an expectation. */
+export interface ExpectationRow {
+  readonly expectation: string
+  /**
+   * `open` waits until `dueAtMs`; `missed` was told. `early` came before what it answers, and
+   * `undone` before what it undoes: they are kept until `dueAtMs`.
+   */
+  readonly state: 'open' | 'missed' | 'early' | 'undone'
+  /** As it may be shown: personal data are masked. */
+  readonly key: string
+  /** On the clock of the expectation, which runs on from its cursor row. */
+  readonly dueAtMs: number
+  /** Of the message that made the row: what was seen last of the key. */
+  readonly seenAtMs: number
+  readonly messageId: string
+  readonly type: string
+  readonly position: number
+  readonly correlationId: string
+  readonly missedAtMs?: number
+}
+
+export interface ExpectationCursorRow {
+  /** Everything up to it is taken in, over all its channels. */
+  readonly position: number
+  /** Its clock, and the wall time that it had then. */
+  readonly clockMs: number
+  readonly wallMs: number
+  readonly sinceMs: number
+  readonly totals: ExpectationTotals
+}
+
+/** Since the expectation was declared; each message counts once, also across crashes. */
+export interface ExpectationTotals {
+  readonly opened: number
+  readonly met: number
+  readonly late: number
+  readonly undone: number
+  /** Told as missing; those that came afterwards are `late` as well. */
+  readonly missed: number
+  /** The expected message, without what it should follow. */
+  readonly unexpected: number
+  /** What it is about could not be read. */
+  readonly unreadable: number
+}
+
+export interface ScheduleRow {
+  /** What it was computed from; another rule begins anew. */
+  readonly rule: string
+  /** Null when there is none any more. */
+  readonly dueAtMs: number | null
+  readonly lastDueAtMs?: number
+  readonly lastFiredAtMs?: number
+  readonly lastMessageId?: string
+  readonly fired: number
+  /** Left out by `skip`, or folded into the one that ran by `run-once`. */
+  readonly missed: number
+  /** Set while its last occurrence could not be emitted. */
+  readonly lastError?: string
 }
 
 export interface LaneRow {

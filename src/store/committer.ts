@@ -209,7 +209,8 @@ class GroupCommitter implements Committer {
   mark(mark: ProgressMark): void {
     if (this.#mode !== 'open') return
     this.#marks.push(mark)
-    if (!this.#marksTimer) this.#begin(this.#plain)
+    if (this.#isBeside) this.#offerIn(MARKS_ALONE_MS)
+    else if (!this.#marksTimer) this.#begin(this.#plain)
   }
 
   whenFree(): Promise<void> | undefined {
@@ -217,6 +218,7 @@ class GroupCommitter implements Committer {
   }
 
   async drain(): Promise<void> {
+    this.#offerNow()
     while (this.#plain.running ?? this.#statements.running ?? this.#telling) {
       await this.#plain.running
       await this.#statements.running
@@ -267,6 +269,7 @@ class GroupCommitter implements Committer {
     const startedMs = clock.monotonicMs()
     const loose: ProgressMark[] = []
     let marks: readonly ProgressMark[] = []
+    const needsPositions = batch.some(({ unit }) => unit.rowsAt)
     try {
       const outcomes = await store.commit(
         batch.map((waiting) => waiting.unit),
@@ -276,8 +279,9 @@ class GroupCommitter implements Committer {
           this.#marks = []
           marks = withCommitted(loose, batch, results)
           const rows = progress?.preview(marks) ?? []
-          return batch.some(({ unit }) => unit.rowsAt) ? [...rowsOf(batch, results), ...rows] : rows
+          return needsPositions ? [...rowsOf(batch, results), ...rows] : rows
         },
+        { needsNoPositions: !needsPositions },
       )
       this.#lastError = undefined
       progress?.apply(marks)
@@ -334,10 +338,23 @@ class GroupCommitter implements Committer {
   #offerAgain(marks: ProgressMark[]): void {
     this.#marks = [...marks, ...this.#marks]
     if (this.#marks.length === 0) return
-    this.#marksTimer ??= this.#options.clock.setTimer(MARKS_RETRY_MS, () => {
+    this.#offerIn(MARKS_RETRY_MS)
+  }
+
+  /** Until then marks go with whatever is committed anyway. */
+  #offerIn(waitMs: number): void {
+    this.#marksTimer ??= this.#options.clock.setTimer(waitMs, () => {
       this.#marksTimer = undefined
       if (this.#hasWork(this.#plain)) this.#begin(this.#plain)
     })
+  }
+
+  /** Nothing may be left to a timer, unless the store refuses it. */
+  #offerNow(): void {
+    if (this.#marks.length === 0 || this.#lastError !== undefined) return
+    this.#marksTimer?.cancel()
+    this.#marksTimer = undefined
+    this.#begin(this.#plain)
   }
 
   #tellAppended(batch: readonly Submission[], outcomes: readonly UnitOutcome[]): void {
@@ -383,6 +400,11 @@ class GroupCommitter implements Committer {
 }
 
 const MARKS_RETRY_MS = 500
+/**
+ * Where a commit is an exchange with a server and a turn among other processes, marks that have no
+ * company wait so long for some; nobody waits for them.
+ */
+const MARKS_ALONE_MS = 10
 
 /** Answers given out in one turn of the loop: what they set off delays what the store answers. */
 const LOT_UNITS = 16

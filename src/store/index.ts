@@ -1,6 +1,7 @@
 export * from './catalogue.ts'
 export * from './committer.ts'
 export * from './generation-rows.ts'
+export * from './saga-rows.ts'
 export * from './store.ts'
 export * from './timers.ts'
 export * from './dedupe-index.ts'

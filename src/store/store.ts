@@ -42,6 +42,7 @@ export interface Store extends AsyncDisposable {
   commit(
     units: readonly Unit[],
     finish?: (outcomes: readonly UnitOutcome[]) => readonly RowWrite[],
+    options?: CommitOptions,
   ): Promise<readonly UnitOutcome[]>
 
   /** Records of one channel after a position, in order. */
@@ -104,6 +105,16 @@ export interface Store extends AsyncDisposable {
   sizeBytes(): Promise<number | undefined>
   /** Idempotent. Waits for a running commit. */
   close(): Promise<void>
+}
+
+export interface CommitOptions {
+  /**
+   * `finish` reads no positions, so it may be called before any is given: those in its outcomes
+   * mean nothing then. A store that has to ask for the next position saves the question.
+   *
+   * @default false
+   */
+  readonly needsNoPositions?: boolean
 }
 
 /**

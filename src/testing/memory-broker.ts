@@ -3,9 +3,12 @@ import type {
   Broker,
   BrokerMessage,
   FollowListener,
+  ForeignTopic,
   ReadOptions,
   Reading,
   ReceivedMessage,
+  TopicReading,
+  TopicReadOptions,
 } from '../transport/index.ts'
 
 /**
@@ -17,8 +20,12 @@ export interface MemoryBroker extends Broker {
   isDown: boolean
   /** Deletes every channel with all that is in it. */
   wipe(): void
-  /** Loses the newest messages of a channel, as a server that came back without its last seconds. */
+  /** Loses the newest messages of a channel, by count. */
   lose(channel: string, count: number): void
+  /** Drops the oldest messages of a channel, as its retention would; those before an offset. */
+  expire(channel: string, before: number): void
+  /** Loses the newest messages of a channel, as an election without its replicas would. */
+  loseEnd(channel: string, from: number): void
   /** Looks at each message before it is brought to a follower; false drops it. */
   filter: (message: ReceivedMessage) => boolean
   /** Everything that was confirmed, in order. */
@@ -34,8 +41,9 @@ export interface MemoryBrokerOptions {
 
 interface Topic {
   readonly incarnation: string
-  readonly messages: ReceivedMessage[]
+  messages: ReceivedMessage[]
   readonly ends: Map<number, number>
+  readonly starts: Map<number, number>
 }
 
 export const createMemoryBroker = (options: MemoryBrokerOptions = {}): MemoryBroker => {
@@ -95,6 +103,7 @@ export const createMemoryBroker = (options: MemoryBrokerOptions = {}): MemoryBro
           incarnation: String((incarnations += 1)),
           messages: [],
           ends: new Map(),
+          starts: new Map(),
         })
       }
     },
@@ -119,6 +128,7 @@ export const createMemoryBroker = (options: MemoryBrokerOptions = {}): MemoryBro
       if (!topic && !broker.isDown) throw refused(`topic ${name}`, 'it is not there', 'create it')
       return startReading(topicOf(name), reading, readers)
     },
+    record: (channel) => recordOf(channel, { partitions, topicOf, readers }),
     async inspect(channel) {
       const { incarnation, ends } = topicOf(channel)
       return {
@@ -129,12 +139,29 @@ export const createMemoryBroker = (options: MemoryBrokerOptions = {}): MemoryBro
     check: async () => [],
     close: async () => undefined,
     [Symbol.asyncDispose]: () => broker.close(),
-    wipe: () => topics.clear(),
+    wipe() {
+      topics.clear()
+      for (const wake of readers) wake()
+    },
+    expire(channel, before) {
+      const topic = topicOf(channel)
+      topic.messages = topic.messages.filter(({ offset }) => Number(offset) >= before)
+      for (let at = 0; at < partitions; at++) {
+        topic.starts.set(at, Math.min(before, topic.ends.get(at) ?? 0))
+      }
+    },
+    loseEnd(channel, from) {
+      const topic = topicOf(channel)
+      topic.messages = topic.messages.filter(({ offset }) => Number(offset) < from)
+      for (const [at, end] of topic.ends) topic.ends.set(at, Math.min(end, from))
+      for (const wake of readers) wake()
+    },
     lose(channel, count) {
       const topic = topicOf(channel)
-      for (const { partition } of topic.messages.splice(-count)) {
+      for (const { partition } of topic.messages.slice(-count)) {
         topic.ends.set(partition, (topic.ends.get(partition) ?? 1) - 1)
       }
+      topic.messages = topic.messages.slice(0, -count)
     },
     messages: (channel) => topics.get(channel)?.messages ?? [],
   }
@@ -145,6 +172,85 @@ const refused = (resource: string, problem: string, fix: string): JuncturaError 
   new JuncturaError('JUNCTURA_TRANSPORT_REFUSED', {
     details: { engine: 'memory', resource, problem, fix },
   })
+
+interface RecordParts {
+  readonly partitions: number
+  readonly topicOf: (channel: string) => Topic
+  readonly readers: Set<() => void>
+}
+
+/** A channel as a topic whose readers keep their places. */
+function recordOf(channel: string, parts: RecordParts): ForeignTopic {
+  const { partitions, topicOf } = parts
+  return {
+    reading: 'offset',
+    async inspect() {
+      const { incarnation, starts, ends } = topicOf(channel)
+      const spans = Array.from({ length: partitions }, (_, at) => {
+        const span = { first: String(starts.get(at) ?? 0), next: String(ends.get(at) ?? 0) }
+        return [String(at), span] as const
+      })
+      return { incarnation, partitions: Object.fromEntries(spans) }
+    },
+    describe: async () => ({ survives: 'process', settings: 'in memory', problems: [] }),
+    read: async (options) => readRecord(channel, parts, options),
+    close: async () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  }
+}
+
+function readRecord(
+  channel: string,
+  { topicOf, readers }: RecordParts,
+  options: TopicReadOptions,
+): TopicReading {
+  const { batchMax = 500, incarnation, onBatch, onPlaceGone } = options
+  const places = new Map(Object.entries(options.from).map(([at, from]) => [at, Number(from)]))
+  let isClosed = false
+  let wake: () => void = () => undefined
+  const onMore = (): void => wake()
+  readers.add(onMore)
+
+  const next = (): readonly ReceivedMessage[] => {
+    const topic = topicOf(channel)
+    if (topic.incarnation !== incarnation)
+      throw refused(`channel ${channel}`, 'it was made again', 'look')
+    for (const [at, place] of places) {
+      const isGone = place < (topic.starts.get(Number(at)) ?? 0)
+      if (isGone || place > (topic.ends.get(Number(at)) ?? 0))
+        throw refused(`channel ${channel}`, 'the place is gone', 'look')
+    }
+    const isWanted = ({ partition, offset }: ReceivedMessage): boolean =>
+      Number(offset) >= (places.get(String(partition)) ?? Infinity)
+    return topic.messages.filter(isWanted).slice(0, batchMax)
+  }
+  const run = async (): Promise<void> => {
+    while (!isClosed) {
+      try {
+        const batch = next()
+        if (batch.length === 0) {
+          await new Promise<void>((resolve) => (wake = resolve))
+          continue
+        }
+        await onBatch(batch)
+        for (const { partition, offset } of batch) places.set(String(partition), Number(offset) + 1)
+      } catch (error) {
+        isClosed = true
+        onPlaceGone(String(error))
+      }
+    }
+  }
+  const loop = run()
+  return {
+    places: () => Object.fromEntries([...places].map(([at, place]) => [at, String(place)])),
+    async close() {
+      isClosed = true
+      readers.delete(onMore)
+      wake()
+      await loop
+    },
+  }
+}
 
 function startReading(topic: Topic, options: ReadOptions, readers: Set<() => void>): Reading {
   const { from, batchMax = 500, onBatch } = options

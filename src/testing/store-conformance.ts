@@ -10,6 +10,7 @@ import { LOG_CASES } from './store-conformance/log-cases.ts'
 import { RECORD_KEY_CASES } from './store-conformance/record-key-cases.ts'
 import { ROW_CASES } from './store-conformance/row-cases.ts'
 import { TX_CASES } from './store-conformance/tx-cases.ts'
+import { TX_TOGETHER_CASES } from './store-conformance/tx-together-cases.ts'
 import { registerCases, type SkippedCase, type SuiteRunner } from './register-cases.ts'
 import { createVirtualClock, type VirtualClock } from './virtual-clock.ts'
 
@@ -67,7 +68,7 @@ const GROUPS: readonly { readonly title: string; readonly cases: readonly Confor
   { title: 'keys of records', cases: RECORD_KEY_CASES },
   { title: 'rows', cases: ROW_CASES },
   { title: 'log', cases: LOG_CASES },
-  { title: 'statements', cases: TX_CASES },
+  { title: 'statements', cases: [...TX_CASES, ...TX_TOGETHER_CASES] },
   { title: 'life', cases: LIFECYCLE_CASES },
 ]
 

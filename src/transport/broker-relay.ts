@@ -27,6 +27,8 @@ export interface BrokerRelayOptions {
   /** Identity of the store. */
   readonly store: string
   readonly publishedTo: number
+  /** Which run of the relay this is, where the broker is the record. */
+  readonly turn?: number | undefined
   /** Up to here the broker may have messages already, from this process or from one before it. */
   readonly freshAfter: number
   /** Called before something is published the first time; what it gives comes back with the rest. */
@@ -51,6 +53,11 @@ export interface BatchPublished {
 export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
   const { broker, log, kernel, channel, store } = options
   const { partitions, messageBytesMax } = broker.features
+  const wire = {
+    store,
+    partitions,
+    ...(options.turn !== undefined && { turn: options.turn }),
+  }
   const stop = new AbortController()
   let publishedTo = options.publishedTo
   let subscription = log.subscribe(channel, publishedTo)
@@ -67,7 +74,7 @@ export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
     for (const delivered of batch) {
       // A receipt without data tells what the border did; it is nobody's message.
       if (delivered.record.data.length === 0) continue
-      const message = toBrokerMessage({ ...delivered, previous }, { store, partitions })
+      const message = toBrokerMessage({ ...delivered, previous }, wire)
       const bytes = sizeOf(message)
       previous = delivered.position
       if (bytes > messageBytesMax) options.onOversize(delivered.position, bytes)

@@ -1,5 +1,6 @@
 import type { BrokerFeatures } from '../contract/index.ts'
 import type { Clock, Logger, Random } from '../kernel/index.ts'
+import type { ForeignTopic } from './foreign-topic.ts'
 
 /**
  * A message broker as Junctura uses it: publish, and read. A driver holds no policy: who may lag,
@@ -46,6 +47,12 @@ export interface Broker extends AsyncDisposable {
    * @throws JUNCTURA_TRANSPORT_REFUSED when there is no such topic.
    */
   read(topic: string, options: ReadOptions): Promise<Reading>
+  /**
+   * A channel of ours as a topic that is read from places which the reader keeps. Only where the
+   * messages can be read again; without it no contract may say `record: 'transport'`. What it
+   * gives is closed with the broker.
+   */
+  readonly record?: (channel: string) => ForeignTopic
   /** What can be known of a channel from outside, to notice that the broker lost something. */
   inspect(channel: string): Promise<BrokerChannelState>
   /** Reads settings and rights of the live broker and says what does not fit: for `doctor`. */
@@ -58,6 +65,8 @@ export interface BrokerChannel {
   readonly channel: string
   /** How long messages are kept for readers of other systems. */
   readonly retentionMs: number
+  /** Whether the broker is the record: then `placeOfSlot` spreads keys over its partitions. */
+  readonly isRecord?: boolean
 }
 
 /**

@@ -1,5 +1,5 @@
 import { LIMITS, messageOf, type Timer } from '../kernel/index.ts'
-import type { Appended, SlotRange, Store } from '../store/index.ts'
+import type { Appended, Store } from '../store/index.ts'
 import type { Broker, Reading, ReceivedMessage } from './broker.ts'
 import { type ChannelIntake, createChannelIntake } from './channel-intake.ts'
 import {
@@ -10,7 +10,7 @@ import {
   type RelayPlace,
 } from './channel-relays.ts'
 import { createEmbeddedTransport, decodeLazily, type EmbeddedTransport } from './embedded.ts'
-import type { Delivered, LogTransport, Subscription } from './transport.ts'
+import type { LogReader, Delivered, LogTransport, Subscription } from './transport.ts'
 import { fromBrokerMessage } from './wire-message.ts'
 
 /**
@@ -85,7 +85,10 @@ class StoreBackedTransport implements BrokeredTransport {
       log: this.#log,
       prepare: (_broker, channel) => this.#turn(channel),
     })
-    for (const { channel } of options.channels) this.#lanes.set(channel, this.#createLane(channel))
+    for (const { channel, isRecord } of options.channels) {
+      // What the broker is the record of is read from there, and from there alone.
+      if (isRecord !== true) this.#lanes.set(channel, this.#createLane(channel))
+    }
   }
 
   get log(): LogTransport {
@@ -142,13 +145,13 @@ class StoreBackedTransport implements BrokeredTransport {
     if (!this.#isConnected) this.#fillAll()
   }
 
-  subscribe(channel: string, afterPosition: number, slots?: SlotRange): Subscription {
+  subscribe(channel: string, afterPosition: number, reader?: LogReader): Subscription {
     const lane = this.#lanes.get(channel)
     // A channel that nobody publishes to has its records in the store alone.
-    if (!lane) return this.#log.subscribe(channel, afterPosition, slots)
+    if (!lane) return this.#log.subscribe(channel, afterPosition, reader)
     if (this.#isShared && lane.readers === 0) this.#skipTo(lane, this.head)
     lane.readers += 1
-    const inner = lane.given.subscribe(channel, afterPosition, slots)
+    const inner = lane.given.subscribe(channel, afterPosition, reader)
     this.#turnLater(channel)
     let isOpen = true
     return {
@@ -176,6 +179,10 @@ class StoreBackedTransport implements BrokeredTransport {
 
   hasPublished(position: number): boolean {
     return this.#relays.hasPublished(position)
+  }
+
+  look(): Promise<boolean> {
+    return this.#relays.look()
   }
 
   dropped(position: number): void {

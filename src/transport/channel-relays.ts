@@ -33,6 +33,11 @@ export interface ChannelRelays {
   readonly places: ReadonlyMap<string, RelayPlace>
   /** Whether everything up to a position is published, as far as the taken channels reach. */
   hasPublished(position: number): boolean
+  /**
+   * Looks whether the broker still has everything of the taken channels; false when it could not be
+   * asked.
+   */
+  look(): Promise<boolean>
   /** The log has dropped what it had up to a position, after all of it was published. */
   dropped(position: number): void
   /** The broker is reached again, or not any more. */
@@ -65,6 +70,8 @@ export interface ChannelRelaysOptions {
   readonly places: () => Promise<ReadonlyMap<string, RelayPlace>>
   /** The position after which a broker that lost something is given everything again. */
   readonly republishAfter: () => Promise<number>
+  /** Of this run, where the broker is the record of a channel; asked for before the places are. */
+  readonly takeTurn?: () => Promise<number>
   /** Called once for each channel that is there, before anything is published to it. */
   readonly prepare?: (broker: Broker, channel: string) => Promise<void>
   readonly on: RelayEvents
@@ -101,11 +108,12 @@ class PublishedChannels implements ChannelRelays {
   readonly #taken = new Set<string>()
   #known: ReadonlyMap<string, RelayPlace> = new Map()
   #broker: Broker | undefined
+  #turn: number | undefined
   #isConnected = false
   #isClosed = false
   #droppedTo = 0
   #timer: Timer | undefined
-  #survey: Promise<void> | undefined
+  #survey: Promise<boolean> | undefined
 
   constructor(options: ChannelRelaysOptions) {
     this.#options = options
@@ -122,6 +130,9 @@ class PublishedChannels implements ChannelRelays {
   async start(broker: Broker): Promise<void> {
     const { channels, prepare, places } = this.#options
     this.#broker = broker
+    if (channels.some(({ isRecord }) => isRecord === true)) {
+      this.#turn = await this.#options.takeTurn?.()
+    }
     this.#known = await places()
     await broker.ensure(channels)
     for (const [channel, published] of this.#channels) {
@@ -183,6 +194,15 @@ class PublishedChannels implements ChannelRelays {
     })
   }
 
+  async look(): Promise<boolean> {
+    // Who publishes nothing to it has nothing to look for, and perhaps no connection.
+    if (this.#taken.size === 0) return true
+    // One that is under way may have asked before.
+    await this.#survey
+    this.#lookNow()
+    return (await this.#survey) ?? false
+  }
+
   dropped(position: number): void {
     this.#droppedTo = Math.max(this.#droppedTo, position)
     this.#options.on.moved()
@@ -213,8 +233,10 @@ class PublishedChannels implements ChannelRelays {
     channel: string,
     { publishedTo, published }: { readonly publishedTo: number; readonly published: Published },
   ): BrokerRelay {
-    const { log, kernel, storeId, on } = this.#options
+    const { log, kernel, storeId, on, channels } = this.#options
+    const isRecord = channels.some((one) => one.channel === channel && one.isRecord === true)
     return startBrokerRelay({
+      turn: isRecord ? this.#turn : undefined,
       broker,
       log,
       kernel,
@@ -260,10 +282,10 @@ class PublishedChannels implements ChannelRelays {
     this.#survey = this.#lookForLoss().finally(() => (this.#survey = undefined))
   }
 
-  async #lookForLoss(): Promise<void> {
+  async #lookForLoss(): Promise<boolean> {
     const { channels, kernel, on } = this.#options
     const broker = this.#broker
-    if (!broker) return
+    if (!broker) return false
     try {
       await broker.ensure(channels)
       for (const [channel, published] of this.#channels) {
@@ -277,8 +299,10 @@ class PublishedChannels implements ChannelRelays {
         if (from !== undefined) published.relay?.rewind(from)
       }
       on.moved()
+      return true
     } catch (error) {
       kernel.log.warn({ problem: messageOf(error) }, 'the broker could not be looked at')
+      return false
     }
   }
 

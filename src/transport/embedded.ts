@@ -2,7 +2,7 @@ import { decodeRecord, type LogRecord } from '../contract/index.ts'
 import { LIMITS } from '../kernel/index.ts'
 import type { SlotRange, Store, StoredRecord } from '../store/index.ts'
 import { type Page, SharedPages } from './shared-pages.ts'
-import type { Delivered, LogTransport, Subscription } from './transport.ts'
+import type { Delivered, LogReader, LogTransport, Subscription } from './transport.ts'
 
 /**
  * The store's own log as transport. What this process appended last is kept decoded in a short
@@ -112,7 +112,7 @@ export const createEmbeddedTransport = (
     tail.pages = pagesOf(channel, slots)
   }
 
-  const subscribe = (channel: string, afterPosition: number, slots?: SlotRange): Subscription => {
+  const subscribe = (channel: string, afterPosition: number, reader?: LogReader): Subscription => {
     const tail = tailOf(channel)
     let scannedTo = afterPosition
     let givenTo = afterPosition
@@ -154,7 +154,7 @@ export const createEmbeddedTransport = (
         if (tail.readers.size > 0) readersChanged(channel, tail)
       },
     }
-    tail.readers.set(subscription, slots)
+    tail.readers.set(subscription, reader?.wanted)
     readersChanged(channel, tail)
     return subscription
   }

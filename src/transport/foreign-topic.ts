@@ -60,6 +60,8 @@ export interface TopicDescription {
 }
 
 export interface TopicReadOptions extends ReadOptions {
+  /** Of the partitions, only these. @default all */
+  readonly partitions?: readonly number[]
   /** Which topic the places are of: another one of the same name is not read. */
   readonly incarnation: string
   /**

@@ -6,7 +6,7 @@ export interface Page {
   readonly to: number
   /** Decoded when somebody looks into them. */
   readonly records: readonly Delivered[]
-  /** What they take, so that nobody has to look. */
+  /** Of the records as they are stored: whoever asked them for theirs would decode them. */
   readonly bytes: number
 }
 
@@ -43,7 +43,7 @@ export class SharedPages {
   passed(position: number): void {
     if (this.#pages.length === 0) return
     this.#pages = this.#pages.filter(({ to }) => to > position)
-    this.#bytes = this.#pages.reduce((sum, page) => sum + page.bytes, 0)
+    this.#bytes = this.#pages.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
   async #keep(afterPosition: number): Promise<Page> {

@@ -1,10 +1,16 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { encodeRecord, type LogRecord } from '../contract/index.ts'
-import { type Append, createMemoryStore, type LogQuery, type Store } from '../store/index.ts'
+import {
+  type Append,
+  createMemoryStore,
+  type LogQuery,
+  type SlotRange,
+  type Store,
+} from '../store/index.ts'
 import { createVirtualClock } from '../testing/index.ts'
 import { createEmbeddedTransport } from './embedded.ts'
-import type { Subscription } from './transport.ts'
+import type { LogReader, Subscription } from './transport.ts'
 
 const record: LogRecord = {
   head: {
@@ -28,6 +34,14 @@ const bytes = encodeRecord(record)
 
 const appendsOf = (slots: readonly number[]): readonly Append[] =>
   slots.map((slot) => ({ channel: 'a', slot, atMs: 1, bytes, record }))
+
+const wanting = (wanted: SlotRange): LogReader => ({
+  wanted,
+  slots: wanted,
+  bookmark: undefined,
+  usedTo: 0,
+  onMoved: () => undefined,
+})
 
 /** Everything that can be read without waiting. */
 const readUp = async (reader: Subscription): Promise<readonly number[]> => {
@@ -97,7 +111,7 @@ describe('a reader of some slots', () => {
           }
           if (step.kind === 'open') {
             const { range } = step
-            const reader = transport.subscribe('a', 0, range ?? undefined)
+            const reader = transport.subscribe('a', 0, range ? wanting(range) : undefined)
             const wants = (slot: number): boolean =>
               range === null || (range.first <= slot && slot <= range.last)
             readers.push({ reader, wants, got: [] })
@@ -128,8 +142,8 @@ describe('a reader of some slots', () => {
     await store.commit([{ appends: appendsOf([1, 9, 17, 40]) }])
     transport.advanced(4)
 
-    const one = transport.subscribe('a', 0, { first: 0, last: 7 })
-    const other = transport.subscribe('a', 0, { first: 8, last: 15 })
+    const one = transport.subscribe('a', 0, wanting({ first: 0, last: 7 }))
+    const other = transport.subscribe('a', 0, wanting({ first: 8, last: 15 }))
     expect(await readUp(one)).toEqual([1, 2])
     expect(queries.at(-1)?.slots).toEqual([{ first: 0, last: 15 }])
     other.close()
@@ -137,7 +151,7 @@ describe('a reader of some slots', () => {
     expect(await readUp(all)).toEqual([1, 2, 3, 4])
     expect(queries.at(-1)?.slots).toBeUndefined()
     all.close()
-    const late = transport.subscribe('a', 0, { first: 40, last: 63 })
+    const late = transport.subscribe('a', 0, wanting({ first: 40, last: 63 }))
     expect(await readUp(late)).toEqual([1, 4])
     expect(queries.at(-1)?.slots).toEqual([
       { first: 0, last: 7 },

@@ -1,5 +1,5 @@
 import type { LogRecord } from '../contract/index.ts'
-import type { Appended, SlotRange } from '../store/index.ts'
+import type { Appended, RecordBookmark, SlotRange } from '../store/index.ts'
 
 /**
  * Moves envelopes from the log to consumers. On the embedded engine the log is in the store and
@@ -9,9 +9,22 @@ import type { Appended, SlotRange } from '../store/index.ts'
  * none is skipped. Delays, retries and dead letters are not the transport's business.
  */
 export interface Transport {
-  /** `slots` are those that the reader wants: it may be given others, which it leaves alone. */
-  subscribe(channel: string, afterPosition: number, slots?: SlotRange): Subscription
+  subscribe(channel: string, afterPosition: number, reader?: LogReader): Subscription
   close(): Promise<void>
+}
+
+/** Who reads. All but `wanted` is for a log that is not the store's: there each partition has one. */
+export interface LogReader {
+  /** The slots that it wants: it may be given others, which it leaves alone. @default all */
+  readonly wanted: SlotRange | undefined
+  /** The slots of the channel that it has. */
+  readonly slots: SlotRange
+  /** What its subscription of the last run gave for its watermark. */
+  readonly bookmark: RecordBookmark | undefined
+  /** Nothing beyond it was given to a handler, by any run. */
+  readonly usedTo: number
+  /** Something that does not show as a message has changed, such as being at the head. */
+  readonly onMoved: () => void
 }
 
 /** A transport that learns from the commits of this process what there is to move. */
@@ -39,6 +52,12 @@ export interface Subscription {
   readonly atHead: boolean
   /** Nothing is kept for this reader any more. Idempotent. */
   close(): void
+  /** Present where the log is not the store's: what is there now, up to a position. */
+  readonly readTo?: (position: number, signal: AbortSignal) => Promise<readonly Delivered[]>
+  /** The same: what a row of progress with this watermark has to keep. */
+  readonly bookmarkAt?: (watermark: number) => RecordBookmark
+  /** The same: records that are still to be given, as far as known. */
+  readonly behind?: number
 }
 
 export interface Delivered {

@@ -1,5 +1,6 @@
 import { type Envelope, type LogRecord, slotOf } from '../contract/index.ts'
 import type { Attributes, BrokerMessage, ReceivedMessage } from './broker.ts'
+import { placeOfSlot } from './record-place.ts'
 import type { Delivered } from './transport.ts'
 
 /**
@@ -11,6 +12,7 @@ import type { Delivered } from './transport.ts'
  * - `logposition`: position of the record;
  * - `logprevious`: no message of the channel stands between this position and that one, by which a
  *   reader notices what the broker lost;
+ * - `logturn`: where the broker is the record, which run of the relay published it;
  * - `logtime`: when it was appended, in milliseconds since the epoch;
  * - `datacodec`, `datakeyid`: how the data is written, where that is not plain JSON.
  *
@@ -21,23 +23,48 @@ export interface PlacedRecord extends Delivered {
 }
 
 export const toBrokerMessage = (
-  { position, slot, atMs, record, previous }: PlacedRecord,
-  { store, partitions }: { readonly store: string; readonly partitions: number },
+  placed: PlacedRecord,
+  { store, partitions, turn }: WireOptions,
 ): BrokerMessage => {
-  const { envelope, codec, encryptionKeyId } = record.head
+  const { position, slot, previous, atMs, record } = placed
   const attributes: Record<string, string> = {
     logstore: store,
     logposition: String(position),
     logprevious: String(previous),
     logtime: String(atMs),
   }
-  for (const [name, value] of Object.entries(envelope)) {
+  if (turn === undefined) return messageOf(record, attributes, slot % partitions)
+  attributes['logturn'] = String(turn)
+  return messageOf(record, attributes, placeOfSlot(slot, partitions))
+}
+
+export interface WireOptions {
+  readonly store: string
+  readonly partitions: number
+  /** Of the relay, where the broker is the record: a later one has a higher number. */
+  readonly turn?: number
+}
+
+/** A record that is in no store but in the broker alone, at the time that its envelope has. */
+export const toRecordMessage = (
+  { slot, record }: Pick<Delivered, 'slot' | 'record'>,
+  partitions: number,
+): BrokerMessage => messageOf(record, {}, placeOfSlot(slot, partitions))
+
+function messageOf(
+  record: LogRecord,
+  attributes: Record<string, string>,
+  partition: number,
+): BrokerMessage {
+  const { envelope, codec, encryptionKeyId } = record.head
+  for (const name of ENVELOPE) {
+    const value = envelope[name]
     if (value !== undefined) attributes[name] = String(value)
   }
   if (codec !== 'json') attributes['datacodec'] = codec
   if (encryptionKeyId !== undefined) attributes['datakeyid'] = encryptionKeyId
   return {
-    partition: slot % partitions,
+    partition,
     key: envelope.partitionkey,
     id: envelope.id,
     attributes,
@@ -57,15 +84,7 @@ export const fromBrokerMessage = (
   const envelope = readEnvelope(attributes)
   if (position === undefined || previous === undefined || atMs === undefined) return undefined
   if (envelope === undefined || previous >= position) return undefined
-  const encryptionKeyId = attributes['datakeyid']
-  const record: LogRecord = {
-    head: {
-      codec: attributes['datacodec'] ?? 'json',
-      envelope,
-      ...(encryptionKeyId !== undefined && { encryptionKeyId }),
-    },
-    data,
-  }
+  const record: LogRecord = { head: headOf(attributes, envelope), data }
   return {
     position,
     previous,
@@ -73,6 +92,50 @@ export const fromBrokerMessage = (
     atMs,
     record,
   }
+}
+
+/** A message of a channel whose record is the broker, and what a relay says of it. */
+export interface RecordedMessage extends Omit<Delivered, 'position'> {
+  readonly relay?: { readonly store: string; readonly turn: number; readonly position: number }
+}
+
+/** Undefined for one that no contract of ours can have made. */
+export const fromRecordMessage = ({
+  attributes,
+  data,
+}: Pick<ReceivedMessage, 'attributes' | 'data'>): RecordedMessage | undefined => {
+  const envelope = readEnvelope(attributes)
+  if (!envelope) return undefined
+  const atMs = wholeNumber(attributes['logtime']) ?? timeOf(envelope.time)
+  if (Number.isNaN(atMs)) return undefined
+  const position = wholeNumber(attributes['logposition'])
+  const turn = wholeNumber(attributes['logturn'])
+  const store = attributes['logstore']
+  const isRelayed = position !== undefined && turn !== undefined && store !== undefined
+  return {
+    slot: slotOf(envelope.tenant, envelope.partitionkey),
+    atMs,
+    record: { head: headOf(attributes, envelope), data },
+    ...(isRelayed && { relay: { store, turn, position } }),
+  }
+}
+
+let lastText = ''
+let lastMs = Number.NaN
+
+/** Messages of one millisecond come together, and a date costs as much as all else of them. */
+function timeOf(text: string): number {
+  if (text !== lastText) {
+    lastText = text
+    lastMs = Date.parse(text)
+  }
+  return lastMs
+}
+
+function headOf(attributes: Attributes, envelope: Envelope): LogRecord['head'] {
+  const encryptionKeyId = attributes['datakeyid']
+  const codec = attributes['datacodec'] ?? 'json'
+  return { codec, envelope, ...(encryptionKeyId !== undefined && { encryptionKeyId }) }
 }
 
 function readEnvelope(attributes: Attributes): Envelope | undefined {
@@ -97,11 +160,30 @@ function readEnvelope(attributes: Attributes): Envelope | undefined {
     correlationid: required.correlationid,
     ...optional(attributes, 'causationid'),
     ...optional(attributes, 'idempotencykey'),
+    ...optional(attributes, 'replyto'),
     tenant: required.tenant,
     ...optional(attributes, 'traceparent'),
     ...optional(attributes, 'tracestate'),
   }
 }
+
+/** In the order in which they are written. */
+const ENVELOPE = [
+  'specversion',
+  'id',
+  'type',
+  'source',
+  'time',
+  'datacontenttype',
+  'contractversion',
+  'partitionkey',
+  'correlationid',
+  'causationid',
+  'idempotencykey',
+  'tenant',
+  'traceparent',
+  'tracestate',
+] as const satisfies readonly (keyof Envelope)[]
 
 const REQUIRED = [
   'id',

@@ -120,6 +120,10 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     overview: () => answer(shows.overview),
     outboxes: () => Promise.resolve([]),
     topics: () => Promise.resolve([]),
+    expectations: () => Promise.resolve([]),
+    expectationKeys: () => Promise.resolve({ items: [] }),
+    flows: () => Promise.resolve([]),
+    schedules: () => Promise.resolve([]),
     differences: () => [],
     consumers: () => Promise.resolve(shows.overview.consumers),
     messages(query) {
@@ -160,6 +164,8 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     },
     replays: () => page(shows.replays),
     replay: (id) => Promise.resolve(shows.replays.find((one) => one.id === id)),
+    sagas: () => Promise.resolve({ items: [] }),
+    sagaRun: () => Promise.resolve(undefined),
     operations: () => page(shows.operations),
     operate(command: OperationCommand, by: Operator) {
       note('operate', command)

@@ -32,6 +32,7 @@ const { values } = parseArgs({
 
 /** So many seeds, of all profiles, meet every situation. */
 const SEEDS_FOR_ALL = 500
+const NEVER = { count: 0, seeds: 0, firstSeed: 0 }
 
 const fail = (sentence: string): never => {
   console.error(sentence)
@@ -56,7 +57,7 @@ const options = {
 }
 const clock = createSystemClock()
 const startedMs = clock.monotonicMs()
-const situations = new Map<string, { count: number; firstSeed: number }>()
+const situations = new Map<string, { count: number; seeds: number; firstSeed: number }>()
 const totals = { failed: 0, accepted: 0, effects: 0, deadLetters: 0 }
 
 const note = ({ seed, report }: { seed: number; report: SimulationReport }): void => {
@@ -65,9 +66,9 @@ const note = ({ seed, report }: { seed: number; report: SimulationReport }): voi
   totals.deadLetters += report.deadLetters
   for (const [name, times] of Object.entries(report.situations)) {
     if (times === 0) continue
-    const known = situations.get(name) ?? { count: 0, firstSeed: seed }
+    const known = situations.get(name) ?? { count: 0, seeds: 0, firstSeed: seed }
     const firstSeed = Math.min(known.firstSeed, seed)
-    situations.set(name, { count: known.count + times, firstSeed })
+    situations.set(name, { count: known.count + times, seeds: known.seeds + 1, firstSeed })
   }
   for (const failure of report.failures) {
     totals.failed += 1
@@ -85,6 +86,10 @@ if (count === 1) {
 } else {
   const threads = Math.min(numberOf('threads'), count)
   await Promise.all(Array.from({ length: threads }, (_, thread) => runThread(thread, threads)))
+}
+
+function seedsOf(name: string): number {
+  return situations.get(name)?.seeds ?? 0
 }
 
 /** Every so-manieth seed, in a thread of its own. */
@@ -109,9 +114,12 @@ const missed = SITUATION_NAMES.filter((name) => !situations.has(name))
 const mustMeetAll = count >= SEEDS_FOR_ALL && profile === undefined && options.messages >= 200
 if (count > 1) {
   for (const name of SITUATION_NAMES) {
-    const { count: times, firstSeed } = situations.get(name) ?? { count: 0, firstSeed: 0 }
-    console.log(`${`${times}`.padStart(8)}  ${name}: ${SITUATIONS[name]}, seed ${firstSeed}`)
+    const { count: times, seeds, firstSeed } = situations.get(name) ?? NEVER
+    const met = `${times}`.padStart(8) + `${seeds}`.padStart(6)
+    console.log(`${met}  ${name}: ${SITUATIONS[name]}, first by seed ${firstSeed}`)
   }
+  const rarest = SITUATION_NAMES.toSorted((a, b) => seedsOf(a) - seedsOf(b)).slice(0, 3)
+  console.log(`rarest: ${rarest.map((name) => `${name} in ${seedsOf(name)} seeds`).join(', ')}`)
 }
 if (mustMeetAll && missed.length > 0) console.log(`never met: ${missed.join(', ')}`)
 console.log(

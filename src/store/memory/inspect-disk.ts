@@ -14,6 +14,8 @@ export interface DiskInspector {
   count(collection: CollectionName): number
   readonly headPosition: number
   readonly partitionCount: number
+  /** Where the log begins: what stood before has been dropped. */
+  readonly firstPosition: number
   /** Called after each commit, before whoever asked for it is told. */
   onApplied(listener: (commit: AppliedCommit) => void): void
 }
@@ -28,14 +30,26 @@ export const inspectDisk = (memoryDisk: MemoryDisk): DiskInspector => {
     get partitionCount() {
       return disk.partitions.length
     },
+    get firstPosition() {
+      return disk.partitions[0]?.firstPosition ?? 1
+    },
     onApplied(listener) {
       disk.watchers.add(({ records, rows }) => listener({ records, rows: rows.map(decodeRow) }))
     },
   }
 }
 
-/** The row as it was given to the store. */
+/** The row as it was given to the store, read by the first who looks at it: most nobody does. */
 function decodeRow({ collection, key, value }: EncodedRow): RowWrite {
-  const row = value === undefined ? '' : `,"row":${value}`
-  return JSON.parse(`{"collection":"${collection}","key":${JSON.stringify(key)}${row}}`)
+  let row: unknown
+  const write = {
+    collection,
+    key,
+    get row() {
+      if (value !== undefined) row ??= JSON.parse(value)
+      return row
+    },
+  }
+  // Only rows of the collection are put there.
+  return write as RowWrite
 }

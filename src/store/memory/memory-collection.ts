@@ -38,6 +38,7 @@ export class MemoryCollection {
     for (const { columns, places } of this.#indexes.values()) {
       const oldPlace = before && placeOf(columns, before.fields, key)
       const newPlace = value === undefined ? undefined : placeOf(columns, fields, key)
+      if (oldPlace && newPlace && comparePlaces(oldPlace, newPlace) === 0) continue
       if (oldPlace) remove(places, oldPlace)
       if (newPlace) insert(places, newPlace)
     }
@@ -71,7 +72,7 @@ export class MemoryCollection {
     const matching: Place[] = []
     for (let index = low; index < places.length; index++) {
       const place = must(places[index], 'the list has no holes')
-      if (comparePlaces(place.slice(0, where.length), where) !== 0) break
+      if (!beginsWith(place, where)) break
       const bounded = must(place[where.length], 'a place ends in its key')
       if (to !== undefined && compareValues(bounded, to) > 0) break
       matching.push(place)
@@ -135,6 +136,13 @@ function placeOf(
   }
   place.push(key)
   return place
+}
+
+const beginsWith = (place: Place, where: Place): boolean => {
+  for (let index = 0; index < where.length; index++) {
+    if (compareValues(place[index] ?? '', where[index] ?? '') !== 0) return false
+  }
+  return true
 }
 
 const keyOf = (place: Place): string => String(place.at(-1))

@@ -37,7 +37,6 @@ export class MemoryCommit {
     units: readonly Unit[],
     finish?: (outcomes: readonly UnitOutcome[]) => readonly RowWrite[],
   ): Promise<readonly UnitOutcome[]> {
-    this.#options.disk.user.begin()
     const outcomes: UnitOutcome[] = []
     for (const unit of units) outcomes.push(await this.#unit(unit))
     for (const row of finish?.(outcomes) ?? []) this.#put(encodeRow(row))

@@ -21,8 +21,8 @@ const HEADER_BYTES = 8
 
 /**
  * The commits of a memory disk as frames of a file, each with its checksum. The state itself stays
- * in memory; the file decides what of it has survived. A tail that was cut off is cut away; damage
- * before it is damage (F23, F24).
+ * in memory and is never read back; the file decides what of it has survived. A tail that was cut
+ * off is cut away; damage before it is damage (F23, F24).
  */
 export class MemoryJournal {
   readonly #file: JournalFile
@@ -103,19 +103,26 @@ export class MemoryJournal {
 }
 
 function encodeFrame({ records, rows, claims }: MemoryChange): Uint8Array {
-  const meta = records.map(({ position, channel, slot, atMs, bytes }) => [
-    position,
-    channel,
-    slot,
-    atMs,
-    bytes.length,
-  ])
-  const head = Buffer.from(JSON.stringify({ meta, rows, claims: [...claims] }))
-  const payload = Buffer.concat([head, ...records.map(({ bytes }) => bytes)])
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + payload.length)
-  frame.writeUInt32LE(payload.length, 0)
-  frame.writeUInt32LE(crc32(payload), 4)
-  frame.set(payload, HEADER_BYTES)
+  let head = ''
+  let recordBytes = 0
+  for (const { position, channel, slot, atMs, bytes } of records) {
+    head += `${position} ${channel} ${slot} ${atMs} ${bytes.length}\n`
+    recordBytes += bytes.length
+  }
+  // The value is JSON already; written as JSON it would be escaped once more.
+  for (const { collection, key, value } of rows) head += `${collection} ${key} ${value ?? ''}\n`
+  for (const [key, { position, expiresAtMs }] of claims)
+    head += `${key} ${position} ${expiresAtMs}\n`
+  const headBytes = Buffer.byteLength(head)
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + headBytes + recordBytes)
+  frame.write(head, HEADER_BYTES)
+  let at = HEADER_BYTES + headBytes
+  for (const { bytes } of records) {
+    frame.set(bytes, at)
+    at += bytes.length
+  }
+  frame.writeUInt32LE(headBytes + recordBytes, 0)
+  frame.writeUInt32LE(crc32(frame.subarray(HEADER_BYTES)), 4)
   return frame
 }
 

@@ -4,11 +4,16 @@ import type { PlacedAppend } from './unit-group.ts'
 /**
  * The log's rows in the binary form of COPY, their columns in the order of `RECORD_COLUMNS`. It
  * costs the server half of an INSERT: rows go into pages many at a time, with one record in its own
- * log for each page, no statement is planned, and no value is parsed.
+ * log for each page, no statement is planned, and no value is parsed. Where they are not numbered,
+ * the server does it, in their order.
  *
  * @see PostgreSQL documentation, COPY, "Binary Format".
  */
-export const encodeCopy = (appends: readonly PlacedAppend[]): Uint8Array => {
+export const encodeCopy = (
+  appends: readonly PlacedAppend[],
+  { isNumbered = true }: { readonly isNumbered?: boolean } = {},
+): Uint8Array => {
+  const columns = isNumbered ? COLUMNS : COLUMNS - 1
   const channels = new Map<string, Buffer>()
   let size = HEADER_BYTES + TRAILER_BYTES
   for (const { channel, bytes } of appends) {
@@ -22,8 +27,8 @@ export const encodeCopy = (appends: readonly PlacedAppend[]): Uint8Array => {
   at = out.writeInt32BE(0, at)
   at = out.writeInt32BE(0, at)
   for (const { position, channel, slot, atMs, bytes } of appends) {
-    at = out.writeInt16BE(COLUMNS, at)
-    at = writeInteger(out, position, at)
+    at = out.writeInt16BE(columns, at)
+    if (isNumbered) at = writeInteger(out, position, at)
     const encoded = channels.get(channel) ?? Buffer.from(channel, 'utf8')
     at = out.writeInt32BE(encoded.length, at)
     out.set(encoded, at)
@@ -34,11 +39,12 @@ export const encodeCopy = (appends: readonly PlacedAppend[]): Uint8Array => {
     out.set(bytes, at)
     at += bytes.length
   }
-  out.writeInt16BE(-1, at)
-  return out
+  at = out.writeInt16BE(-1, at)
+  return out.subarray(0, at)
 }
 
-export const RECORD_COLUMNS = 'position, channel, slot, at_ms, bytes'
+export const UNNUMBERED_COLUMNS = 'channel, slot, at_ms, bytes'
+export const RECORD_COLUMNS: string = `position, ${UNNUMBERED_COLUMNS}`
 const COLUMNS = 5
 const HEADER_BYTES = 19
 const TRAILER_BYTES = 2
@@ -57,14 +63,16 @@ function writeInteger(out: Buffer, value: number, at: number): number {
  * whatever has `submit`, and calls it for each answer. The text may go on with other statements.
  */
 export class CopyIn implements Submittable {
-  readonly done: Promise<void>
+  /** Rows of the text's other statements, in their order; values as text. */
+  readonly done: Promise<readonly (readonly (string | null)[])[]>
   /** Read by `pg`: without an answer by then, it fails. */
   readonly query_timeout: number | undefined
   /** Set by `pg` where there is a time limit: called when it is over. */
   callback: ((error?: unknown) => void) | undefined
   readonly #text: string
   readonly #data: Uint8Array
-  #resolve: () => void = () => undefined
+  readonly #rows: (readonly (string | null)[])[] = []
+  #resolve: (rows: readonly (readonly (string | null)[])[]) => void = () => undefined
   #reject: (error: unknown) => void = () => undefined
 
   constructor(text: string, data: Uint8Array, answerMs: number = Infinity) {
@@ -77,25 +85,32 @@ export class CopyIn implements Submittable {
     })
   }
 
+  /**
+   * The data go along, so that the server, which may have locked something by then, need not wait
+   * for this thread once more. Where a statement before fails, it reads over them.
+   */
   submit(connection: Connection): void {
-    connection.query(this.#text)
-  }
-
-  /** The data follow only when the server asks: what stands between may not expect them earlier. */
-  handleCopyInResponse({ stream }: Connection): void {
+    const { stream } = connection
     const head = Buffer.allocUnsafe(5)
     head.write('d', 0, 'latin1')
     head.writeInt32BE(this.#data.length + 4, 1)
     stream.cork()
+    connection.query(this.#text)
     stream.write(head)
     stream.write(this.#data)
     stream.write(COPY_DONE)
     stream.uncork()
   }
 
+  handleCopyInResponse(): void {}
+
+  handleDataRow({ fields }: { readonly fields: readonly (string | null)[] }): void {
+    this.#rows.push(fields)
+  }
+
   handleReadyForQuery(): void {
     this.callback?.()
-    this.#resolve()
+    this.#resolve(this.#rows)
   }
 
   handleError(error: unknown): void {
@@ -105,7 +120,6 @@ export class CopyIn implements Submittable {
 
   handleCommandComplete(): void {}
   handleRowDescription(): void {}
-  handleDataRow(): void {}
   handleEmptyQuery(): void {}
   handlePortalSuspended(): void {}
   handleCopyData(): void {}

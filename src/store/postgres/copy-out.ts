@@ -96,7 +96,9 @@ export class CopyTuple {
   bytes(): Uint8Array | null {
     const end = this.#next()
     if (end < 0) return null
-    const copied = Buffer.from(this.#bytes.subarray(this.#at, end))
+    // `Buffer.from` would copy byte by byte.
+    const copied = Buffer.allocUnsafe(end - this.#at)
+    this.#bytes.copy(copied, 0, this.#at, end)
     this.#at = end
     return copied
   }

@@ -3,14 +3,14 @@ import { runTx } from '../run-tx.ts'
 import type { ClaimedKey, RowWrite, Unit, UnitOutcome } from '../store.ts'
 import { type CheckedWork, checkClaims, checkWork, failedCommit } from '../unit-check.ts'
 import type { ClaimTables } from './claim-tables.ts'
-import { type KnownLayout, type LogView, nextVersion } from './known-layout.ts'
+import { type KnownLayout, type Layout, type LogView, nextVersion } from './known-layout.ts'
 import type { LogTables } from './log-tables.ts'
 import { isConflict, isEngineFailure, isUndefinedTable, storeErrorOf } from './postgres-errors.ts'
 import type { Session } from './session.ts'
 import type { StateTables } from './state-tables.ts'
 import { createUnitGroup } from './unit-group.ts'
 import { createUserDatabase } from './user-database.ts'
-import type { Ordered, Writer, WriterTransaction } from './writer.ts'
+import type { Ordered, PreparedWrite, Writer, WriterTransaction } from './writer.ts'
 
 export interface CommitParts {
   readonly schema: string
@@ -31,6 +31,12 @@ export interface CommittedGroup {
   readonly tell: boolean
 }
 
+interface CommitOptions {
+  readonly finish: Finish
+  /** Whether `finish` may be called before positions are given. */
+  readonly needsNoPositions: boolean | undefined
+}
+
 type Finish = ((outcomes: readonly UnitOutcome[]) => readonly RowWrite[]) | undefined
 
 /**
@@ -49,13 +55,15 @@ type Finish = ((outcomes: readonly UnitOutcome[]) => readonly RowWrite[]) | unde
 export const commitUnits = async (
   parts: CommitParts,
   units: readonly Unit[],
-  finish: Finish,
+  { finish, needsNoPositions }: CommitOptions,
 ): Promise<CommittedGroup> => {
   const writer = units.some((unit) => unit.tx) ? parts.handlers : parts.plain
   return await writer.exclusively(async () => {
     for (let tries = 1; ; tries++) {
       const group = new GroupCommit(parts, units, finish)
       try {
+        const isPlain = writer === parts.plain && !units.some(hasLook)
+        if (needsNoPositions && isPlain && tries === 1) return await group.runExpecting(writer)
         return await group.run(writer)
       } catch (error) {
         const isStale = isUndefinedTable(error)
@@ -89,10 +97,46 @@ class GroupCommit {
   }
 
   async run(writer: Writer): Promise<CommittedGroup> {
+    return this.#settled(
+      await (writer === this.#parts.plain
+        ? writer.orderedTransaction(({ session, ...ordered }) => this.#write(session, ordered))
+        : writer.transaction((transaction) => this.#runAndWrite(transaction))),
+    )
+  }
+
+  /** Writes in one exchange what needs no look at what is there: no keys and no guards. */
+  async runExpecting(writer: Writer): Promise<CommittedGroup> {
+    const { log, state } = this.#parts
+    // Positions count from the last one given, which the server says with its answer.
+    const group = createUnitGroup({ head: 0, taken: new Map(), present: new Set() })
+    const outcomes: UnitOutcome[] = []
+    const prepare = (layout: Layout): PreparedWrite | undefined => {
+      for (const unit of this.#units) {
+        const work = checked(unit)
+        outcomes.push('status' in work ? work : group.add([], work))
+      }
+      for (const write of this.#finish?.(outcomes) ?? []) group.put(write)
+      const rows = state.textOf(group.rows)
+      if (rows === undefined) return undefined
+      const records = log.textOf(group.appends, { layout, nowMs: this.#nowMs })
+      return records && { statements: [records.sql, rows], data: records.data }
+    }
+    const result = await writer.expectingTransaction(prepare, ({ session, ...ordered }) =>
+      this.#write(session, ordered),
+    )
+    if ('otherwise' in result) return this.#settled(result.otherwise)
+    const { view, isHeard } = result.written
+    const appended = group.appends.length > 0
+    return this.#settled({
+      outcomes: outcomes.map((outcome) => movedBy(view.head, outcome)),
+      tell: isHeard && appended,
+      appended,
+      view: { layout: view.layout, head: view.head + group.appends.length },
+    })
+  }
+
+  #settled({ view, appended, ...committed }: CommittedGroup & HasView): CommittedGroup {
     const { known } = this.#parts
-    const { view, appended, ...committed } = await (writer === this.#parts.plain
-      ? writer.orderedTransaction(({ session, ...ordered }) => this.#write(session, ordered))
-      : writer.transaction((transaction) => this.#runAndWrite(transaction)))
     known.settle(view)
     if (appended) known.ownHead = view.head
     return committed
@@ -223,6 +267,14 @@ interface HasView {
   readonly view: LogView
   readonly appended: boolean
 }
+
+const hasLook = (unit: Unit): boolean =>
+  unit.tx !== undefined || keysOf(unit).length + (unit.guards?.length ?? 0) > 0
+
+const movedBy = (head: number, outcome: UnitOutcome): UnitOutcome =>
+  outcome.status === 'committed' && outcome.positions.length > 0
+    ? { ...outcome, positions: outcome.positions.map((position) => head + position) }
+    : outcome
 
 /** Keys and guards are looked at before statements run, and nothing may change in between. */
 const isDecidedFirst = (unit: Unit): boolean =>

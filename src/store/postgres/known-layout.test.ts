@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { createKnownLayout, type Layout, type LogView } from './known-layout.ts'
 import type { Session, SqlRow } from './session.ts'
 
-const LINE = { name: '', sql: `''::text`, check: () => undefined }
+const LINE = { name: '', timeline: '', sql: `''::text`, check: () => undefined }
 const OPEN = { createdAtMs: 0, lastPosition: undefined, times: undefined }
 
 describe('what a process knows of the tables', () => {

@@ -43,6 +43,8 @@ export interface KnownLayout {
   reaching(position: number, session: Session): Promise<LogView>
   /** A look to be sent along with other statements. */
   prepareLook(): PreparedLook
+  /** One to be sent along with what relies on it; undefined where nothing is known. */
+  expected(): ExpectedLook | undefined
   /** Takes what a commit of this process has made, once it is durable. */
   settle(view: LogView): void
   /** Last position that this process appended, or zero: it needs no news of what is before it. */
@@ -59,6 +61,12 @@ export interface PreparedLook {
    * @throws JUNCTURA_STORE_UNKNOWN when the server has another history than the one that is known.
    */
   seen(row: SqlRow | undefined): LogView | undefined
+}
+
+export interface ExpectedLook {
+  readonly layout: Layout
+  /** A query of one row: the last position as `head`, and whether the rest `is_known`. */
+  readonly sql: string
 }
 
 export const createKnownLayout = (schema: string, line: () => ServerLine): KnownLayout => {
@@ -79,15 +87,15 @@ export const createKnownLayout = (schema: string, line: () => ServerLine): Known
     learn(next.layout)
     view = { ...view, head: Math.max(view.head, next.head) }
   }
+  // The newest partition is never dropped, so the last position outlives what retention drops.
+  const headOf = (open: Partition | undefined): string =>
+    open === undefined
+      ? '0::bigint'
+      : `coalesce((select max(position) from ${schema}.log_${open.id}), ${open.firstPosition - 1})`
   const prepareFrom = (layout: Layout): PreparedLook => {
     // The statement asks one table for the head. Another look may learn of a newer one before the
     // answer is there, so it is read by the layout that the statement was made from.
-    const open = layout.partitions.at(-1)
-    // The newest partition is never dropped, so the last position outlives what retention drops.
-    const head =
-      open === undefined
-        ? '0::bigint'
-        : `coalesce((select max(position) from ${schema}.log_${open.id}), ${open.firstPosition - 1})`
+    const head = headOf(layout.partitions.at(-1))
     return {
       sql: `select version, ${head}, ${line().sql} from ${schema}.layout`,
       seen(row) {
@@ -122,6 +130,14 @@ export const createKnownLayout = (schema: string, line: () => ServerLine): Known
       return view
     },
     prepareLook: () => prepareFrom(known()),
+    expected() {
+      if (isForgotten) return undefined
+      const { layout } = view
+      const { sql, timeline } = line()
+      const isKnown = `version = ${layout.version} and ${sql} = '${timeline}'`
+      const head = headOf(layout.partitions.at(-1))
+      return { layout, sql: `select ${head} as head, ${isKnown} as is_known from ${schema}.layout` }
+    },
     ownHead: 0,
     settle,
     look,

@@ -168,4 +168,16 @@ const FORMATS: readonly ((schema: string) => string)[] = [
       -- How this history began, as JSON, if the store saw it begin.
       began text
     );`,
+  (schema) => `
+    -- Numbers the records of one commit, which sets it first, under the lock that orders commits:
+    -- so it leaves no gaps. A session that takes many at once writes that down once.
+    create sequence ${schema}.next_position cache 1000;
+    do $$
+    declare newest bigint := (select max(id) from ${schema}.log_partition);
+    begin
+      if newest is not null then
+        execute format('alter table ${schema}.log_%s alter column position
+          set default nextval(''${schema}.next_position'')', newest);
+      end if;
+    end $$;`,
 ]

@@ -15,6 +15,9 @@ export interface HeldLeases {
 export interface LeaseCheck {
   /** One row: what is held, and how many others listen. */
   readonly sql: string
+  /** Expressions: whether all are held still, and how many others listen. */
+  readonly isHeld: string
+  readonly listeners: string
   /** Whether that row says that every lease is still this process's. */
   holdsAll(row: SqlRow | undefined): boolean
 }
@@ -59,10 +62,16 @@ class RowLeases implements LeaseTable {
     const mine = held.map(({ name, epoch }) => `(${quote(name)}, ${epoch})`).join(', ')
     const names = `(select coalesce(json_agg(name)::text, '[]') from ${schema}.lease
       where (name, epoch) in (${mine}) and owner = ${quote(owner)})`
-    const sql = `select ${held.length === 0 ? "'[]'" : names}, (select count(*) from ${schema}.lease
+    const listeners = `(select count(*) from ${schema}.lease
       where listens and owner <> ${quote(owner)} and expires_at > clock_timestamp())`
     return {
-      sql,
+      sql: `select ${held.length === 0 ? "'[]'" : names}, ${listeners}`,
+      isHeld:
+        held.length === 0
+          ? 'true'
+          : `(select count(*) = ${held.length} from ${schema}.lease
+              where (name, epoch) in (${mine}) and owner = ${quote(owner)})`,
+      listeners,
       holdsAll: (row) => {
         if (held.length === 0) return true
         const found: unknown = JSON.parse(textAt(row, 0))

@@ -1,6 +1,6 @@
 import { LIMITS } from '../../kernel/index.ts'
 import type { BackwardsQuery, LogPage, LogPartition, LogQuery, StoredRecord } from '../store.ts'
-import { RECORD_COLUMNS, encodeCopy } from './copy-in.ts'
+import { encodeCopy, RECORD_COLUMNS, UNNUMBERED_COLUMNS } from './copy-in.ts'
 import type { CopyTuple } from './copy-out.ts'
 import type { Layout, LogView, Partition } from './known-layout.ts'
 import {
@@ -30,6 +30,11 @@ export interface LogTables {
     appends: readonly PlacedAppend[],
     at: AppendAt,
   ): Promise<readonly Partition[] | undefined>
+  /**
+   * The same as one text, whose records the server numbers in their order, and the data that go
+   * along; undefined where something has to be looked at first, or it is too much at once.
+   */
+  textOf(appends: readonly PlacedAppend[], at: TextAt): AppendText | undefined
   /** Begins a partition in the open transaction; the one before it is closed. */
   begin(
     session: Session,
@@ -52,6 +57,16 @@ export interface AppendAt extends LogView {
   readonly nowMs: number
   /** Statements without values; may be empty. */
   readonly along: string
+}
+
+export interface TextAt {
+  readonly layout: Layout
+  readonly nowMs: number
+}
+
+export interface AppendText {
+  readonly sql: string
+  readonly data: Uint8Array | undefined
 }
 
 export interface LogTablesOptions {
@@ -89,6 +104,22 @@ class PartitionedLog implements LogTables {
     for (const { bytes } of appends) this.#bytesUnmeasured += bytes.length + ROW_BYTES
     await writeRecords(session, `${this.#options.schema}.log_${id}`, { appends, along })
     return partitions
+  }
+
+  textOf(appends: readonly PlacedAppend[], { layout, nowMs }: TextAt): AppendText | undefined {
+    if (appends.length === 0) return { sql: '', data: undefined }
+    const open = layout.partitions.at(-1)
+    if (!open || this.#isOld(open, nowMs) || this.#isMeasureDue()) return undefined
+    const table = this.#tableOf(open)
+    let bytes = 0
+    for (const append of appends) bytes += append.bytes.length
+    if (appends.length > LIMITS.sqlRowsMax || bytes > LIMITS.sqlBytesMax) return undefined
+    this.#bytesUnmeasured += bytes + appends.length * ROW_BYTES
+    if (isFew(appends, bytes)) return { sql: unnumberedText(table, appends), data: undefined }
+    return {
+      sql: `copy ${table} (${UNNUMBERED_COLUMNS}) from stdin (format binary)`,
+      data: encodeCopy(appends, { isNumbered: false }),
+    }
   }
 
   async begin(
@@ -138,7 +169,7 @@ class PartitionedLog implements LogTables {
                         ) as found) as summed
           where bytes_to_here - octet_length(bytes) < ${Math.max(1, bytesLeft)}
           order by position`,
-        recordIn,
+        { read: recordIn, settings: BY_INDEX },
       )
       for (const record of found) {
         records.push(record)
@@ -237,14 +268,29 @@ class PartitionedLog implements LogTables {
 
   /** The size is asked for now and then: others append to the same table. */
   async #isDue(session: Session, open: Partition, nowMs: number): Promise<boolean> {
-    const { partitionBytesMax, partitionMs } = this.#options
-    if (nowMs - open.createdAtMs >= partitionMs) return true
-    if (this.#bytesUnmeasured < partitionBytesMax / MEASURES_PER_PARTITION) return false
+    if (this.#isOld(open, nowMs)) return true
+    if (!this.#isMeasureDue()) return false
     this.#bytesUnmeasured = 0
     const sql = `select pg_table_size($1::regclass)`
-    return integerAt((await session.rows(sql, this.#tableOf(open)))[0], 0) >= partitionBytesMax
+    const [row] = await session.rows(sql, this.#tableOf(open))
+    return integerAt(row, 0) >= this.#options.partitionBytesMax
+  }
+
+  #isOld({ createdAtMs }: Partition, nowMs: number): boolean {
+    return nowMs - createdAtMs >= this.#options.partitionMs
+  }
+
+  #isMeasureDue(): boolean {
+    return this.#bytesUnmeasured >= this.#options.partitionBytesMax / MEASURES_PER_PARTITION
   }
 }
+
+/**
+ * Without them, a table that was not analyzed yet is read to its end and sorted for every page: it
+ * takes a minute until it is, and by then a backlog is read at a tenth of its rate.
+ */
+const BY_INDEX =
+  'set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off'
 
 /** A page that is not full has come to the end of the log, so what was left out is passed, too. */
 const slotsIn = ({ slots }: LogQuery): string => {
@@ -263,7 +309,7 @@ const ROW_BYTES = 60
  */
 const createLogTable = (schema: string, id: number): string => `
   create table ${schema}.log_${id} (
-    position bigint primary key,
+    position bigint primary key default nextval('${schema}.next_position'),
     channel text collate "C" not null,
     slot integer not null,
     at_ms bigint not null,
@@ -280,7 +326,7 @@ async function writeRecords(
   { appends, along }: { readonly appends: readonly PlacedAppend[]; readonly along: string },
 ): Promise<void> {
   const bytes = appends.reduce((sum, append) => sum + append.bytes.length, 0)
-  if (appends.length <= INSERTED_RECORDS_MAX && bytes <= INSERTED_BYTES_MAX) {
+  if (isFew(appends, bytes)) {
     await session.exec(`${insertText(table, appends)};${along}`)
     return
   }
@@ -298,6 +344,18 @@ async function writeRecords(
 
 const INSERTED_RECORDS_MAX = 8
 const INSERTED_BYTES_MAX = 16_384
+
+const isFew = (appends: readonly PlacedAppend[], bytes: number): boolean =>
+  appends.length <= INSERTED_RECORDS_MAX && bytes <= INSERTED_BYTES_MAX
+
+/** The rows of VALUES are written, and so numbered, one after the other. */
+const unnumberedText = (table: string, appends: readonly PlacedAppend[]): string => {
+  const rows = appends.map(
+    ({ channel, slot, atMs, bytes }) =>
+      `(${quote(channel)}, ${slot}, ${atMs}, ${quoteBytes(bytes)})`,
+  )
+  return `insert into ${table} (${UNNUMBERED_COLUMNS}) values ${rows.join(', ')}`
+}
 
 const insertText = (table: string, appends: readonly PlacedAppend[]): string => {
   const rows = appends.map(

@@ -48,7 +48,7 @@ describe('a process that froze in the middle of a message, where all have to pas
       const copy = new CopyIn('copy junctura.layout from stdin', new Uint8Array())
       const failed = expect(copy.done).rejects.toThrow(/terminat/)
       // The server asks for data, which never come: none of its own limits of time counts now.
-      copy.handleCopyInResponse = () => undefined
+      copy.submit = (connection) => connection.query('copy junctura.layout from stdin')
       frozen.query(copy)
 
       const clock = createSystemClock()

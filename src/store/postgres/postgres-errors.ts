@@ -46,6 +46,15 @@ export const isEngineFailure = (error: unknown): boolean => {
 export const isAnswer = (error: unknown): boolean =>
   isJuncturaError(error) || sqlStateOf(error) !== undefined
 
+/**
+ * Whether `EXPECTED` of the writer says so, or a table was made by a release that does not number
+ * records by itself.
+ */
+export const isUnexpected = (error: unknown): boolean => {
+  const state = sqlStateOf(error)
+  return state === '22012' || state === '23502'
+}
+
 export const isUndefinedTable = (error: unknown): boolean => sqlStateOf(error) === '42P01'
 
 /** The five characters of an answer of the server; undefined for an error of the connection. */

@@ -4,6 +4,7 @@ import { type Clock, JuncturaError, LIMITS, must, type Random } from '../../kern
 import type { CollectionName, Row } from '../catalogue.ts'
 import type {
   BackwardsQuery,
+  CommitOptions,
   KeyedRow,
   Leases,
   LogPage,
@@ -118,7 +119,7 @@ export const createPostgresStore = async (options: PostgresStoreOptions): Promis
   pool.on('error', () => undefined)
   const leases = createLeaseTable({ schema, clock, pool, owner, leaseMs })
   const guard = createOrderGuard({ schema, clock, pool })
-  const order = { turn: createTurn(), guard }
+  const order = { turn: createTurn(clock), guard }
   const shared = { pg, url, schema, clock, known, leases, fate, ...order }
   const parts: StoreParts = {
     ...shared,
@@ -261,7 +262,7 @@ class PostgresStore implements Store {
   constructor(parts: StoreParts) {
     this.#parts = parts
     this.#reader = createSession(parts.pool)
-    this.#tell = createTeller(parts.pool, parts.schema)
+    this.#tell = createTeller(parts)
     this.leases = parts.leases
     this.features = { ...POSTGRES_FEATURES, durability: parts.durability }
   }
@@ -269,8 +270,9 @@ class PostgresStore implements Store {
   async commit(
     units: readonly Unit[],
     finish?: (outcomes: readonly UnitOutcome[]) => readonly RowWrite[],
+    { needsNoPositions }: CommitOptions = {},
   ): Promise<readonly UnitOutcome[]> {
-    const { outcomes, tell } = await commitUnits(this.#parts, units, finish)
+    const { outcomes, tell } = await commitUnits(this.#parts, units, { finish, needsNoPositions })
     if (tell && !this.#closing) this.#tell(this.#parts.known.view.head)
     return outcomes
   }

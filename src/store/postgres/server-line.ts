@@ -11,6 +11,7 @@ import type { StoreFate } from './writer.ts'
 export interface ServerLine {
   /** Of the server that this process has opened its store on; empty where no server can tell. */
   readonly name: string
+  readonly timeline: string
   /** An expression of microseconds that gives the history that is written now. */
   readonly sql: string
   /** @throws JUNCTURA_STORE_UNKNOWN when it is not the one that the store was opened on. */
@@ -30,6 +31,7 @@ export const createServerLine = (
   let isMoved = false
   return {
     name,
+    timeline,
     sql: timeline === '' ? `''::text` : TIMELINE,
     check(now) {
       if (now === timeline) return

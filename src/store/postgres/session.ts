@@ -17,9 +17,18 @@ export interface Session {
   /** Number of rows that were written. */
   run(sql: string, ...values: readonly SqlInput[]): Promise<number>
   /** The rows of a query without values, in the binary form of COPY. */
-  copyOut<Row>(query: string, read: (tuple: CopyTuple) => Row): Promise<readonly Row[]>
-  /** `copy … from stdin`, and what the text goes on with; on one connection, not on a pool. */
-  copyIn(sql: string, data: Uint8Array): Promise<void>
+  copyOut<Row>(query: string, options: CopyOutOptions<Row>): Promise<readonly Row[]>
+  /**
+   * Statements of which one is `copy … from stdin`; gives the rows of the others, values as text.
+   * On one connection, not on a pool.
+   */
+  copyIn(sql: string, data: Uint8Array): Promise<readonly SqlRow[]>
+}
+
+export interface CopyOutOptions<Row> {
+  readonly read: (tuple: CopyTuple) => Row
+  /** Statements before it, which hold as long as it does: `set local …`. */
+  readonly settings?: string
 }
 
 export type SqlInput =
@@ -80,8 +89,10 @@ export const createSession = (
     },
     rows: async (sql, ...values) => (await query(sql, values)).rows,
     run: async (sql, ...values) => (await query(sql, values)).rowCount ?? 0,
-    async copyOut(query, read) {
-      const copy = new CopyOut(`copy (${query}) to stdout (format binary)`, read, answerMs)
+    async copyOut(query, { read, settings }) {
+      const sql = `copy (${query}) to stdout (format binary)`
+      const text = settings === undefined ? sql : `${settings};${sql}`
+      const copy = new CopyOut(text, read, answerMs)
       // A pool answers when it is over, also where it has no connection to ask on.
       const asked: unknown = queryable.query(copy)
       await asked
@@ -90,7 +101,7 @@ export const createSession = (
     async copyIn(sql, data) {
       const copy = new CopyIn(sql, data, answerMs)
       queryable.query(copy)
-      await copy.done
+      return await copy.done
     },
   }
 }

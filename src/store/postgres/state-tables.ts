@@ -129,7 +129,9 @@ export const createStateTables = (schema: string): StateTables => {
       if (rows.length > TEXT_ROWS_MAX) return undefined
       const bytes = rows.reduce((sum, { key, value = '' }) => sum + key.length + value.length, 0)
       if (bytes > TEXT_BYTES_MAX) return undefined
-      return rows.map((row) => rowText(tableOf(row.collection), row)).join(';')
+      return [...byCollection(rows)]
+        .map(([collection, group]) => rowsText(tableOf(collection), group))
+        .join(';')
     },
 
     async row(session, collection, key) {
@@ -288,17 +290,31 @@ function encodedField(row: unknown, field: string): Uint8Array | null {
 }
 
 /** More of them are cheaper as values of one statement. */
-const TEXT_ROWS_MAX = 8
-const TEXT_BYTES_MAX = 16_384
+const TEXT_ROWS_MAX = 32
+const TEXT_BYTES_MAX = 32_768
 
-function rowText(table: string, { collection, key, value, fields }: EncodedRow): string {
-  const place = quoteBytes(keyOrder(key))
-  if (value === undefined) return `delete from ${table} where key = ${place}`
-  const indexed = fields.map((field) => (field === null ? 'null' : quoteBytes(fieldOrder(field))))
-  const values = [place, quote(value), rowChecksum(key, value), ...indexed]
-  const columns = columnsOf(collection)
-  return `insert into ${table} (key, ${columns.join(', ')}) values (${values.join(', ')})
-    on conflict (key) do update set ${updates(columns)}`
+/** Rows of one collection, each with another key. */
+function rowsText(table: string, rows: readonly EncodedRow[]): string {
+  const gone: string[] = []
+  const put: string[] = []
+  let columns: readonly string[] = []
+  for (const { collection, key, value, fields } of rows) {
+    const place = quoteBytes(keyOrder(key))
+    if (value === undefined) {
+      gone.push(place)
+      continue
+    }
+    const indexed = fields.map((field) => (field === null ? 'null' : quoteBytes(fieldOrder(field))))
+    put.push(`(${[place, quote(value), rowChecksum(key, value), ...indexed].join(', ')})`)
+    columns = columnsOf(collection)
+  }
+  const statements: string[] = []
+  if (gone.length > 0) statements.push(`delete from ${table} where key in (${gone.join(', ')})`)
+  if (put.length > 0) {
+    statements.push(`insert into ${table} (key, ${columns.join(', ')}) values ${put.join(', ')}
+      on conflict (key) do update set ${updates(columns)}`)
+  }
+  return statements.join(';')
 }
 
 const columnsOf = (collection: CollectionName): readonly string[] => [

@@ -1,5 +1,5 @@
 import type { Client, Pool } from 'pg'
-import { type Clock, LIMITS, sleep } from '../../kernel/index.ts'
+import { type Clock, LIMITS, sleep, type Timer } from '../../kernel/index.ts'
 import type { StoreNews, StoreWatch } from '../store.ts'
 import type { KnownLayout } from './known-layout.ts'
 import { createSession, type PgModule } from './session.ts'
@@ -43,6 +43,8 @@ class PollingWatch implements StoreWatch {
   #wake: AbortController | undefined
   #loop: Promise<void> | undefined
   #heard: () => void = () => undefined
+  #passing: Timer | undefined
+  #passedMs = -Infinity
 
   constructor(options: StoreWatchOptions) {
     this.#options = options
@@ -60,6 +62,7 @@ class PollingWatch implements StoreWatch {
   async close(): Promise<void> {
     this.#stop.abort()
     this.#wake?.abort()
+    this.#passing?.cancel()
     await this.#loop
     if (this.#client) await this.#client.end().catch(() => undefined)
   }
@@ -119,10 +122,26 @@ class PollingWatch implements StoreWatch {
   #news(head: number): boolean {
     if (head <= this.#head) return false
     this.#head = head
-    // A notice may be faster than the own commit is told within the process.
-    if (head <= this.#options.known.ownHead) return true
-    this.#options.onNews({ head })
+    this.#pass()
     return true
+  }
+
+  /** News that come in a flood are passed on in turns, so that each finds more than one message. */
+  #pass(): void {
+    const { clock } = this.#options
+    if (this.#passing) return
+    const waitMs = this.#passedMs + LIMITS.watchPaceMs - clock.monotonicMs()
+    if (waitMs <= 0) return this.#passOn()
+    this.#passing = clock.setTimer(waitMs, () => this.#passOn())
+  }
+
+  #passOn(): void {
+    const { clock, known, onNews } = this.#options
+    this.#passing = undefined
+    this.#passedMs = clock.monotonicMs()
+    const head = this.#head
+    // A notice may be faster than the own commit is told within the process.
+    if (head > known.ownHead && !this.#stop.signal.aborted) onNews({ head })
   }
 
   async #look(): Promise<void> {
@@ -176,8 +195,11 @@ const tell = async (pool: Pool, schema: string, payload: string): Promise<void> 
   }
 }
 
-/** Tells the others how far the log goes: one notice at a time, whatever commits meanwhile. */
-export const createTeller = (pool: Pool, schema: string): ((head: number) => void) => {
+/**
+ * Tells the others how far the log goes: one notice at a time, whatever commits meanwhile, and in a
+ * flood no more of them than they pass on.
+ */
+export const createTeller = ({ pool, schema, clock }: TellerOptions): ((head: number) => void) => {
   let latest = 0
   let told = 0
   let telling = false
@@ -187,6 +209,7 @@ export const createTeller = (pool: Pool, schema: string): ((head: number) => voi
       const head = latest
       await tell(pool, schema, String(head)).catch(() => undefined)
       told = head
+      await sleep(clock, LIMITS.watchPaceMs)
     }
     telling = false
   }
@@ -194,4 +217,10 @@ export const createTeller = (pool: Pool, schema: string): ((head: number) => voi
     latest = Math.max(latest, head)
     if (!telling) void run()
   }
+}
+
+export interface TellerOptions {
+  readonly pool: Pool
+  readonly schema: string
+  readonly clock: Clock
 }

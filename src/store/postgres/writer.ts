@@ -1,16 +1,24 @@
 import type { Client } from 'pg'
 import { assert, type Clock, JuncturaError, LIMITS, sleep } from '../../kernel/index.ts'
-import type { KnownLayout, LogView } from './known-layout.ts'
+import type { KnownLayout, Layout, LogView } from './known-layout.ts'
 import type { HeldLeases } from './lease-table.ts'
 import { type OrderGuard, orderKeyOf } from './order-guard.ts'
 import {
   isAnswer,
   isConflict,
   isUndefinedTable,
+  isUnexpected,
   storeErrorOf,
   unknownCommit,
 } from './postgres-errors.ts'
-import { createSession, integerAt, type PgModule, type Session, textAt } from './session.ts'
+import {
+  createSession,
+  integerAt,
+  type PgModule,
+  type Session,
+  type SqlRow,
+  textAt,
+} from './session.ts'
 
 /**
  * A connection that writes. A store has two: a commit that runs statements of the user waits for
@@ -55,16 +63,38 @@ export class Writer {
   transaction<T>(work: (transaction: WriterTransaction) => Promise<T>): Promise<T> {
     return this.#transaction(async (session, client, order) => {
       await session.exec(beginOf(this.#options.idleMs))
-      return await work({ client, session, order: () => order('') })
+      return await work({ client, session, order: () => order(() => this.#order(session, '')) })
     })
   }
 
   /** One transaction that takes its place among the commits at once, in the first exchange. */
   orderedTransaction<T>(work: (transaction: OrderedTransaction) => Promise<T>): Promise<T> {
     return this.#transaction(async (session, client, order) => {
-      const ordered = await order(`${beginOf(this.#options.idleMs)};`)
+      const before = `${beginOf(this.#options.idleMs)};`
+      const ordered = await order(() => this.#order(session, before))
       return await work({ client, session, ...ordered })
     })
+  }
+
+  /**
+   * The same where nothing has to be looked at first: it writes in that exchange too, and the
+   * server makes sure that all is as this process knows it. So other processes wait for this thread
+   * at the commit alone. Where `prepare` gives nothing, or something has changed, nothing is
+   * written so, and `otherwise` is run instead, in the same turn.
+   */
+  expectingTransaction<T>(
+    prepare: Prepare,
+    otherwise: (transaction: OrderedTransaction) => Promise<T>,
+  ): Promise<Expected | { readonly otherwise: T }> {
+    return this.#transaction<Expected | { readonly otherwise: T }>(
+      async (session, client, order) => {
+        const written = await order(() => this.#writeExpecting(session, prepare))
+        if (written) return { written }
+        const before = `${beginOf(this.#options.idleMs)};`
+        const ordered = await order(() => this.#order(session, before))
+        return { otherwise: await otherwise({ client, session, ...ordered }) }
+      },
+    )
   }
 
   /** Waits for what runs, and closes the connection. Idempotent. */
@@ -79,7 +109,7 @@ export class Writer {
     work: (
       session: Session,
       client: Client,
-      order: (before: string) => Promise<Ordered>,
+      order: <O extends OrderedCommit | undefined>(take: () => Promise<O>) => Promise<O>,
     ) => Promise<T>,
   ): Promise<T> {
     const { fate, turn, schema } = this.#options
@@ -91,11 +121,12 @@ export class Writer {
     try {
       let result: T
       try {
-        result = await work(session, client, async (before) => {
+        result = await work(session, client, async (take) => {
           endTurn ??= await turn.take()
           if (fate.lost) throw fate.lost
-          ordered = await this.#order(session, before)
-          return ordered
+          const taken = await take()
+          ordered = taken
+          return taken
         })
       } catch (error) {
         if (isAnswer(error)) await this.#rollback(client)
@@ -131,6 +162,35 @@ export class Writer {
     }
     const id = textAt(results.at(-1)?.[0], 0)
     return { view, isHeard: integerAt(held, 1) > 0, id }
+  }
+
+  async #writeExpecting(session: Session, prepare: Prepare): Promise<OrderedCommit | undefined> {
+    const { schema, known, leases, guard } = this.#options
+    const look = known.expected()
+    const prepared = look && prepare(look.layout)
+    if (!look || !prepared) return undefined
+    const { isHeld, listeners } = leases.check()
+    const sql = [
+      BEGIN,
+      orderOf(schema),
+      expected({ schema, look: look.sql, head: known.view.head, isHeld, listeners }),
+      ...prepared.statements.filter((statement) => statement !== ''),
+    ].join(';')
+    const { data } = prepared
+    let rows: readonly SqlRow[]
+    try {
+      rows = await guard.during(
+        data ? session.copyIn(sql, data) : session.batch(sql).then((results) => results.flat()),
+      )
+    } catch (error) {
+      if (!isUnexpected(error)) throw error
+      await session.exec('rollback')
+      return undefined
+    }
+    // What is written gives no rows.
+    const seen = rows.at(-1)
+    const view = { layout: look.layout, head: Number(textAt(seen, 0)) }
+    return { view, isHeard: textAt(seen, 1) !== '0', id: textAt(seen, 2) }
   }
 
   async #connected(): Promise<Client> {
@@ -218,11 +278,42 @@ export class Writer {
 }
 
 /** What a transaction is known by at the server, also after its connection is gone. */
-interface OrderedCommit extends Ordered {
+export interface OrderedCommit extends Ordered {
   readonly id: string
 }
 
 const OWN_ID = 'select pg_current_xact_id()::text'
+
+/** Gives the text and the data of what is to be written; undefined when it must be looked first. */
+export type Prepare = (layout: Layout) => PreparedWrite | undefined
+
+export interface PreparedWrite {
+  /** Without values, and without rows as their result. */
+  readonly statements: readonly string[]
+  /** For the one of them that is `copy … from stdin`. */
+  readonly data: Uint8Array | undefined
+}
+
+/** What was written as expected. */
+export interface Expected {
+  readonly written: OrderedCommit
+}
+
+/**
+ * Fails with a division by zero unless everything is as it is known. It also says which number the
+ * first record has: only who has the lock that orders commits numbers any.
+ */
+const expected = (known: {
+  readonly schema: string
+  readonly look: string
+  readonly head: number
+  readonly isHeld: string
+  readonly listeners: string
+}): string => `
+  select head::text, ${known.listeners}::text, pg_current_xact_id()::text,
+    setval('${known.schema}.next_position', head + 1, false),
+    1 / (is_known and head >= ${known.head} and ${known.isHeld})::integer
+  from (${known.look}) as seen`
 
 /** Writes something, or it would not wait for replicas. */
 const CONFIRM = `
@@ -286,21 +377,24 @@ export const createStoreFate = (): StoreFate => {
   }
 }
 
-/** Lets one at a time go on, in the order in which they asked. */
+/**
+ * Lets one at a time go on, in the order in which they asked; the next one a turn of the event loop
+ * after the one before: by then whoever waits for that one has heard of it.
+ */
 export interface Turn {
   /** Resolves when it is the caller's turn; what it gives ends it. */
   take(): Promise<() => void>
 }
 
-export const createTurn = (): Turn => {
+export const createTurn = (clock: Pick<Clock, 'yield'>): Turn => {
   let last: Promise<void> = Promise.resolve()
   return {
     async take() {
       const before = last
-      let end: () => void = () => undefined
-      last = new Promise((resolve) => (end = resolve))
+      let next: () => void = () => undefined
+      last = new Promise((resolve) => (next = resolve))
       await before
-      return end
+      return () => void clock.yield().then(next)
     },
   }
 }
@@ -310,10 +404,13 @@ export const createTurn = (): Turn => {
  * each time. A process that hangs must not keep its locks for ever.
  */
 const beginOf = (idleMs: number): string => `
-  begin isolation level read committed read write;
+  ${BEGIN};
   set local search_path = public;
   set local bytea_output = 'hex';
-  set local idle_in_transaction_session_timeout = ${Math.ceil(idleMs)};
+  set local idle_in_transaction_session_timeout = ${Math.ceil(idleMs)}`
+
+const BEGIN = `
+  begin isolation level read committed read write;
   select set_config('synchronous_commit', 'on', true)
    where current_setting('synchronous_commit') in ('off', 'local')`
 

@@ -35,13 +35,14 @@ import { HighMark, type MarkedHeight, storeIdOf } from './high-mark.ts'
 import { LogPartitions } from './log-partitions.ts'
 import { LogReader } from './log-reader.ts'
 import { LogWriter } from './log-writer.ts'
+import { LostCommit } from './lost-commit.ts'
 import { behindMark, rolledBack, settleHeight } from './rollback.ts'
 import { storeErrorOf, type StorePhase } from './sqlite-errors.ts'
 import { checkSchema } from './schema-check.ts'
 import { StateReader, StateWriter } from './state-tables.ts'
 import { type CheckedParts, checkAtStart, checkNotHalfRepaired, checkWhole } from './store-check.ts'
 import { acquireStoreLock, type StoreLock } from './store-lock.ts'
-import { LostCommit, UnitWriter } from './unit-writer.ts'
+import { UnitWriter } from './unit-writer.ts'
 import { applyMigrations } from './user-migrations.ts'
 import { writeUnits } from './unit-chain.ts'
 import { createUserStatements, type UserStatements } from './user-statements.ts'
@@ -283,7 +284,7 @@ class SqliteStore implements Store {
         logWriter.rotateIfDue(clock.now())
         phase = 'write'
         writer.run('BEGIN IMMEDIATE')
-        const outcomes = await writeUnits({ clock, unitWriter, user }, units)
+        const outcomes = await writeUnits({ clock, writer, unitWriter, user }, units)
         for (const row of finish?.(outcomes) ?? []) stateWriter.put(encodeRow(row))
         claims.write()
         phase = 'commit'
@@ -435,8 +436,9 @@ class SqliteStore implements Store {
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
     if (this.#mode === 'closed') return Promise.reject(closedError())
-    const result = this.#tail.then(() => {
-      if (this.#mode !== 'failed') return work()
+    const result = this.#tail.then(async () => {
+      if (this.#fold.pause) await this.#fold.pause
+      if (this.#mode !== 'failed') return await work()
       const details = { problem: messageOf(this.#failure) }
       throw new JuncturaError('JUNCTURA_STORE_UNKNOWN', { details, cause: this.#failure })
     })

@@ -2,6 +2,16 @@ import type { Database, SqlValue } from '../../contract/index.ts'
 import { type ErrorCode, JuncturaError } from '../../kernel/index.ts'
 import { databaseOf, type UserStatements } from './user-statements.ts'
 
+/** A statement that has run, so that it can be run again. */
+export interface Written {
+  readonly sql: string
+  readonly parameters: readonly SqlValue[]
+  readonly changes: number
+}
+
+/** Of a callback with more, none is kept. */
+const WRITTEN_MAX = 64
+
 /**
  * The `db` of one callback, on an engine whose statements are done when they return. It holds what
  * `runTx` promises: a statement that fails fails the transaction, also when the callback catches
@@ -13,6 +23,8 @@ export class SyncTx {
   #over: ErrorCode | undefined
   #failure: { readonly error: unknown } | undefined
   #statements = 0
+  /** In order; undefined when it has read, or has written more than is kept. */
+  written: Written[] | undefined = []
 
   constructor(user: UserStatements) {
     this.#user = user
@@ -35,7 +47,9 @@ export class SyncTx {
   run(sql: string, parameters: readonly SqlValue[]): { readonly changes: number } {
     this.#begin()
     try {
-      return this.#user.run(sql, parameters)
+      const ran = this.#user.run(sql, parameters)
+      this.#note(sql, parameters, ran.changes)
+      return ran
     } catch (error) {
       throw this.#failed(error)
     }
@@ -43,6 +57,7 @@ export class SyncTx {
 
   all(sql: string, parameters: readonly SqlValue[]): unknown[] {
     this.#begin()
+    this.written = undefined
     try {
       return this.#user.all(sql, parameters)
     } catch (error) {
@@ -52,6 +67,7 @@ export class SyncTx {
 
   get(sql: string, parameters: readonly SqlValue[]): unknown {
     this.#begin()
+    this.written = undefined
     try {
       return this.#user.get(sql, parameters)
     } catch (error) {
@@ -65,8 +81,19 @@ export class SyncTx {
     this.#statements += 1
   }
 
+  #note(sql: string, parameters: readonly SqlValue[], changes: number): void {
+    const { written } = this
+    if (!written) return
+    // Bytes may be changed by whoever gave them.
+    const isKept = written.length < WRITTEN_MAX && !parameters.some(isBytes)
+    if (isKept) written.push({ sql, parameters, changes })
+    else this.written = undefined
+  }
+
   #failed(error: unknown): unknown {
     this.#failure ??= { error }
     return error
   }
 }
+
+const isBytes = (value: SqlValue): boolean => value instanceof Uint8Array

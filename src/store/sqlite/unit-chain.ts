@@ -1,13 +1,17 @@
 import { type Clock, type ErrorCode, JuncturaError, must } from '../../kernel/index.ts'
 import type { TxOutcome } from '../run-tx.ts'
 import type { Unit, UnitOutcome } from '../store.ts'
-import type { CheckedWork } from '../unit-check.ts'
+import { type CheckedWork, checkWork } from '../unit-check.ts'
+import type { Connection } from './connection.ts'
+import { LostCommit } from './lost-commit.ts'
 import { SyncTx } from './sync-tx.ts'
+import { TxGroup } from './tx-group.ts'
 import type { UnitWriter } from './unit-writer.ts'
 import type { UserStatements } from './user-statements.ts'
 
 export interface UnitChainOptions {
   readonly clock: Clock
+  readonly writer: Connection
   readonly unitWriter: UnitWriter
   readonly user: UserStatements
 }
@@ -15,7 +19,9 @@ export interface UnitChainOptions {
 /**
  * Writes the units of one transaction, in order. What has statements of the user waits for their
  * callback; one chain waits for all of them, one after the other, with nothing made for each but
- * the promise that its callback gives.
+ * the promise that its callback gives. Callbacks come first, so that several share a savepoint
+ * which holds the user's statements and nothing else; a unit that is looked at before its callback
+ * runs first has everything before it written.
  *
  * A callback that is pending when a turn of the event loop has passed, in which it ran no
  * statement, awaits something else, and everything behind it would wait with it: it is cut off with
@@ -55,6 +61,9 @@ class UnitChain {
   readonly #units: readonly Unit[]
   readonly #told: Told
   readonly #outcomes: UnitOutcome[] = []
+  readonly #group: TxGroup
+  /** What the callbacks of units came to; a unit without one has no place here. */
+  readonly #called: (CheckedWork | UnitOutcome | undefined)[] = []
   #listeners: Listeners
   #running: Running | undefined
   #isWatched = false
@@ -63,6 +72,7 @@ class UnitChain {
     this.#options = options
     this.#units = units
     this.#told = told
+    this.#group = new TxGroup(options.writer, options.user)
     this.#listeners = this.#listen()
   }
 
@@ -70,26 +80,40 @@ class UnitChain {
   next(): void {
     try {
       for (;;) {
-        const unit = this.#units[this.#outcomes.length]
-        if (!unit) return this.#told.resolve(this.#outcomes)
-        if (!this.#write(unit)) return
+        const unit = this.#units[this.#called.length]
+        if (!unit) break
+        if (!unit.tx) this.#called.push(undefined)
+        else if (!this.#call(unit, unit.tx)) return
       }
+      this.#write()
+      this.#told.resolve(this.#outcomes)
     } catch (error) {
       this.#told.reject(error)
     }
   }
 
+  /** Writes the units whose callback is over, or that have none. */
+  #write(): void {
+    const { unitWriter } = this.#options
+    this.#group.end()
+    for (let place = this.#outcomes.length; place < this.#called.length; place++) {
+      const unit = must(this.#units[place], 'it was called')
+      const called = this.#called[place]
+      if (!called) this.#outcomes.push(unitWriter.write(unit))
+      else this.#outcomes.push('status' in called ? called : unitWriter.apply(unit, called))
+    }
+  }
+
   /** False when its callback has to be waited for. */
-  #write(unit: Unit): boolean {
-    const { unitWriter, user } = this.#options
-    if (!unit.tx) return this.#outcomes.push(unitWriter.write(unit)) > 0
-    const begun = unitWriter.begin(unit)
-    if ('status' in begun) return this.#outcomes.push(begun) > 0
-    const tx = new SyncTx(user)
-    this.#running = { unit, work: begun, tx }
+  #call(unit: Unit, callback: NonNullable<Unit['tx']>): boolean {
+    const work = this.#workOf(unit)
+    if ('status' in work) return this.#called.push(work) > 0
+    this.#group.begin()
+    const tx = new SyncTx(this.#options.user)
+    this.#running = { unit, work, tx }
     let called: Promise<Returned>
     try {
-      called = unit.tx(tx.database)
+      called = callback(tx.database)
     } catch (error) {
       this.#end({ status: 'failed', error })
       return true
@@ -98,6 +122,20 @@ class UnitChain {
     Promise.resolve(called).then(done, failed)
     this.#watch()
     return false
+  }
+
+  /** What it writes besides, or why its callback is not run. */
+  #workOf(unit: Unit): CheckedWork | UnitOutcome {
+    if (unit.claims || unit.guards) {
+      this.#write()
+      const refused = this.#options.unitWriter.refusal(unit)
+      if (refused) return refused
+    }
+    try {
+      return checkWork(unit)
+    } catch (error) {
+      return { status: 'failed', error }
+    }
   }
 
   #listen(): Listeners {
@@ -127,7 +165,15 @@ class UnitChain {
     this.#running = undefined
     tx.close(over)
     const ran = tx.failure ? { status: 'failed' as const, error: tx.failure.error } : outcome
-    this.#outcomes.push(this.#options.unitWriter.end(unit, work, ran))
+    try {
+      this.#called.push(this.#options.unitWriter.judge(unit, work, ran))
+    } catch (error) {
+      if (error instanceof LostCommit) throw error
+      this.#group.undo()
+      this.#called.push({ status: 'failed', error })
+      return
+    }
+    this.#group.keep(tx)
   }
 
   #watch(): void {

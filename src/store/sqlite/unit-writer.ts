@@ -11,6 +11,7 @@ import {
 import type { ClaimTables } from './claim-tables.ts'
 import type { Connection } from './connection.ts'
 import type { LogWriter } from './log-writer.ts'
+import { LostCommit } from './lost-commit.ts'
 import type { StateWriter } from './state-tables.ts'
 import type { UserStatements } from './user-statements.ts'
 
@@ -21,13 +22,6 @@ export interface UnitWriterOptions {
   readonly stateWriter: StateWriter
   readonly claims: ClaimTables
   readonly user: UserStatements
-}
-
-/** A failure that no longer belongs to one unit: the whole transaction has to be rolled back. */
-export class LostCommit extends Error {
-  constructor(cause: unknown) {
-    super('the commit is lost', { cause })
-  }
 }
 
 /**
@@ -44,7 +38,7 @@ export class UnitWriter {
 
   /** @throws LostCommit when the engine fails. */
   write(unit: Unit): UnitOutcome {
-    const refused = this.#refusal(unit)
+    const refused = this.refusal(unit)
     if (refused) return refused
     let work: CheckedWork
     try {
@@ -53,48 +47,28 @@ export class UnitWriter {
     } catch (error) {
       return { status: 'failed', error }
     }
-    return this.#apply(unit, work)
-  }
-
-  /** Opens the savepoint for the statements of a unit, unless it is refused before. */
-  begin(unit: Unit): UnitOutcome | CheckedWork {
-    const refused = this.#refusal(unit)
-    if (refused) return refused
-    let work: CheckedWork
-    try {
-      work = checkWork(unit)
-    } catch (error) {
-      return { status: 'failed', error }
-    }
-    this.#options.writer.run('SAVEPOINT junctura_unit')
-    return work
+    return this.apply(unit, work)
   }
 
   /**
-   * The statements have run: writes what the unit and its callback append, or takes them back.
+   * The callback of a unit has run: what the unit and its callback write together.
    *
+   * @throws what the callback failed with, or what is wrong with its work.
    * @throws LostCommit when the engine fails.
    */
-  end(unit: Unit, own: CheckedWork, ran: TxOutcome<Pick<Unit, 'appends' | 'rows'>>): UnitOutcome {
+  judge(unit: Unit, own: CheckedWork, ran: TxOutcome<Pick<Unit, 'appends' | 'rows'>>): CheckedWork {
     const { writer, user } = this.#options
     const lost = user.takeEngineFailure()
     if (lost) throw new LostCommit(lost.error)
     if (!writer.db.isTransaction) throw new LostCommit(endedTransaction())
-    let work: CheckedWork
-    try {
-      if (ran.status === 'failed') throw ran.error
-      work = joined(own, checkWork(ran.value ?? {}))
-      checkClaims(unit, work.appends.length)
-    } catch (error) {
-      writer.run('ROLLBACK TO junctura_unit')
-      writer.run('RELEASE junctura_unit')
-      return { status: 'failed', error }
-    }
-    writer.run('RELEASE junctura_unit')
-    return this.#apply(unit, work)
+    if (ran.status === 'failed') throw ran.error
+    const work = joined(own, checkWork(ran.value ?? {}))
+    checkClaims(unit, work.appends.length)
+    return work
   }
 
-  #refusal(unit: Unit): UnitOutcome | undefined {
+  /** Why nothing of a unit is written, if so. */
+  refusal(unit: Unit): UnitOutcome | undefined {
     const { claims, stateWriter, clock } = this.#options
     const conflict = unit.claims && claims.conflict(unit.claims, clock.now())
     if (conflict) return { status: 'duplicate', ...conflict }
@@ -102,7 +76,8 @@ export class UnitWriter {
     return guard < 0 ? undefined : { status: 'guarded', guard }
   }
 
-  #apply(unit: Unit, work: CheckedWork): UnitOutcome {
+  /** @throws LostCommit when the engine fails. */
+  apply(unit: Unit, work: CheckedWork): UnitOutcome {
     const { logWriter, stateWriter, claims, clock } = this.#options
     if (work === NO_WORK) return NOTHING_APPENDED
     const positions: number[] = []

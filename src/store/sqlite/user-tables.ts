@@ -9,9 +9,9 @@ import { createUserStatements } from './user-statements.ts'
  * disk, and what was not committed is gone after `rollback`.
  */
 export interface UserTables {
-  /** Statements run inside the group and savepoint that are open. */
+  /** Statements run inside the savepoint that is open. */
   readonly database: Database
-  begin(): void
+  /** Begins the transaction of the group with its first. */
   savepoint(): void
   release(): void
   undo(): void
@@ -30,14 +30,19 @@ export const createUserTables = (): UserTables => {
   db.exec(MIGRATIONS_SCHEMA)
   return {
     database,
-    begin: () => connection.run('BEGIN'),
-    savepoint: () => connection.run('SAVEPOINT junctura_unit'),
+    savepoint: () => {
+      // Most groups have no statements.
+      if (!db.isTransaction) connection.run('BEGIN')
+      connection.run('SAVEPOINT junctura_unit')
+    },
     release: () => connection.run('RELEASE junctura_unit'),
     undo: () => {
       connection.run('ROLLBACK TO junctura_unit')
       connection.run('RELEASE junctura_unit')
     },
-    commit: () => connection.run('COMMIT'),
+    commit: () => {
+      if (db.isTransaction) connection.run('COMMIT')
+    },
     rollback: () => {
       if (db.isTransaction) connection.run('ROLLBACK')
     },

@@ -20,15 +20,19 @@ export interface WalFoldOptions {
  * little never has one.
  *
  * While commits go on, the thread never reaches the end of the log, which begins anew only when all
- * of it is folded. So once it is long, the rest, a few pages then, is folded between two commits.
+ * of it is folded. So once it is long, commits wait while the thread folds the rest, a few pages
+ * then. The sync of that stops them for tens of milliseconds, and nothing but them.
  *
- * Modes: quiet; folding, while the thread is at it; due, when the next commit folds the rest;
- * without a thread, where it could not be started: then all is folded between two commits.
+ * Modes: quiet; folding, while the thread is at it; due, when the next commit is followed by the
+ * rest; resting, while commits wait for it; without a thread, where it could not be started: then
+ * all is folded between two commits.
  */
 export class WalFold {
   readonly #options: WalFoldOptions
   #worker: Worker | undefined
-  #mode: 'quiet' | 'folding' | 'due' = 'quiet'
+  #mode: 'quiet' | 'folding' | 'due' | 'resting' = 'quiet'
+  #pause: Promise<void> | undefined
+  #resume: () => void = () => undefined
   #hasNoThread = false
   #isClosed = false
   /** Written since the last fold began; an estimate, since the engine does not tell. */
@@ -38,26 +42,52 @@ export class WalFold {
     this.#options = options
   }
 
+  /** What writes next waits for this. */
+  get pause(): Promise<void> | undefined {
+    return this.#pause
+  }
+
   /** After a commit, inside the queue of what writes; never throws, for the commit is done. */
   committed(appendedBytes: number): void {
     this.#bytes += appendedBytes + COMMIT_BYTES
     if (this.#mode === 'due') this.#foldRest()
     if (this.#mode !== 'quiet' || this.#bytes < LIMITS.walFoldBytes) return
-    if (this.#hasNoThread) return this.#foldRest()
-    this.#bytes = 0
+    if (this.#hasNoThread) return this.#foldHere()
     this.#mode = 'folding'
-    // A thread has one listener and no origin.
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin
-    this.#thread().postMessage('fold')
+    this.#tellThread()
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
     await this.#worker?.terminate()
     this.#worker = undefined
+    this.#goOn()
   }
 
   #foldRest(): void {
+    if (this.#hasNoThread) return this.#foldHere()
+    this.#mode = 'resting'
+    this.#pause = new Promise((resolve) => (this.#resume = resolve))
+    // Who waits for nothing but a commit must not end before it.
+    this.#tellThread().ref()
+  }
+
+  #goOn(): void {
+    this.#worker?.unref()
+    this.#pause = undefined
+    this.#resume()
+  }
+
+  #tellThread(): Worker {
+    this.#bytes = 0
+    const worker = this.#thread()
+    // A thread has one listener and no origin.
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin
+    worker.postMessage('fold')
+    return worker
+  }
+
+  #foldHere(): void {
     this.#mode = 'quiet'
     this.#bytes = 0
     try {
@@ -95,14 +125,18 @@ export class WalFold {
 
   #folded(answer: FoldAnswer): void {
     if (this.#isClosed) return
-    if ('problem' in answer) return this.#failed(answer.problem, answer.isFull)
-    this.#mode = answer.frames > LIMITS.walFramesMax ? 'due' : 'quiet'
+    const isRest = this.#mode === 'resting'
+    if ('problem' in answer) this.#failed(answer.problem, answer.isFull)
+    // A reader elsewhere may hold the log's end: then the next lot tries again.
+    else this.#mode = !isRest && answer.frames > LIMITS.walFramesMax ? 'due' : 'quiet'
+    if (isRest) this.#goOn()
   }
 
   #withoutThread(): void {
     this.#worker = undefined
     this.#hasNoThread = true
-    if (this.#mode === 'folding') this.#mode = 'due'
+    if (this.#mode === 'folding' || this.#mode === 'resting') this.#mode = 'due'
+    this.#goOn()
   }
 }
 

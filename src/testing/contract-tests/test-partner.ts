@@ -8,13 +8,9 @@ import {
   type Webhook,
 } from '../../contract/index.ts'
 import { type Random, toHex, utf8 } from '../../kernel/index.ts'
-import {
-  createSigningKey,
-  ed25519PrivateKey,
-  ed25519PublicBytes,
-  type SigningKey,
-  signRequest,
-} from '../../security/index.ts'
+import { FORM } from '../../inbox/index.ts'
+import { type SigningKey, signDelivery, type SignedDelivery, toForm } from '../../security/index.ts'
+import { makeSigner, type Signer } from './make-signer.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
 
 /** What a partner puts on the wire. */
@@ -45,30 +41,27 @@ export interface TestPartner {
   request(clock: VirtualClock, plan: RequestPlan): TestRequest
 }
 
-interface Secret {
-  readonly text: string
-  readonly key: SigningKey
-}
-
 export const createTestPartner = (webhook: Webhook, random: Random): TestPartner => {
   const scheme = webhook.verify.kind === 'unsigned' ? undefined : webhook.verify
   const secrets = scheme
-    ? scheme.secrets.map((reference) => ({ reference, ...makeSecret(scheme, random) }))
+    ? scheme.secrets.map((reference) => ({ reference, ...makeSigner(scheme, random) }))
     : []
-  const strangers = scheme ? [makeSecret(scheme, random)] : []
+  const strangers: readonly Signer[] = scheme ? [makeSigner(scheme, random)] : []
+  const tokens = handshakeTokens(scheme, random)
   const textsOf = (kind: SecretReference['kind']): readonly (readonly [string, string])[] =>
     secrets
       .filter(({ reference }) => reference.kind === kind)
       .map(({ reference, text }) => [describeSecret(reference).source, text] as const)
   return {
-    env: Object.fromEntries(textsOf('env')),
-    files: Object.fromEntries(textsOf('file').map(([path, text]) => [path, utf8(text)])),
+    env: Object.fromEntries([...textsOf('env'), ...tokens('env')]),
+    files: Object.fromEntries(
+      [...textsOf('file'), ...tokens('file')].map(([path, text]) => [path, utf8(text)]),
+    ),
     request(clock, plan) {
       const id = plan.id ?? `ct-${toHex(random.bytes(8))}`
-      const body =
-        plan.body instanceof Uint8Array ? plan.body : utf8(JSON.stringify(plan.body ?? null))
+      const body = bodyBytes(plan.body, webhook.contentTypes[0])
       const keys = plan.signature === 'by-a-stranger' ? strangers : secrets
-      const signed = signatureHeaders(webhook, {
+      const signed = sign(webhook, {
         plan,
         id,
         body,
@@ -77,8 +70,8 @@ export const createTestPartner = (webhook: Webhook, random: Random): TestPartner
       })
       return {
         id,
-        path: webhook.path,
-        body,
+        path: signed.target,
+        body: signed.body,
         headers: {
           'content-type': webhook.contentTypes[0] ?? 'application/json',
           ...headerOf(webhook.version, String(plan.version ?? webhook.accepts.latest)),
@@ -87,7 +80,7 @@ export const createTestPartner = (webhook: Webhook, random: Random): TestPartner
             { endpoint: webhook.endpoint, from: webhook.from.name, accepts: webhook.accepts.name },
             { id, version: plan.version ?? webhook.accepts.latest },
           ),
-          ...signed,
+          ...signed.headers,
         },
       }
     },
@@ -97,7 +90,22 @@ export const createTestPartner = (webhook: Webhook, random: Random): TestPartner
 const headerOf = (source: KeySource | undefined, value: string): Record<string, string> =>
   source?.from === 'header' ? { [source.name]: value } : {}
 
-function signatureHeaders(
+/** As a form where the webhook takes forms first, otherwise as JSON. */
+function bodyBytes(body: unknown, mediaType: string | undefined): Uint8Array {
+  if (body instanceof Uint8Array) return body
+  const form = mediaType === FORM ? toForm(body) : undefined
+  return utf8(form ?? JSON.stringify(body ?? null))
+}
+
+/** What a sender shows when it subscribes; nothing of it is tried here, and a start needs it. */
+const handshakeTokens =
+  (scheme: SignedScheme | BearerScheme | undefined, random: Random) =>
+  (kind: SecretReference['kind']): readonly (readonly [string, string])[] =>
+    ((scheme?.kind === 'signed' && scheme.handshakeSecrets) || [])
+      .filter((reference) => reference.kind === kind)
+      .map((reference) => [describeSecret(reference).source, toHex(random.bytes(16))] as const)
+
+function sign(
   webhook: Webhook,
   request: {
     readonly plan: RequestPlan
@@ -106,44 +114,29 @@ function signatureHeaders(
     readonly keys: readonly SigningKey[]
     readonly nowMs: number
   },
-): Readonly<Record<string, string>> {
+): SignedDelivery {
   const { plan, id, body, keys, nowMs } = request
   const scheme = webhook.verify
-  if (scheme.kind === 'unsigned') return {}
-  const headers = signRequest({
+  const { path } = webhook
+  const delivery = signDelivery({
     scheme,
     keys: keys.slice(0, 1),
     messageId: id,
     timestampMs: plan.signedAtMs ?? nowMs,
+    body,
+    request: { method: 'POST', target: path, path },
+    mediaType: webhook.contentTypes[0] ?? 'application/json',
     // Well-formed, by the right key, and of something else.
-    body: plan.signature === 'of-other-bytes' ? Buffer.concat([body, utf8(' ')]) : body,
+    isSpoiled: plan.signature === 'of-other-bytes',
   })
-  if (plan.signature !== 'missing') return headers
-  const names = new Set(
-    scheme.kind === 'bearer' ? ['authorization'] : scheme.headers.map(({ signature }) => signature),
-  )
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.has(name)))
+  if (plan.signature !== 'missing' || scheme.kind === 'unsigned') return delivery
+  const names = new Set(signatureNames(scheme))
+  const headers = Object.entries(delivery.headers).filter(([name]) => !names.has(name))
+  const bare = scheme.kind === 'signed' && scheme.inBody ? body : delivery.body
+  return { ...delivery, headers: Object.fromEntries(headers), body: bare }
 }
 
-const SECRET_BYTES = 32
-
-/** A secret of the scheme's own form, and the key that a partner makes of it. */
-function makeSecret(scheme: SignedScheme | BearerScheme, random: Random): Secret {
-  const signsByHash =
-    scheme.kind === 'bearer' || scheme.versions.some(({ algorithm }) => algorithm !== 'ed25519')
-  const form = scheme.secretForms.find(({ use }) => (use === 'hmac') === signsByHash)
-  const bytes = random.bytes(Math.max(SECRET_BYTES, scheme.secretBytesMin))
-  if (!form || form.use === 'hmac') {
-    const encoding = form?.encoding === 'base64' ? 'base64' : 'hex'
-    const text = `${form?.prefix ?? ''}${Buffer.from(bytes).toString(encoding)}`
-    return { text, key: createSigningKey({ scheme, text, source: 'contract-tests' }) }
-  }
-  const privateKey = ed25519PrivateKey(bytes.slice(0, SECRET_BYTES))
-  const publicBytes = ed25519PublicBytes(privateKey)
-  const written = form.use === 'ed25519-public' ? publicBytes : bytes.slice(0, SECRET_BYTES)
-  const encoding = form.encoding === 'base64' ? 'base64' : 'hex'
-  const text = `${form.prefix}${Buffer.from(written).toString(encoding)}`
-  const read = createSigningKey({ scheme, text, source: 'contract-tests' })
-  // The receiver may know only the public half; the partner has both.
-  return { text, key: read.use === 'hmac' ? read : { ...read, privateKey } }
-}
+const signatureNames = (scheme: SignedScheme | BearerScheme): readonly string[] =>
+  scheme.kind === 'bearer'
+    ? [scheme.header ?? 'authorization']
+    : scheme.headers.flatMap(({ signature, more = [] }) => [signature, ...more])

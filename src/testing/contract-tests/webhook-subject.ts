@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { type Integration, valueAt, type Webhook } from '../../contract/index.ts'
+import { type Integration, secret, valueAt, type Webhook } from '../../contract/index.ts'
 import { createSeededRandom, ERROR_CODES, type ErrorCode, type Random } from '../../kernel/index.ts'
 import type { DeadLetterRow } from '../../store/index.ts'
 import { expectKept } from './contract-case.ts'
@@ -48,7 +48,8 @@ export interface WebhookSubjectOptions {
 const EXAMPLES_MAX = 20
 
 export const createWebhookSubject = (options: WebhookSubjectOptions): WebhookSubject => {
-  const { webhook, integration, seams } = options
+  const { integration, seams } = options
+  const webhook = withOwnCertificate(options.webhook)
   const seed = crc32(`${options.seed}/webhook/${webhook.name}/${options.stream}`)
   const random = createSeededRandom(seed)
   const partner = createTestPartner(webhook, random)
@@ -99,6 +100,18 @@ export const createWebhookSubject = (options: WebhookSubjectOptions): WebhookSub
     },
   }
   return subject
+}
+
+/**
+ * Nobody here has the private key of a sender's certificate: the webhook is given a public key
+ * whose other half is known.
+ */
+function withOwnCertificate(webhook: Webhook): Webhook {
+  const { verify } = webhook
+  if (verify.kind !== 'signed' || !verify.certificate) return webhook
+  const { certificate: _, ...scheme } = verify
+  const secrets = [secret.env('CONTRACT_TEST_CERTIFICATE')]
+  return { ...webhook, verify: { ...scheme, secrets } }
 }
 
 async function findGoodBody(subject: WebhookSubject, version: number): Promise<GoodBody> {

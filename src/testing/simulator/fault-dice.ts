@@ -20,6 +20,7 @@ export class FaultDice {
   readonly #isSuppressed: (id: string) => boolean
   readonly #onFault: (name: FaultName, id: string) => void
   readonly #chances = new Map<FaultName, number>()
+  readonly #randoms = new Map<FaultName, Random>()
   readonly faults: Faults
   #isOver = false
 
@@ -46,7 +47,9 @@ export class FaultDice {
 
   /** Chance for what belongs to a fault, such as how long it takes. */
   random(name: FaultName): Random {
-    return this.#streams(`fault/${name}`)
+    let random = this.#randoms.get(name)
+    if (!random) this.#randoms.set(name, (random = this.#streams(`fault/${name}`)))
+    return random
   }
 
   happens(name: FaultName): boolean {

@@ -1,4 +1,5 @@
 import { readSlots, slotOfLane } from '../../consumer/index.ts'
+import type { SlotRange } from '../../store/index.ts'
 
 /** A lease as the shared store of a world has it. */
 export interface LeaseRecord {
@@ -18,12 +19,20 @@ export interface LanePlace {
   readonly lane?: string | undefined
 }
 
+/** What the name of a lease says. */
+interface NameParts {
+  readonly kind: string | undefined
+  readonly leased: string | undefined
+  readonly slots: SlotRange | undefined
+}
+
 /** Names of processes, and what one does once, are nobody's to take over. */
 const isOfWork = (name: string): boolean => !/^(worker|relay|progress)\//.test(name)
 
 /** Leases by the time of the store, whatever the clocks of the processes say. */
 export class LeaseBook {
   readonly #leases = new Map<string, LeaseRecord>()
+  readonly #parts = new Map<string, NameParts>()
   readonly #nowMs: () => number
 
   constructor(nowMs: () => number) {
@@ -72,14 +81,14 @@ export class LeaseBook {
   /** Whether that process was the last to take the lease of the consumer, for that lane of it. */
   isLast(node: number, { consumer, lane }: LanePlace): boolean {
     for (const [name, lease] of this.#leases) {
-      const [kind, leased, slots] = name.split('/')
-      if (lease.node !== node || leased !== consumer || kind === 'publish') continue
+      if (lease.node !== node) continue
+      const { kind, leased, slots } = this.#partsOf(name)
+      if (leased !== consumer || kind === 'publish') continue
       // Held for a moment, to lay out the rows of progress; it gives no right to handle anything.
       if (kind === 'progress' && (lane !== undefined || lease.isGivenBack)) continue
       if (slots === undefined || lane === undefined) return true
-      const { first, last } = readSlots(slots)
       const slot = slotOfLane(lane)
-      if (first <= slot && slot <= last) return true
+      if (slots.first <= slot && slot <= slots.last) return true
     }
     return false
   }
@@ -96,6 +105,18 @@ export class LeaseBook {
     for (const [name, { expiresAtMs }] of this.#leases) {
       if (isOfWork(name) && expiresAtMs <= this.#nowMs()) yield { name, sinceMs: expiresAtMs }
     }
+  }
+
+  #partsOf(name: string): NameParts {
+    let parts = this.#parts.get(name)
+    if (!parts) {
+      const [kind, leased, slots] = name.split('/')
+      // Of a lease to publish, the third part is a channel.
+      const hasSlots = slots !== undefined && kind !== 'publish'
+      parts = { kind, leased, slots: hasSlots ? readSlots(slots) : undefined }
+      this.#parts.set(name, parts)
+    }
+    return parts
   }
 
   #change(name: string, epoch: number, change: Partial<LeaseRecord>): boolean {

@@ -14,7 +14,15 @@ export const environmentOf = (integration: Integration): Readonly<Record<string,
 }
 
 /** What a partner signs with. */
-export const keysFor = (webhook: Webhook): readonly SigningKey[] =>
-  webhook.verify.kind === 'unsigned'
-    ? []
-    : [createSigningKey({ scheme: webhook.verify, text: SECRET, source: 'simulator' })]
+export const keysFor = ({ verify }: Webhook): readonly SigningKey[] => {
+  if (verify.kind === 'unsigned') return []
+  let keys = KEYS.get(verify)
+  if (!keys) {
+    keys = [createSigningKey({ scheme: verify, text: SECRET, source: 'simulator' })]
+    KEYS.set(verify, keys)
+  }
+  return keys
+}
+
+/** A partner signs each request; its key is made once. */
+const KEYS = new WeakMap<Webhook['verify'], readonly SigningKey[]>()

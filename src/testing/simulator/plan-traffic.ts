@@ -16,6 +16,12 @@ export interface TrafficOptions {
   readonly bodyOf: (webhook: Webhook, random: Random, index: number) => Uint8Array
 }
 
+export interface Traffic {
+  readonly messages: readonly SimulatedMessage[]
+  /** Where some of it comes only while the log is being dropped: when that begins. */
+  readonly lateFromMs: number | undefined
+}
+
 const TRAFFIC_MS_MAX = 60_000
 const BURST_MS_MAX = 2_000
 /** A log kept no longer than this loses its first part while a run goes on. */
@@ -26,10 +32,7 @@ const LULL_MS_MAX = 90_000
  * What partners send and when: within a minute, or all at once; now and then some of it only after
  * the log has begun to be dropped.
  */
-export const planTraffic = (
-  integration: Integration,
-  options: TrafficOptions,
-): readonly SimulatedMessage[] => {
+export const planTraffic = (integration: Integration, options: TrafficOptions): Traffic => {
   const { webhooks } = integration
   const { random, situations } = options
   const isBurst = options.isBurst || random.next() < 0.1
@@ -38,7 +41,7 @@ export const planTraffic = (
   // What comes late comes while the first parts of the log are being dropped.
   const lullMs = hasLull ? shortRetentionMs(integration) - random.next() * LULL_MS_MAX : 0
   let before: Webhook | undefined
-  return Array.from({ length: options.messages }, (_, index) => {
+  const messages = Array.from({ length: options.messages }, (_, index) => {
     const webhook = must(webhooks[randomInteger(random, 0, webhooks.length - 1)], 'one of them')
     // Partners do not know each other: now and then two of them use one id.
     const isShared = before !== undefined && before !== webhook && random.next() < 0.2
@@ -50,6 +53,7 @@ export const planTraffic = (
     const atMs = random.next() * trafficMs + (isLate ? trafficMs + lullMs : 0)
     return { webhook, id, body, atMs }
   })
+  return { messages, lateFromMs: lullMs > 0 ? trafficMs + lullMs : undefined }
 }
 
 /** The body that the caller makes, or an example of the contract. */

@@ -39,6 +39,8 @@ const PARTITIONS = 4
 const PUBLISH_MS_MAX = 20
 const BRING_MS_MAX = 40
 const OUTAGE_MS_MAX = 60_000
+/** Between a look at the broker and what is done upon it. */
+const LOOKED_MS_MAX = 10_000
 
 const FEATURES: BrokerFeatures = {
   engine: 'simulated',
@@ -61,7 +63,13 @@ export class SimulatedBroker {
   readonly #followers = new Map<string, Set<Follower>>()
   readonly #links = new Set<(state: BrokerState) => void>()
   /** Ids under which a position was published, since the last wipe. */
-  readonly #idsAt = new Map<number, Set<string>>()
+  #idsAt = new Map<number, Set<string>>()
+  /** The same of before the last wipe. */
+  #idsForgotten: ReadonlyMap<number, unknown> = new Map()
+  #forgotAtMs = 0
+  #logBegins = 1
+  /** The log has dropped them while they could be had here: nobody can bring them back. */
+  readonly #outlived = new Set<number>()
   #incarnations = 0
   #isDown = false
 
@@ -87,7 +95,9 @@ export class SimulatedBroker {
         situations.hit('broker-wiped')
         trace('the broker forgets everything')
         this.#topics.clear()
-        this.#idsAt.clear()
+        this.#idsForgotten = this.#idsAt
+        this.#idsAt = new Map()
+        this.#forgotAtMs = scheduler.nowMs
       })
     }
   }
@@ -96,9 +106,23 @@ export class SimulatedBroker {
     this.#setDown(false)
   }
 
+  /** Told where the log begins by now. */
+  logBegins(firstPosition: number): void {
+    if (firstPosition === this.#logBegins) return
+    this.#logBegins = firstPosition
+    const isFresh = this.#options.scheduler.nowMs - this.#forgotAtMs < LOOKED_MS_MAX
+    for (const ids of [this.#idsAt, isFresh ? this.#idsForgotten : undefined]) {
+      for (const position of ids?.keys() ?? []) {
+        if (position < firstPosition) this.#outlived.add(position)
+      }
+    }
+  }
+
   /** Positions of messages that a reader of another system cannot get. */
   missing(positions: Iterable<number>): readonly number[] {
-    return [...positions].filter((position) => !this.#idsAt.has(position))
+    return [...positions].filter(
+      (position) => !this.#idsAt.has(position) && !this.#outlived.has(position),
+    )
   }
 
   /** Positions that were published as more than one message: a reader could not know the repeat. */

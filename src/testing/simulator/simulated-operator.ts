@@ -12,6 +12,11 @@ export interface OperatorOptions {
   readonly trace: (what: string) => void
 }
 
+interface Pace {
+  readonly ratePerSecond: number
+  readonly pauseMsMax: number
+}
+
 const ANSWER_MS_MAX = 20_000
 const TRIES_MAX = 6
 
@@ -34,6 +39,7 @@ export class SimulatedOperator {
     const { random } = this.#options
     const acts = [
       () => this.#retryLetter(),
+      () => this.#retryPage(),
       () => this.#retryCause(),
       () => this.#dropLetter(),
       () => this.#replay('messages'),
@@ -44,6 +50,12 @@ export class SimulatedOperator {
       () => this.#readmit(),
     ]
     await acts[Math.floor(random.next() * acts.length)]?.()
+  }
+
+  /** Replays so slowly that parts of the log go meanwhile, or pauses until they have. */
+  async replaySlowly(): Promise<void> {
+    const ratePerSecond = 1 + this.#options.random.next() * 2
+    await this.#replay('messages', { ratePerSecond, pauseMsMax: 90_000 })
   }
 
   /** Puts right what people themselves have stopped: paused consumers and replays. */
@@ -58,6 +70,13 @@ export class SimulatedOperator {
   async #retryLetter(): Promise<void> {
     const id = await this.#someLetter()
     if (id !== undefined) await this.#operate({ kind: 'dead-letter.retry', ids: [id] })
+  }
+
+  /** Of many at once some may be mended, and others not. */
+  async #retryPage(): Promise<void> {
+    const page = await this.#look((runtime) => runtime.deadLetters({ limit: 20 }))
+    const ids = page?.items.map(({ id }) => id) ?? []
+    if (ids.length > 0) await this.#operate({ kind: 'dead-letter.retry', ids })
   }
 
   async #retryCause(): Promise<void> {
@@ -76,7 +95,7 @@ export class SimulatedOperator {
     return this.#pick(page?.items)?.id
   }
 
-  async #replay(from: 'messages' | 'dead-letters'): Promise<void> {
+  async #replay(from: 'messages' | 'dead-letters', pace?: Pace): Promise<void> {
     const { random, scheduler } = this.#options
     const consumers = this.#options.runtime()?.integration.consumers ?? []
     const guarded = consumers.filter(({ replay }) => replay === 'guarded')
@@ -85,8 +104,10 @@ export class SimulatedOperator {
     const consumer = this.#pick(isGuarded ? guarded : willing)?.name
     if (consumer === undefined) return
     const filter = { from, consumer }
-    // Now and then so slowly that the log goes on being dropped meanwhile.
-    const ratePerSecond = random.next() < 0.25 ? 1 : 2 + random.next() * 18
+    const { ratePerSecond, pauseMsMax } = pace ?? {
+      ratePerSecond: random.next() < 0.25 ? 1 : 2 + random.next() * 18,
+      pauseMsMax: 5_000,
+    }
     const planned = await this.#operate({ kind: 'replay.plan', filter, ratePerSecond })
     if (!planned) return
     const { id, token }: { id?: unknown; token?: unknown } = { ...Object(planned.result) }
@@ -95,7 +116,7 @@ export class SimulatedOperator {
     if (random.next() < 0.5) return
     await scheduler.sleep(random.next() * 5_000)
     await this.#operate({ kind: 'replay.pause', id })
-    await scheduler.sleep(random.next() * 5_000)
+    await scheduler.sleep(random.next() * pauseMsMax)
     await this.#operate({ kind: random.next() < 0.8 ? 'replay.resume' : 'replay.abort', id })
   }
 

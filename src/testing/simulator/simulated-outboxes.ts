@@ -31,6 +31,7 @@ export interface SimulatedOutboxesOptions {
 const ROWS_IN_ONE_MAX = 4
 const STEP_MS_MAX = 60
 const COMMIT_MS_MAX = 300
+const GIVEN_UP = 0.3
 const HANG_MS_MAX = 240_000
 const AGAIN_MS_MAX = 3_000
 
@@ -136,10 +137,13 @@ export class SimulatedOutboxes {
       await this.#emit(database, transaction)
       if (!transaction.isOpen) return false
     }
-    if (dice.happens('outboxHangs')) await this.#hang(dice.random('outboxHangs').next())
+    const isHanging = dice.happens('outboxHangs')
+    if (isHanging) await this.#hang(dice.random('outboxHangs').next())
     await scheduler.sleep(this.#random.next() * COMMIT_MS_MAX)
     if (!transaction.isOpen) return false
-    if (dice.happens('outboxRollbacks')) transaction.rollback()
+    // What has hung for long is often given up, with its number long passed.
+    const isGivenUp = isHanging && this.#random.next() < GIVEN_UP
+    if (isGivenUp || dice.happens('outboxRollbacks')) transaction.rollback()
     else transaction.commit()
     return true
   }

@@ -2,7 +2,7 @@ import { sampleEventHeaders, type Webhook } from '../../contract/index.ts'
 import { bodyOfBytes, type IngressResponse } from '../../ingress/index.ts'
 import { type Random, randomInteger } from '../../kernel/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
-import { signRequest, type SigningKey } from '../../security/index.ts'
+import { signDelivery, type SigningKey } from '../../security/index.ts'
 import type { FaultDice } from './fault-dice.ts'
 import { WORLD_START_MS } from './node-clock.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -155,24 +155,25 @@ class Sender {
     const { webhook, id } = this.#message
     const runtime = this.#options.runtime()
     if (!runtime) return undefined
-    const headers = signRequest({
+    const signed = signDelivery({
       scheme: webhook.verify,
       keys: keysOf(webhook),
       messageId: id,
       timestampMs: Math.floor(WORLD_START_MS + scheduler.nowMs),
       body,
+      request: { method: 'POST', target: webhook.path, path: webhook.path },
     })
     this.#underWay += 1
     const answer = runtime.ingress.handle({
       method: 'POST',
-      target: webhook.path,
+      target: signed.target,
       rawHeaders: [
         'content-type',
         'application/json',
-        ...Object.entries({ ...headers, ...eventHeaders(webhook, id) }).flat(),
+        ...Object.entries({ ...signed.headers, ...eventHeaders(webhook, id) }).flat(),
       ],
       remoteAddress: '127.0.0.1',
-      body: bodyOfBytes(body),
+      body: bodyOfBytes(signed.body),
     })
     let timer: { cancel(): void } | undefined
     const timeout = new Promise<undefined>((resolve) => {

@@ -17,6 +17,8 @@ export class SituationWatch {
   readonly #letters = new Map<string, DeadLetterRow>()
   readonly #lanes = new Map<string, LaneRow>()
   readonly #runningReplays = new Set<string>()
+  /** Replays of messages, or parts of them, that have not ended: the position each has come to. */
+  readonly #replayedTo = new Map<string, number>()
   readonly #timers = new Map<string, TimerRow>()
   #suspects = 0
   #partitions = 0
@@ -39,7 +41,8 @@ export class SituationWatch {
       if (write.collection === 'deadLetters' && write.row) this.#letter(write.row)
       else if (write.collection === 'lanes') this.#lane(write.key, write.row)
       else if (write.collection === 'successors' && write.row) this.#successor(write.row)
-      else if (write.collection === 'replays' && write.row) this.#replay(write.row)
+      else if (write.collection === 'replays') this.#replay(write.key, write.row)
+      else if (write.collection === 'replayParts') this.#follow(write.key, write.row)
       else if (write.collection === 'timers') this.#timer(write.key, write.row)
       else if (write.collection === 'suspects') this.#suspect(write.row !== undefined)
     }
@@ -49,7 +52,9 @@ export class SituationWatch {
   look(): void {
     const { partitionCount } = this.#inspector
     if (partitionCount < this.#partitions) {
-      if (this.hasRunningReplay) this.#book.hit('retention-during-replay')
+      const { firstPosition } = this.#inspector
+      const isAhead = (position: number): boolean => position < firstPosition - 1
+      if ([...this.#replayedTo.values()].some(isAhead)) this.#book.hit('retention-during-replay')
       if (this.#inspector.count('held') > 0) this.#book.hit('retention-while-held')
     }
     this.#partitions = partitionCount
@@ -95,9 +100,18 @@ export class SituationWatch {
     if (this.#lanes.get(row.lane)?.state === 'replaying') this.#book.hit('replay-over-live')
   }
 
-  #replay({ id, state }: ReplayRow): void {
-    if (state === 'running') this.#runningReplays.add(id)
+  #replay(id: string, row: ReplayRow | undefined): void {
+    if (row?.state === 'running') this.#runningReplays.add(id)
     else this.#runningReplays.delete(id)
+    // On a shared store each part has a place of its own.
+    if (row?.parts === undefined) this.#follow(id, row)
+  }
+
+  #follow(key: string, row: ReplayRow | undefined): void {
+    const isUnderWay = row?.state === 'running' || row?.state === 'paused'
+    const { from }: { readonly from?: unknown } = { ...Object(row?.filter) }
+    if (!isUnderWay || from !== 'messages') this.#replayedTo.delete(key)
+    else this.#replayedTo.set(key, Number(row.cursor.split('\n')[1] ?? 0))
   }
 
   #timer(key: string, row: TimerRow | undefined): void {

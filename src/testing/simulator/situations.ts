@@ -30,7 +30,8 @@ export const SITUATIONS = {
   'dead-letter-died-again': 'a dead letter was retried and failed again (F10)',
   'replay-crashed': 'the process died during a replay (F11)',
   'replay-over-live': 'a replay re-ran a key that had live messages (F67)',
-  'retention-during-replay': 'retention dropped a part of the log during a replay (F12)',
+  'retention-during-replay':
+    'retention dropped a part of the log that a replay had not come to (F12)',
   'retention-while-held': 'retention dropped a part of the log that a held key still needed',
   'operation-repeated': 'an operation was repeated under its id (S23)',
   'stop-while-handling': 'the process was stopped in order while a handler ran (F14)',

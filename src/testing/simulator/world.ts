@@ -3,7 +3,12 @@ import { type Integration, sql, type Webhook } from '../../contract/index.ts'
 import { messageOf, type Random, randomInteger } from '../../kernel/index.ts'
 import { retryHorizonMs } from '../../policy/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
-import { type AppliedCommit, inspectDisk, type MemoryDisk } from '../../store/index.ts'
+import {
+  type AppliedCommit,
+  type DiskInspector,
+  inspectDisk,
+  type MemoryDisk,
+} from '../../store/index.ts'
 import { AlertWatch } from './alert-watch.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { EffectLedger } from './effect-ledger.ts'
@@ -15,7 +20,7 @@ import { LEDGER_TABLE } from './instrument-consumer.ts'
 import { LimitWatch } from './limit-watch.ts'
 import { type EffectRow, MessageBooks } from './message-books.ts'
 import { environmentOf, keysFor } from './partner-secrets.ts'
-import { encodeBody, type MakeBody, planTraffic } from './plan-traffic.ts'
+import { encodeBody, type MakeBody, planTraffic, type Traffic } from './plan-traffic.ts'
 import type { HandlerCall } from './observer.ts'
 import type { Processes } from './processes.ts'
 import { type Ground, layGround } from './raise-processes.ts'
@@ -81,6 +86,8 @@ const OUTBOX_SHARE = 0.3
 const NO_WEBHOOKS_MS = 60_000
 const DRAIN_MS = 900_000
 const PEOPLE_MS_MAX = 20_000
+/** Of what people do where parts of the log go: a replay that is still under way then. */
+const LATE_REPLAYS = 0.5
 const PARTITION_BYTES_MIN = 4_096
 const PARTITION_BYTES_MAX = 65_536
 
@@ -96,6 +103,7 @@ export class World {
   readonly #deliveries: Delivery[] = []
   readonly #dice: FaultDice
   readonly #disk: MemoryDisk
+  readonly #inspector: DiskInspector
   readonly #broker: SimulatedBroker | undefined
   readonly #outboxes: SimulatedOutboxes
   readonly #ledger: EffectLedger
@@ -140,6 +148,7 @@ export class World {
       ),
     })
     this.#disk = this.#ground.disk
+    this.#inspector = inspectDisk(this.#disk)
     this.#ledger = new EffectLedger(this.#disk)
     this.#broker = this.#createBroker(trace)
     this.#outboxes = new SimulatedOutboxes({ ...this.#parts(trace), fail, integration })
@@ -163,7 +172,7 @@ export class World {
       fail,
       trace,
     })
-    inspectDisk(this.#disk).onApplied((commit) => {
+    this.#inspector.onApplied((commit) => {
       this.#trace(`commit ${commit.records.length} ${commit.rows.length}`)
       this.#ground.applied(commit)
       const noted = this.#ledger.fresh()
@@ -193,20 +202,21 @@ export class World {
     const { webhooks, outboxes } = this.#integration
     const share = webhooks.length === 0 ? 1 : Math.min(OUTBOX_SHARE, outboxes.length)
     const emitted = Math.round(all * share)
-    const messages = planTraffic(this.#integration, {
+    const traffic = planTraffic(this.#integration, {
       messages: all - emitted,
       random: this.#streams('traffic'),
       situations: this.#situations,
       isBurst: this.#dice.faults.requestTwice > 0.4,
       bodyOf: (webhook, random, index) => this.#bodyOf(webhook, random, index),
     })
+    const { messages } = traffic
     const firstMs = webhooks.length === 0 ? NO_WEBHOOKS_MS : 0
     const lastAtMs = messages.reduce((last, { atMs }) => Math.max(last, atMs), firstMs)
     this.#processes.start()
     this.#processes.plan(lastAtMs + 10_000)
     this.#broker?.plan(lastAtMs + 10_000)
     this.#outboxes.plan(emitted, { lastAtMs, withinMs: lastAtMs + 10_000 })
-    this.#planPeople(messages)
+    this.#planPeople(traffic, lastAtMs)
     for (const [index, message] of messages.entries()) void this.#send(message, index)
     const troubleMs = lastAtMs + 60_000
     await this.#until(() => this.#senders === 0 && this.#scheduler.nowMs > lastAtMs, troubleMs)
@@ -227,11 +237,16 @@ export class World {
   }
 
   /** People look after the integration while partners send. */
-  #planPeople(messages: readonly SimulatedMessage[]): void {
+  #planPeople({ messages, lateFromMs }: Traffic, lastAtMs: number): void {
+    const random = this.#streams('people')
     for (const { atMs: share, take } of this.#dice.planned('operations', messages.length)) {
-      const at = messages[Math.floor(share)]?.atMs ?? 0
-      this.#scheduler.at(at + (share % 1) * PEOPLE_MS_MAX, () => {
-        if (take()) void this.#do(() => this.#operator.act())
+      const isLate = lateFromMs !== undefined && random.next() < LATE_REPLAYS
+      const at = isLate
+        ? lateFromMs + random.next() * (lastAtMs - lateFromMs)
+        : (messages[Math.floor(share)]?.atMs ?? 0) + (share % 1) * PEOPLE_MS_MAX
+      this.#scheduler.at(at, () => {
+        if (!take()) return
+        void this.#do(() => (isLate ? this.#operator.replaySlowly() : this.#operator.act()))
       })
     }
   }
@@ -249,6 +264,7 @@ export class World {
         return false
       }
       this.#ground.watch.look()
+      this.#broker?.logBegins(this.#inspector.firstPosition)
       this.#limits.look(() => this.#runtimes)
       this.#processes.look()
     }
@@ -259,7 +275,7 @@ export class World {
   async #rest(drainMs: number): Promise<void> {
     let quietSinceMs: number | undefined
     const isAtRest = (): boolean => {
-      const isQuiet = this.#unrest().length === 0
+      const isQuiet = this.#unrest().next().done === true
       if (!isQuiet) quietSinceMs = undefined
       else quietSinceMs ??= this.#scheduler.nowMs
       return quietSinceMs !== undefined && this.#scheduler.nowMs - quietSinceMs > QUIET_MS
@@ -270,24 +286,23 @@ export class World {
     for (const sentence of this.#unrest()) this.#fail(sentence)
   }
 
-  /** What is still going to happen by itself. */
-  #unrest(): readonly string[] {
-    const found: string[] = []
-    if (this.#senders > 0) found.push(`${this.#senders} messages are still being sent`)
-    if (this.#people > 0) found.push('people wait for an answer')
-    if (this.#runtimes.length === 0) found.push('no process runs')
+  /** What is still going to happen by itself; asked often, so what costs the least comes first. */
+  *#unrest(): Generator<string> {
+    if (this.#senders > 0) yield `${this.#senders} messages are still being sent`
+    if (this.#people > 0) yield 'people wait for an answer'
+    if (this.#runtimes.length === 0) yield 'no process runs'
     const { underWay, waiting } = this.#outboxes
-    if (underWay > 0) found.push(`${underWay} transactions of services are open`)
-    if (waiting > 0) found.push(`${waiting} rows of outboxes are not moved`)
+    if (underWay > 0) yield `${underWay} transactions of services are open`
+    if (waiting > 0) yield `${waiting} rows of outboxes are not moved`
+    yield* this.#books.unrest()
     for (const runId of this.#ground.watch.runningReplays) {
-      if (!this.#books.isReplayParked(runId)) found.push(`${runId} is still running`)
+      if (!this.#books.isReplayParked(runId)) yield `${runId} is still running`
     }
-    const unpublished = this.#unpublished().length
-    if (unpublished > 0) found.push(`${unpublished} messages wait for the broker`)
     const { owing, outboxAlerts } = this.#alerts
-    if (owing > 0) found.push(`${owing} alerts owe a notification`)
-    if (outboxAlerts.length > 0) found.push(`${outboxAlerts.join(' and ')} is still alerted`)
-    return found.length > 0 ? found : this.#books.unrest()
+    if (owing > 0) yield `${owing} alerts owe a notification`
+    if (outboxAlerts.length > 0) yield `${outboxAlerts.join(' and ')} is still alerted`
+    const unpublished = this.#unpublished().length
+    if (unpublished > 0) yield `${unpublished} messages wait for the broker`
   }
 
   /** The slowest that the declared policies allow, and some. */
@@ -399,8 +414,9 @@ export class World {
 
   /** What died, or was brought back by a person, begins its attempts anew. */
   #forgetResolved({ rows }: AppliedCommit): void {
-    for (const { collection, row } of rows) {
-      if (collection === 'deadLetters' && row) this.#attempts.forget(row.consumer, row.position)
+    for (const write of rows) {
+      if (write.collection !== 'deadLetters' || !write.row) continue
+      this.#attempts.forget(write.row.consumer, write.row.position)
     }
   }
 
@@ -451,7 +467,7 @@ export class World {
       situations: Object.fromEntries(this.#situations.counts),
       accepted: this.#deliveries.filter((one) => one.acceptedId !== undefined).length,
       effects: this.#ledger.effects,
-      deadLetters: inspectDisk(this.#disk).count('deadLetters'),
+      deadLetters: this.#inspector.count('deadLetters'),
       virtualMs: this.#scheduler.nowMs,
       events: this.#scheduler.events,
       lastEvents: this.#events.latest,

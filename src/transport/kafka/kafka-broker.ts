@@ -1,9 +1,11 @@
 import { JuncturaError } from '../../kernel/index.ts'
 import type { Broker, BrokerOptions, Reading } from '../broker.ts'
+import type { ForeignTopic } from '../foreign-topic.ts'
 import { ensureTopics, replicationOf, type TopicPlan, topicOf } from './channel-topics.ts'
 import { checkCluster } from './check-cluster.ts'
 import type { Cluster } from './cluster.ts'
 import { ENGINE, refused, toPortError } from './kafka-error.ts'
+import { kafkaTopicOf } from './kafka-topic.ts'
 import { listOffsets } from './list-offsets.ts'
 import { openCluster } from './open-cluster.ts'
 import { Producer } from './producer.ts'
@@ -95,6 +97,7 @@ class KafkaBroker implements Broker {
   readonly #plan: TopicPlan
   readonly #producer: Producer
   readonly #readers = new Set<TopicReader>()
+  readonly #records = new Set<ForeignTopic>()
   #closing: Promise<void> | undefined
 
   constructor(cluster: Cluster, plan: TopicPlan, publishTimeoutMs: number) {
@@ -137,6 +140,12 @@ class KafkaBroker implements Broker {
     return await this.#read({ topic, from, batchMax, give: onBatch })
   }
 
+  record: NonNullable<Broker['record']> = (channel) => {
+    const topic = kafkaTopicOf(this.#cluster, this.#topicOf(channel))
+    this.#records.add(topic)
+    return topic
+  }
+
   inspect: Broker['inspect'] = (channel) =>
     this.#do(`channel ${channel}`, async () => {
       const topic = this.#topicOf(channel)
@@ -160,7 +169,7 @@ class KafkaBroker implements Broker {
 
   async #close(): Promise<void> {
     await this.#producer.drain()
-    const readers = [...this.#readers].map((reader) => reader.close())
+    const readers = [...this.#readers, ...this.#records].map((reader) => reader.close())
     await this.#cluster.close()
     await Promise.all(readers)
     await this.#producer.release()

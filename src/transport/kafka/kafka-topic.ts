@@ -31,15 +31,21 @@ export const openKafkaTopic = async (
   return new KafkaTopic(cluster, topic)
 }
 
+/** A topic of ours on the connections of its broker, which closes them. */
+export const kafkaTopicOf = (cluster: Cluster, topic: string): ForeignTopic =>
+  new KafkaTopic(cluster, topic, true)
+
 class KafkaTopic implements ForeignTopic {
   readonly reading = 'offset'
   readonly #cluster: Cluster
   readonly #topic: string
   readonly #readers = new Set<TopicReader>()
+  readonly #isShared: boolean
   #closing: Promise<void> | undefined
 
-  constructor(cluster: Cluster, topic: string) {
+  constructor(cluster: Cluster, topic: string, isShared = false) {
     this.#cluster = cluster
+    this.#isShared = isShared
     this.#topic = topic
   }
 
@@ -78,7 +84,7 @@ class KafkaTopic implements ForeignTopic {
   read(options: TopicReadOptions): Promise<TopicReading> {
     return this.#do(async () => {
       const { from, incarnation, batchMax = 500, onBatch: give, onPlaceGone } = options
-      const place = { from, incarnation, onPlaceGone }
+      const place = { from, incarnation, onPlaceGone, partitions: options.partitions }
       const what = { cluster: this.#cluster, topic: this.#topic }
       const reader = await TopicReader.start({ ...what, ...place, batchMax, give })
       this.#readers.add(reader)
@@ -103,7 +109,7 @@ class KafkaTopic implements ForeignTopic {
 
   async #close(): Promise<void> {
     const readers = [...this.#readers].map((reader) => reader.close())
-    await this.#cluster.close()
+    if (!this.#isShared) await this.#cluster.close()
     await Promise.all(readers)
   }
 

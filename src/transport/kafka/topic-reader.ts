@@ -13,6 +13,8 @@ export interface TopicReaderOptions {
   /** `end`: only what is published from now on. */
   readonly from: 'end' | Readonly<Record<string, string>>
   readonly batchMax: number
+  /** Of the partitions, only these. @default all */
+  readonly partitions?: readonly number[] | undefined
   /** Called again with the same messages when it rejects. */
   readonly give: (messages: readonly ReceivedMessage[]) => Promise<void> | void
   /** Which topic the places are of. @default the one that is there at the start */
@@ -82,7 +84,7 @@ export class TopicReader {
       }
       return
     }
-    for (const { index } of view.partitions) {
+    for (const { index } of this.#wanted(view)) {
       this.#places.set(index, BigInt(from[String(index)] ?? '0'))
     }
   }
@@ -105,6 +107,11 @@ export class TopicReader {
     }
   }
 
+  #wanted({ partitions }: TopicView): TopicView['partitions'] {
+    const { partitions: only } = this.#options
+    return only ? partitions.filter(({ index }) => only.includes(index)) : partitions
+  }
+
   /** Until something is not as it was. */
   async #readOnce(): Promise<void> {
     const { cluster, topic } = this.#options
@@ -112,7 +119,7 @@ export class TopicReader {
     this.#checkedMs = cluster.options.clock.monotonicMs()
     this.#meet(view)
     const byLeader = new Map<number, number[]>()
-    for (const { index, leader } of view.partitions) {
+    for (const { index, leader } of this.#wanted(view)) {
       if (leader < 0) continue
       const others = byLeader.get(leader)
       if (others) others.push(index)
@@ -142,7 +149,7 @@ export class TopicReader {
       this.#places.clear()
       this.#topicId = view.id
     }
-    for (const { index } of view.partitions) {
+    for (const { index } of this.#wanted(view)) {
       if (!this.#places.has(index)) this.#places.set(index, 0n)
     }
   }

@@ -10,6 +10,7 @@ import type {
   Reading,
   ReadOptions,
 } from '../broker.ts'
+import type { ForeignTopic } from '../foreign-topic.ts'
 import { checkNats } from './check-nats.ts'
 import { refused } from './nats-errors.ts'
 import { followNats } from './nats-follower.ts'
@@ -17,6 +18,7 @@ import { loadNats, type NatsLink, openNatsLink } from './nats-link.ts'
 import type { NatsLinkOptions } from './nats-options.ts'
 import { type NatsNames, natsNames } from './nats-names.ts'
 import { createNatsPublisher, messageBytesMaxOf, type NatsPublisher } from './nats-publisher.ts'
+import { natsTopicOf } from './nats-topic.ts'
 import { readNats } from './nats-reader.ts'
 import { DEDUPE_WINDOW_MS, ensureStream, inspectStream } from './nats-streams.ts'
 import { readNatsUrl } from './nats-url.ts'
@@ -88,6 +90,7 @@ class NatsBroker implements Broker {
   readonly #names = new Map<string, NatsNames>()
   readonly #publishers = new Map<string, NatsPublisher>()
   readonly #readings = new Set<Reading>()
+  readonly #records = new Set<ForeignTopic>()
   #closing: Promise<void> | undefined
 
   constructor(options: ResolvedNatsBrokerOptions, link: NatsLink) {
@@ -135,6 +138,15 @@ class NatsBroker implements Broker {
     return this.#track(await readNats({ ...options, link, clock, random, log, stream: topic }))
   }
 
+  record(channel: string): ForeignTopic {
+    this.#assertOpen()
+    const { clock, random, log, prefix } = this.#options
+    const { stream } = this.#namesOf(channel)
+    const topic = natsTopicOf({ stream, clientName: prefix, clock, random, log }, this.#link)
+    this.#records.add(topic)
+    return topic
+  }
+
   async inspect(channel: string): Promise<BrokerChannelState> {
     this.#assertOpen()
     return await inspectStream(this.#link, this.#namesOf(channel))
@@ -158,7 +170,7 @@ class NatsBroker implements Broker {
   }
 
   async #close(): Promise<void> {
-    for (const reading of this.#readings) await reading.close()
+    for (const reading of [...this.#readings, ...this.#records]) await reading.close()
     for (const publisher of this.#publishers.values()) await publisher.close()
     await this.#link.close()
   }

@@ -35,6 +35,10 @@ export const openNatsTopic = async (options: NatsTopicOptions): Promise<ForeignT
   return new NatsTopic(options, link)
 }
 
+/** The stream of a channel of ours, on the connection of its broker, which closes it. */
+export const natsTopicOf = (options: Omit<NatsTopicOptions, 'url'>, link: NatsLink): ForeignTopic =>
+  new NatsTopic(options, link, true)
+
 const noStream = (stream: string): JuncturaError =>
   refused({
     resource: `the stream ${JSON.stringify(stream)}`,
@@ -44,12 +48,14 @@ const noStream = (stream: string): JuncturaError =>
 
 class NatsTopic implements ForeignTopic {
   readonly reading = 'offset'
-  readonly #options: NatsTopicOptions
+  readonly #options: Omit<NatsTopicOptions, 'url'>
+  readonly #isShared: boolean
   readonly #link: NatsLink
   readonly #readings = new Set<TopicReading>()
   #closing: Promise<void> | undefined
 
-  constructor(options: NatsTopicOptions, link: NatsLink) {
+  constructor(options: Omit<NatsTopicOptions, 'url'>, link: NatsLink, isShared = false) {
+    this.#isShared = isShared
     this.#options = options
     this.#link = link
   }
@@ -75,8 +81,15 @@ class NatsTopic implements ForeignTopic {
     const { stream, subjects, clock, random, log } = this.#options
     const own = { link: this.#link, clock, random, log, stream, subjects }
     const reading = await readNatsTopic({ ...options, ...own })
-    this.#readings.add(reading)
-    return reading
+    const tracked: TopicReading = {
+      places: () => reading.places(),
+      close: async () => {
+        this.#readings.delete(tracked)
+        await reading.close()
+      },
+    }
+    this.#readings.add(tracked)
+    return tracked
   }
 
   close(): Promise<void> {
@@ -90,7 +103,7 @@ class NatsTopic implements ForeignTopic {
 
   async #close(): Promise<void> {
     for (const reading of this.#readings) await reading.close()
-    await this.#link.close()
+    if (!this.#isShared) await this.#link.close()
   }
 
   #assertOpen(): void {

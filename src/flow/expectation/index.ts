@@ -1,0 +1,2 @@
+export * from './expectation-rows.ts'
+export * from './tracker.ts'

@@ -1,0 +1,244 @@
+import type { AnySaga } from '../../contract/index.ts'
+import { JuncturaError, LIMITS } from '../../kernel/index.ts'
+import { nextDelayMs } from '../../policy/index.ts'
+import { applyOperation } from './apply-operation.ts'
+import { startLate } from './end-run.ts'
+import type { SagaRecord } from './saga-record.ts'
+import {
+  findEntry,
+  hasPivoted,
+  isEnded,
+  isUndo,
+  openRun,
+  runIdOf,
+  type SagaEntry,
+  type SagaRun,
+} from './saga-run.ts'
+import { retryOfCall } from './step-policy.ts'
+import { takeBack } from './take-back.ts'
+import type { Turn } from './turn.ts'
+
+/** A run of which nothing is known but its key. */
+export const newRun = (saga: AnySaga, key: string, nowMs: number): SagaRun =>
+  openRun({
+    saga: saga.name,
+    key,
+    id: '',
+    state: 'unstarted',
+    version: saga.version,
+    owner: saga.owner.name,
+    phase: 'forward',
+    startedAtMs: nowMs,
+    updatedAtMs: nowMs,
+    position: 0,
+    arrivals: 0,
+    deliveries: 0,
+    startId: '',
+    inputType: '',
+    input: null,
+    correlationId: '',
+    repeats: 0,
+    entries: [],
+    inbox: [],
+    timers: [],
+    operations: [],
+  })
+
+/**
+ * Writes down what a record says; the function of the saga runs afterwards. A record that comes
+ * again, for example after a crash, has been applied and does nothing.
+ */
+export const applyRecord = (turn: Turn, record: SagaRecord): void => {
+  const { run, delivery } = turn
+  if (run.position >= delivery.position) return
+  run.position = delivery.position
+  switch (record.kind) {
+    case 'start':
+      return start(turn, record)
+    case 'event':
+      return receive(turn, record)
+    case 'answer':
+      return answer(turn, record)
+    case 'timer':
+      return fire(turn, record.timer)
+    case 'operate':
+      return applyOperation(turn, record)
+  }
+}
+
+type Of<Kind extends SagaRecord['kind']> = Extract<SagaRecord, { readonly kind: Kind }>
+
+function start(turn: Turn, record: Of<'start'>): void {
+  const { run, saga, nowMs, delivery } = turn
+  if (run.state !== 'unstarted') {
+    // The same run: whoever starts it again waits for its end.
+    run.repeats += 1
+    return
+  }
+  Object.assign(run, {
+    id: runIdOf(saga.name, run.key, record.id),
+    state: 'running',
+    liveSaga: saga.name,
+    version: saga.version,
+    startedAtMs: nowMs,
+    startId: record.id,
+    inputType: record.type,
+    input: record.data,
+    correlationId: record.correlationId,
+  } satisfies Partial<SagaRun>)
+  delete run.parked
+  if (delivery.traceparent !== undefined) run.traceparent = delivery.traceparent
+  if (record.parent !== undefined) run.parent = record.parent
+  if (record.late !== undefined) run.late = record.late
+  watch(turn)
+}
+
+/** One timer for both budgets. */
+function watch(turn: Turn): void {
+  const { run, nowMs } = turn
+  const { totalMs, quietMs } = turn.saga.budget
+  const dues: number[] = []
+  if (totalMs !== undefined && run.phase === 'forward') dues.push(run.startedAtMs + totalMs)
+  if (quietMs !== undefined) dues.push(Math.max(run.updatedAtMs + quietMs, nowMs + 1))
+  if (dues.length > 0) turn.setTimer('watch', Math.min(...dues))
+}
+
+function receive(turn: Turn, record: Of<'event'>): void {
+  const { run, saga } = turn
+  const isKnown =
+    run.inbox.some(({ id }) => id === record.id) ||
+    run.entries.some(({ kind, output }) => kind === 'wait' && eventId(output) === record.id)
+  if (isKnown) {
+    run.repeats += 1
+    return
+  }
+  if (isEnded(run) && run.state !== 'terminated' && saga.late.has(record.type)) {
+    return startLate(turn, record)
+  }
+  if (run.inbox.length >= LIMITS.sagaInboxMax) {
+    throw new JuncturaError('JUNCTURA_SAGA_INBOX_FULL', {
+      details: { saga: saga.name, key: run.key, maximum: LIMITS.sagaInboxMax },
+    })
+  }
+  run.arrivals += 1
+  const { id, type, data, time } = record
+  run.inbox.push({ arrived: run.arrivals, id, type, data, time })
+  if (isEnded(run) || run.state === 'unstarted') run.parked = run.inbox.length
+}
+
+const eventId = (output: unknown): unknown =>
+  typeof output === 'object' && output !== null && 'id' in output ? output.id : undefined
+
+/** The answer to a command, or the end of a child. */
+function answer(turn: Turn, record: Of<'answer'>): void {
+  const { run } = turn
+  const entry = findEntry(run, record.step)
+  const isAwaited = entry && ['open', 'retrying', 'failed'].includes(entry.state)
+  if (!entry || !isAwaited || isEnded(run)) {
+    // Nobody waits for it any more; it is counted, and seen on the run.
+    run.repeats += 1
+    return
+  }
+  turn.clearTimersOf(entry.step)
+  delete entry.dueAtMs
+  if (record.outcome === 'failed') return failed(turn, entry, record.error)
+  if (run.problem?.step === entry.step) turn.mended()
+  if (run.state === 'compensation-stuck') run.state = 'compensating'
+  if (record.outcome === 'declined') {
+    turn.arrive(entry, 'declined')
+    entry.error = record.error
+    entry.output = record.data
+    if (isUndo(entry)) giveUpUndo(turn, entry, `declined: ${record.error}`)
+    return
+  }
+  turn.arrive(entry, 'done')
+  entry.output = record.data
+  delete entry.error
+}
+
+/** An undeclared error, or no answer in time: again, or a person is needed. */
+export const failed = (turn: Turn, entry: SagaEntry, message: string): void => {
+  const { run } = turn
+  entry.attempts = (entry.attempts ?? 0) + 1
+  entry.error = message
+  const delayMs = nextDelayMs(retryOfCall(turn, entry), entry.attempts, turn.ports.kernel.random)
+  if (delayMs !== undefined) {
+    entry.state = 'retrying'
+    entry.dueAtMs = turn.nowMs + delayMs
+    turn.setTimer(`retry:${entry.step}`, entry.dueAtMs)
+    return
+  }
+  if (isUndo(entry)) return giveUpUndo(turn, entry, message)
+  entry.state = 'failed'
+  if (run.phase === 'compensation') return
+  turn.pause(
+    {
+      kind: message === NO_ANSWER ? 'no-answer' : 'step-failed',
+      step: entry.step,
+      message: `${entry.step} failed for good: ${message}`,
+      fix: 'mend the cause, then retry the step; or skip it with what it should have given; or cancel',
+    },
+    turn.ownerOf(entry.contract),
+  )
+}
+
+export const NO_ANSWER = 'no answer in time'
+
+/** The others go on; the run can never be called compensated unless somebody sees to this one. */
+export const giveUpUndo = (turn: Turn, entry: SagaEntry, message: string): void => {
+  entry.state = 'failed'
+  entry.error = message
+  const { saga, run } = turn
+  turn.raise(`compensation-stuck/${entry.step.replace(/#\d+$/, '')}`, {
+    title: `${saga.name} ${run.key} cannot take back ${entry.step.slice(5)}: ${message}`,
+    owner: turn.ownerOf(entry.contract),
+  })
+}
+
+function fire(turn: Turn, timer: string): void {
+  const { run } = turn
+  if (!run.timers.includes(timer)) return
+  turn.timerFired(timer)
+  if (isEnded(run)) return
+  if (timer === 'watch') return look(turn)
+  const colon = timer.indexOf(':')
+  const entry = findEntry(run, timer.slice(colon + 1))
+  if (!entry) return
+  switch (timer.slice(0, colon)) {
+    case 'sleep':
+      if (entry.state === 'open') turn.arrive(entry, 'done')
+      return
+    case 'gather':
+      if (entry.state === 'open') entry.reason = 'time'
+      return
+    case 'retry':
+      if (entry.state !== 'retrying') return
+      entry.state = 'open'
+      entry.isDue = true
+      delete entry.dueAtMs
+      return
+    case 'timeout':
+      if (entry.state === 'open') failed(turn, entry, NO_ANSWER)
+  }
+}
+
+/** Whether a budget is used up. */
+function look(turn: Turn): void {
+  const { run, saga, nowMs } = turn
+  const { totalMs, quietMs } = saga.budget
+  const isOver = totalMs !== undefined && nowMs >= run.startedAtMs + totalMs
+  if (isOver && run.phase === 'forward' && run.cause === undefined) {
+    const message = `its budget of ${totalMs} ms is used up`
+    if (hasPivoted(run)) turn.raise('budget', { title: `${saga.name} ${run.key}: ${message}` })
+    else takeBack(turn, { kind: 'budget', reason: message })
+  }
+  const isQuiet = quietMs !== undefined && nowMs >= run.updatedAtMs + quietMs
+  if (isQuiet && run.isQuiet !== true) {
+    run.isQuiet = true
+    turn.raise('quiet', {
+      title: `${saga.name} ${run.key} has not moved for ${nowMs - run.updatedAtMs} ms`,
+    })
+  }
+  const isSpent = isOver && quietMs === undefined
+  if (!isSpent) watch(turn)
+}

@@ -1,0 +1,2 @@
+export * from './due-times.ts'
+export * from './schedule-keeper.ts'

@@ -1,0 +1,183 @@
+import { actionsOfContext, type WorkItem } from '../consumer/index.ts'
+import {
+  type AnyCommand,
+  type CommandContext,
+  type Consumer,
+  type ConsumerContext,
+  type Database,
+  Declined,
+  type Envelope,
+  isCommand,
+} from '../contract/index.ts'
+import { readReplyTo, sagaContract } from '../flow/index.ts'
+import type { Inbox } from '../inbox/index.ts'
+import { JuncturaError, must } from '../kernel/index.ts'
+import { compileValidator, type Validator } from '../schema/index.ts'
+import type { Append, RowWrite, SagaAnswer } from '../store/index.ts'
+import type { Foundations } from './pipeline.ts'
+
+/** Runs the handlers of commands, and tells those who asked. */
+export interface AnswerDesk {
+  answer(consumer: Consumer, input: unknown, ctx: ConsumerContext): Promise<void>
+  /** That a handler gave up, for who asked. */
+  givenUp(consumer: Consumer, item: WorkItem, problem: string): readonly Append[]
+}
+
+export const createAnswerDesk = (
+  parts: Pick<Foundations, 'store' | 'kernel' | 'integration'> & { readonly inbox: Inbox },
+): AnswerDesk => {
+  const { store, inbox, integration, kernel } = parts
+  const validators = new Map<string, Validator>()
+  for (const { on, answer } of integration.consumers) {
+    if (!answer || !isCommand(on)) continue
+    const { output, errors } = on.answers
+    const what = `command "${on.name}"`
+    if (output) validators.set(`${on.name}\n`, compileValidator(output, `${what}.output`))
+    for (const [error, schema] of errors) {
+      validators.set(`${on.name}\n${error}`, compileValidator(schema, `${what}.errors.${error}`))
+    }
+  }
+
+  /** What a handler gave, as it is told; checked against what the command promises. */
+  const toAnswer = (command: AnyCommand, given: unknown): SagaAnswer => {
+    const isDeclined = given instanceof Declined
+    const error = isDeclined ? given.error : ''
+    const data = isDeclined ? given.data : given
+    const validator = validators.get(`${command.name}\n${error}`)
+    if (isDeclined && !command.answers.errors.has(error)) {
+      const known = [...command.answers.errors.keys()].join(', ') || 'none'
+      throw wrongAnswer(command, `it declines with ${error}; declared are: ${known}`)
+    }
+    const verdict = validator?.validate(data)
+    if (verdict && !verdict.ok) {
+      const fields = verdict.errors.map(({ message }) => message).join(' ')
+      throw wrongAnswer(command, `its answer does not fit: ${fields}`)
+    }
+    return isDeclined
+      ? { outcome: 'declined', error, data: data ?? null }
+      : { outcome: 'output', data: data ?? null }
+  }
+
+  const appendsOf = (envelope: Envelope, answer: SagaAnswer): readonly Append[] => {
+    const to = envelope.replyto === undefined ? undefined : readReplyTo(envelope.replyto)
+    if (!to) return []
+    const { traceparent } = envelope
+    const { saga, key, step } = to
+    const origin = {
+      id: `${envelope.id}.${answer.outcome}`,
+      source: `/commands/${envelope.type}`,
+      correlationId: envelope.correlationid,
+      causationId: envelope.id,
+      ...(traceparent !== undefined && { traceparent }),
+    }
+    const data = { kind: 'answer', key, step, ...answer }
+    return [inbox.ownAppend({ contract: sagaContract(saga), data }, origin)]
+  }
+
+  return {
+    async answer(consumer, input, ctx) {
+      const command = must(isCommand(consumer.on) ? consumer.on : undefined, 'it handles a command')
+      const handle = must(consumer.answer, 'it answers')
+      const actions = actionsOfContext(ctx)
+      const { envelope } = ctx.message
+      const request = requestKey(command, input, envelope)
+      const kept = request && `${consumer.name}\n${request.key}`
+      // A first request of a saga cannot have been answered: it is found in the log once.
+      const known =
+        request?.mayBeKnown === true ? await store.row('commandAnswers', kept ?? '') : undefined
+      if (known) {
+        actions.write({ rows: [], appends: appendsOf(envelope, known.answer) })
+        return
+      }
+      const write = (given: unknown): void => {
+        const answer = toAnswer(command, given)
+        const expiresAtMs = kernel.clock.now() + command.answers.answerRetentionMs
+        const row = { consumer: consumer.name, answer, expiresAtMs }
+        const rows: readonly RowWrite[] =
+          kept === undefined ? [] : [{ collection: 'commandAnswers', key: kept, row }]
+        actions.write({ rows, appends: appendsOf(envelope, answer) })
+      }
+      const context = new Answering(ctx, write)
+      const given = await handle(input, context)
+      if (!context.hasAnswered) write(given)
+    },
+    givenUp: (_consumer, { record }, problem) =>
+      appendsOf(record.head.envelope, { outcome: 'failed', error: problem }),
+  }
+}
+
+/** What names one request: its own key where the command has one, else that of who asked. */
+function requestKey(
+  command: AnyCommand,
+  input: unknown,
+  envelope: Envelope,
+): { readonly key: string; readonly mayBeKnown: boolean } | undefined {
+  const { idempotencyPaths } = command.answers
+  if (idempotencyPaths.length > 0) {
+    const values = idempotencyPaths.map((path) => valueAt(input, path))
+    return { key: JSON.stringify(values), mayBeKnown: true }
+  }
+  const { idempotencykey, id } = envelope
+  return idempotencykey === undefined
+    ? undefined
+    : { key: idempotencykey, mayBeKnown: id !== idempotencykey }
+}
+
+const valueAt = (value: unknown, path: string): unknown =>
+  path
+    .split('.')
+    .reduce<unknown>(
+      (inner, name) =>
+        typeof inner === 'object' && inner !== null ? Reflect.get(inner, name) : undefined,
+      value,
+    )
+
+const wrongAnswer = (command: AnyCommand, problem: string): JuncturaError =>
+  new JuncturaError('JUNCTURA_EMIT_INVALID', { details: { type: command.name, problem } })
+
+class Answering implements CommandContext<AnyCommand> {
+  readonly #ctx: ConsumerContext
+  readonly #write: (given: unknown) => void
+  hasAnswered = false
+
+  constructor(ctx: ConsumerContext, write: (given: unknown) => void) {
+    this.#ctx = ctx
+    this.#write = write
+  }
+
+  get message(): ConsumerContext['message'] {
+    return this.#ctx.message
+  }
+
+  get attempt(): number {
+    return this.#ctx.attempt
+  }
+
+  get attemptsMax(): number {
+    return this.#ctx.attemptsMax
+  }
+
+  get signal(): AbortSignal {
+    return this.#ctx.signal
+  }
+
+  get idempotencyKey(): string {
+    return this.message.envelope.idempotencykey ?? this.message.id
+  }
+
+  readonly once: ConsumerContext['once'] = (name, effect) => this.#ctx.once(name, effect)
+  readonly emit: ConsumerContext['emit'] = (draft) => this.#ctx.emit(draft)
+  readonly log: ConsumerContext['log'] = (message, fields) => this.#ctx.log(message, fields)
+  readonly decline: CommandContext<AnyCommand>['decline'] = (error, data) =>
+    new Declined(error, data)
+
+  readonly tx: CommandContext<AnyCommand>['tx'] = async (callback) => {
+    const given = await this.#ctx.tx(async (db: Database) => {
+      const answer = await callback(db)
+      this.#write(answer)
+      return answer
+    })
+    this.hasAnswered = true
+    return given
+  }
+}

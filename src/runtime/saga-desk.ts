@@ -1,0 +1,126 @@
+import type { AnySaga } from '../contract/index.ts'
+import { type SagaAct, sagaContract, type SagaEngine, runKey } from '../flow/index.ts'
+import type { Inbox } from '../inbox/index.ts'
+import { JuncturaError } from '../kernel/index.ts'
+import type { SagaRunRow, SagaState } from '../store/index.ts'
+import type { OperationCommand, Operator } from './commands.ts'
+import { refused } from './operations.ts'
+import { pageOf } from './paging.ts'
+import type { Foundations } from './pipeline.ts'
+import type { Page, PageQuery } from './views.ts'
+
+export interface SagaQuery extends PageQuery {
+  readonly saga?: string
+  readonly state?: SagaState
+  /** Runs that hold events which nobody will take. */
+  readonly isParked?: boolean
+}
+
+/** What people see of sagas, and what they do to a run. */
+export interface SagaDesk {
+  list(query: SagaQuery): Promise<Page<SagaRunRow>>
+  find(saga: string, key: string): Promise<SagaRunRow | undefined>
+  /**
+   * Puts what a person asked for into the run's lane, where it is done in order and once; what came
+   * of it is in `operations` of the run.
+   */
+  operate(command: SagaCommand, by: Operator): Promise<unknown>
+}
+
+export type SagaCommand = Extract<OperationCommand, { readonly kind: `saga.${string}` }>
+
+export const createSagaDesk = (
+  parts: Foundations & { readonly inbox: Inbox; readonly sagas: SagaEngine },
+): SagaDesk => {
+  const { store, committer, integration, inbox, sagas, kernel } = parts
+  const find = (saga: string, key: string): Promise<SagaRunRow | undefined> =>
+    store.row('sagaRuns', runKey(saga, key))
+
+  const sagaNamed = (name: string): AnySaga => {
+    const saga = integration.sagas.find((one) => one.name === name)
+    if (saga) return saga
+    throw new JuncturaError('JUNCTURA_NOT_FOUND', { details: { what: 'saga', id: name } })
+  }
+
+  const post = async (
+    saga: AnySaga,
+    record: { readonly id: string; readonly key: string; readonly [member: string]: unknown },
+  ): Promise<void> => {
+    const run = await find(saga.name, record.key)
+    const append = inbox.ownAppend(
+      { contract: sagaContract(saga.name), data: record },
+      {
+        id: `${record.id}.${saga.name}`,
+        source: `/sagas/${saga.name}/operations`,
+        correlationId: run?.correlationId ?? record.id,
+      },
+    )
+    const outcome = await committer.submit({ appends: [append], isInternal: true })
+    if (outcome.status === 'failed') throw outcome.error
+  }
+
+  return {
+    find,
+    list(query) {
+      const { saga, state, isParked } = query
+      const all = [...(saga === undefined ? [] : [saga]), ...(state === undefined ? [] : [state])]
+      const scan =
+        isParked === true
+          ? ({ collection: 'sagaRuns', index: 'byParked', reverse: true } as const)
+          : saga === undefined
+            ? ({ collection: 'sagaRuns', reverse: true } as const)
+            : ({ collection: 'sagaRuns', index: 'bySaga', where: all, reverse: true } as const)
+      return pageOf(store, scan, { query, view: ({ row }) => row })
+    },
+    async operate(command, by) {
+      const saga = sagaNamed(command.saga)
+      const { key } = command
+      const id = by.operationId ?? kernel.ids.next('op')
+      if (command.kind === 'saga.signal') {
+        const { type, data } = command
+        const contract = saga.uses.find((one) => one.part === 'contract' && one.name === type)
+        if (contract?.part !== 'contract' || contract.kind !== 'event') {
+          throw refused(`saga ${saga.name} waits for no ${type}`, 'name an event of its `uses`')
+        }
+        // Checked as if it had been published.
+        inbox.ownAppend({ contract, data }, { id, source: '/operations', correlationId: id })
+        const time = new Date(kernel.clock.now()).toISOString()
+        await post(saga, { kind: 'event', key, id, type, data, time })
+        return { saga: saga.name, key }
+      }
+      const run = await find(saga.name, key)
+      if (!run) {
+        throw new JuncturaError('JUNCTURA_NOT_FOUND', {
+          details: { what: `run of saga ${saga.name}`, id: key },
+        })
+      }
+      if (run.endedAtMs !== undefined) {
+        throw refused(`${saga.name} ${key} is ${run.state}`, 'it has ended; nothing can be changed')
+      }
+      const act = ACTS[command.kind]
+      const record = {
+        kind: 'operate',
+        key,
+        act,
+        id,
+        actor: by.actor,
+        reason: by.reason,
+        ...('step' in command && { step: command.step }),
+        ...('value' in command && { value: command.value }),
+      }
+      await post(saga, record)
+      if (act === 'cancel' || act === 'terminate') sagas.interrupt(saga.name, key)
+      return { saga: saga.name, key, act }
+    },
+  }
+}
+
+const ACTS: Readonly<Record<Exclude<SagaCommand['kind'], 'saga.signal'>, SagaAct>> = {
+  'saga.cancel': 'cancel',
+  'saga.terminate': 'terminate',
+  'saga.pause': 'pause',
+  'saga.resume': 'resume',
+  'saga.retry-step': 'retry-step',
+  'saga.skip-step': 'skip-step',
+  'saga.edit-step': 'edit-step',
+}
