@@ -31,7 +31,7 @@ export interface BrokerRelayOptions {
   readonly turn?: number | undefined
   /** Up to here the broker may have messages already, from this process or from one before it. */
   readonly freshAfter: number
-  /** Called before something is published the first time; what it gives comes back with the rest. */
+  /** Called before something is published the first time; what it gives comes back with it. */
   readonly onPublishing: () => number
   readonly onPublished: (published: BatchPublished) => void
   /** The broker did not take something; it is tried again after a pause. */
