@@ -5,6 +5,7 @@ import { build } from '../tools/build.ts'
 import { machineFacts, ROOT, type Row, type Scale, script, type Suite } from './harness.ts'
 import { backlog } from './suites/backlog.ts'
 import { disk } from './suites/disk.ts'
+import { expectations } from './suites/expectations.ts'
 import { idle } from './suites/idle.ts'
 import { outbox } from './suites/outbox.ts'
 import { peers } from './suites/peers.ts'
@@ -28,6 +29,7 @@ const SUITES: readonly Suite[] = [
   webhook,
   publish,
   idle,
+  expectations,
   backlog,
   restart,
   disk,

@@ -1,10 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { VENDOR_SCHEMES } from '../src/contract/index.ts'
 import { ERROR_CODES, LIMITS } from '../src/kernel/index.ts'
 import { metricDefinitions } from '../src/observe/index.ts'
 import { renderErrorPage } from './docs/error-page.ts'
 import { renderLimitPage } from './docs/limit-page.ts'
 import { readUnrecorded, renderMetricPage } from './docs/metric-page.ts'
+import { renderSchemePage } from './docs/scheme-page.ts'
 
 /** A reference page whose truth is in the code. Written by this tool, never by hand. */
 export interface GeneratedPage {
@@ -23,6 +25,7 @@ export const GENERATED_PAGES: readonly GeneratedPage[] = [
     path: 'docs/reference/metrics.md',
     render: (root) => renderMetricPage(metricDefinitions(), readUnrecorded(root)),
   },
+  { path: 'docs/reference/schemes.md', render: () => renderSchemePage(VENDOR_SCHEMES) },
 ]
 
 /** The pages that differ from the code, each with what to do. */

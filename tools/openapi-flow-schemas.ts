@@ -11,32 +11,7 @@ type Exactly = (members: Readonly<Record<string, SchemaObject>>) => SchemaObject
 
 /** Schemas of what must follow what, and of what is due when. */
 export const flowSchemas = (exactly: Exactly): Readonly<Record<string, SchemaObject>> => {
-  const expectation = {
-    name: text,
-    owner: text,
-    'summary?': text,
-    after: listOf(text),
-    expect: listOf(text),
-    undoneBy: listOf(text),
-    withinMs: count,
-    shouldAct: listOf(text),
-    state: words('standing-by', 'running', 'stopped', 'closed'),
-    lag: count,
-    open: count,
-    missed: count,
-    'oldestMissedAtMs?': timeMs,
-    'heldUntilMs?': timeMs,
-    totals: exactly({
-      opened: count,
-      met: count,
-      late: count,
-      undone: count,
-      missed: count,
-      unexpected: count,
-      unreadable: count,
-    }),
-  }
-
+  const expectation = expectationMembers(exactly)
   const expectationKey = {
     key: text,
     state: words('missed', 'open', 'early', 'undone'),
@@ -83,3 +58,29 @@ export const flowSchemas = (exactly: Exactly): Readonly<Record<string, SchemaObj
     Schedule: exactly(schedule),
   }
 }
+
+const expectationMembers = (exactly: Exactly): Readonly<Record<string, SchemaObject>> => ({
+  name: text,
+  owner: text,
+  'summary?': text,
+  after: listOf(text),
+  expect: listOf(text),
+  undoneBy: listOf(text),
+  withinMs: count,
+  shouldAct: listOf(text),
+  state: words('standing-by', 'running', 'stopped', 'closed'),
+  lag: count,
+  open: count,
+  missed: count,
+  'oldestMissedAtMs?': timeMs,
+  'heldUntilMs?': timeMs,
+  totals: exactly({
+    opened: count,
+    met: count,
+    late: count,
+    undone: count,
+    missed: count,
+    unexpected: count,
+    unreadable: count,
+  }),
+})

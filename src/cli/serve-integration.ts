@@ -1,4 +1,4 @@
-import type { Integration } from '../contract/index.ts'
+import { type Integration, storeRecords } from '../contract/index.ts'
 import type { Kernel } from '../kernel/index.ts'
 import { type ServedRuntime, serveRuntime } from '../manage/index.ts'
 import { loadOpenTelemetryTracer } from '../observe/index.ts'
@@ -6,6 +6,7 @@ import {
   type BridgeChoice,
   type BrokerStatus,
   createRuntime,
+  isBroker,
   type Role,
   type Runtime,
   type StoreChoice,
@@ -86,7 +87,10 @@ export const serveIntegration = async (options: ServeOptions): Promise<Serving> 
   // Spans go to the user's own provider when the API package is there; contexts travel anyway.
   const tracer = await loadOpenTelemetryTracer({ random: kernel.random })
   const { onFatal } = options
-  const runtime = await createRuntime(integration, {
+  // Without a broker, development is as on any laptop; `start` refuses it.
+  const isStored = options.isDevelopment && !isBroker(transport)
+  const declared = isStored ? storeRecords(integration) : integration
+  const runtime = await createRuntime(declared, {
     kernel,
     store,
     roles: options.roles,

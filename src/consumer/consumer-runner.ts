@@ -24,6 +24,7 @@ import { runBatch, runItem, type TakenItem } from './run-item.ts'
 import { collectSuspects, runSuspects } from './suspects.ts'
 import { VolatileItems } from './volatile-items.ts'
 import { mustNotBeSkipped, openSubscription } from './open-subscription.ts'
+import { takeBatch } from './take-batch.ts'
 import { untilDecided } from './until-decided.ts'
 import { itemOf, type WorkItem } from './work-item.ts'
 
@@ -378,38 +379,9 @@ export class ConsumerRunner {
     this.#batchTimer?.cancel()
     this.#batchTimer = undefined
     this.#isBatchDue = false
-    const taken = this.#takeBatch(this.outage.isOut ? 1 : batch.max)
+    const max = this.outage.isOut ? 1 : batch.max
+    const taken = takeBatch(this.lanes, (item) => this.#mayRun(item), max)
     if (taken.length > 0) this.#begin(taken)
-  }
-
-  /** Items for one attempt: of several lanes, and of each lane the next ones in order. */
-  #takeBatch(max: number): readonly TakenItem[] {
-    const taken: TakenItem[] = []
-    while (taken.length < max) {
-      const next = this.lanes.take()
-      if (!next) break
-      const { lane, item } = next
-      // What has failed before, or has a row of its own, runs alone.
-      const isAlone = item.attempts > 0 || item.origin !== 'log'
-      if (!this.#mayRun(item) || (isAlone && taken.length > 0)) {
-        this.#putBack(next)
-        break
-      }
-      taken.push(next)
-      if (isAlone) break
-      while (taken.length < max) {
-        const more = lane.queue[0]
-        if (more?.origin !== 'log' || !this.#mayRun(more)) break
-        this.lanes.takeMore(lane)
-        taken.push({ lane, item: more })
-      }
-    }
-    return taken
-  }
-
-  #putBack({ lane, item }: TakenItem): void {
-    this.lanes.putBack(lane, item)
-    this.lanes.release(lane)
   }
 
   /** A fetched message runs only once its claim is durable (M19). */

@@ -1,4 +1,4 @@
-export { actionsOfContext, type AttemptActions } from './attempt-context.ts'
+export { actionsOfContext } from './attempt-context.ts'
 export * from './consumer-runner.ts'
 export * from './hand-over.ts'
 export * from './outage.ts'

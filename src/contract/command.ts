@@ -140,9 +140,10 @@ interface AnswerOptions<Input, S extends SchemaMap, O extends SchemaInput, E ext
   readonly compensate?: (done: Compensated<Input, InferSchema<O>>) => Draft | undefined
 }
 
+// One that expires, or is in a broker alone, could not be answered.
 type Shared<S extends SchemaMap> = Omit<
   ContractOptions<S>,
-  'idempotency' | 'versions' | 'guarantee'
+  'idempotency' | 'versions' | 'guarantee' | 'ttl' | 'record'
 >
 
 /** A command whose input has one version. */

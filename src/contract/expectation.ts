@@ -103,9 +103,9 @@ const GRACE_MS_DEFAULT = 300_000
  * and who should have acted. What comes late resolves it.
  *
  * The log decides, in the order of its positions, and each message counts once: a crash, a restart
- * or a replay neither loses an alarm nor raises a second one. The deadline is judged when the log
- * is read up to it. The clock is a steady one, so a wall clock that jumps neither raises nor delays an
- * alarm. A new expectation begins with the next message.
+ * or a replay neither loses an alarm nor raises a second one. A deadline is judged when the log is
+ * read up to it. The clock is a steady one, so a wall clock that jumps neither raises nor delays
+ * an alarm. A new expectation begins with the next message.
  *
  * A message that says `after` again while its key waits changes nothing: the first deadline holds.
  * A contract may be both `after` and `expect`: a sign of life that has to come again.

@@ -26,8 +26,8 @@ export interface Route {
 }
 
 /**
- * Work that no message brings. What it emits is given what the route has read itself: its `emit` are
- * methods, which may take less than `unknown`.
+ * Work that no message brings. What it emits it has read itself, so its `emit` are methods, which
+ * may take less than `unknown`.
  */
 export type RouteExpiry =
   /** Groups that are not complete in time. */

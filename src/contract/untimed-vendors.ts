@@ -155,6 +155,7 @@ export const UNTIMED_VENDORS: Vendors = {
     source: 'https://razorpay.com/docs/webhooks/validate-test/',
     definition: overBody('razorpay', 'x-razorpay-signature', { id: 'x-razorpay-event-id' }),
     key: "header('x-razorpay-event-id')",
+    retriesFor: '1d',
   },
   pagerduty: {
     title: 'PagerDuty (v3)',

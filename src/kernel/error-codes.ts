@@ -58,7 +58,8 @@ const MOST_ERROR_CODES = {
     status: 503,
     retryable: true,
     message: 'The broker {engine} did not do it: {problem}',
-    advice: 'Nothing is lost: what is in the store is published as soon as the broker answers.',
+    advice:
+      'What is in the store is published later; what a failed publish to a broker that is the record held may be there.',
   },
   JUNCTURA_TRANSPORT_REFUSED: {
     status: 500,

@@ -41,21 +41,18 @@ export const Captured: Contract<'payments.captured', { readonly 1: Payment }, 1>
   },
 )
 
-export const Cancelled: Contract<
-  'cancellations.made',
-  { readonly 1: { readonly key: string } },
-  1
-> = event('cancellations.made', {
-  owner: owners,
-  key: 'key',
-  versions: {
-    1: jsonSchema<{ readonly key: string }>({
-      type: 'object',
-      required: ['key'],
-      properties: { key: { type: 'string' } },
-    }),
-  },
-})
+const Cancelled: Contract<'cancellations.made', { readonly 1: { readonly key: string } }, 1> =
+  event('cancellations.made', {
+    owner: owners,
+    key: 'key',
+    versions: {
+      1: jsonSchema<{ readonly key: string }>({
+        type: 'object',
+        required: ['key'],
+        properties: { key: { type: 'string' } },
+      }),
+    },
+  })
 
 export const paid = (options: Partial<ExpectationOptions> = {}): Expectation =>
   expectation('paid', {

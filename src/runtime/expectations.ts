@@ -101,10 +101,7 @@ export const createExpectations = (options: ExpectationsOptions): Expectations =
 }
 
 /** Who should act, by name: whoever the declaration names, or the consumers of what begins it. */
-export const actorsOf = (
-  integration: Integration,
-  { by, after }: Expectation,
-): readonly string[] => {
+const actorsOf = (integration: Integration, { by, after }: Expectation): readonly string[] => {
   if (by.length > 0) return by
   const begins = new Set(after.map(({ contract }) => contract.name))
   return integration.consumers.filter(({ on }) => begins.has(on.name)).map(({ name }) => name)

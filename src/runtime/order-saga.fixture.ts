@@ -59,7 +59,7 @@ export const PaymentCaptured: OrderEvent<'payments.captured'> = event('payments.
   versions: { 1: orderInput },
 })
 
-export const OrderShipped: OrderEvent<'shop.shipped'> = event('shop.shipped', {
+const OrderShipped: OrderEvent<'shop.shipped'> = event('shop.shipped', {
   owner: owners,
   key: 'orderId',
   versions: { 1: orderInput },
@@ -120,6 +120,9 @@ export const LEDGER: SqlMigration = sql({
     'create table ledger(seq bigint generated always as identity, what text, key text, amount integer)',
 })
 
+const isOrder = (value: unknown): value is OrderInput =>
+  typeof value === 'object' && value !== null && 'orderId' in value
+
 type Does = (input: OrderInput, ctx: CommandContext<AnyCommand>) => unknown
 
 /** A handler that writes one line and answers what the test says. */
@@ -129,7 +132,8 @@ export const does = (on: AnyCommand, answer: unknown, before: Does = () => undef
     on,
     afterDeadLetter: 'skip',
     handle: async (given, ctx) => {
-      const input = given as OrderInput
+      if (!isOrder(given)) throw new Error('every command of the fixture is asked with an order')
+      const input = given
       const other = await before(input, ctx)
       return ctx.tx(async (db) => {
         await db.run(
@@ -185,7 +189,8 @@ export interface SagaWorld extends World {
 
 export const createSagaWorld = (seed = 1): SagaWorld => {
   const world = createWorld(seed)
-  return Object.assign(Object.create(world) as World, {
+  const own: World = Object.create(world)
+  return Object.assign(own, {
     begin: (parts: readonly Part[], options: StartOptions = {}) =>
       world.start([], {
         ...options,

@@ -1,13 +1,13 @@
 // A process that publishes to a contract whose record is the broker, and handles what is there.
-//   node record-child.fixture.ts publish|finish ENGINE URL PREFIX FOLDER FIRST
+//   node record-child.fixture.ts publish|finish ENGINE URL PREFIX FOLDER|STORE FIRST
 // `publish` prints `ok N` once N is confirmed, until it is killed; `finish` ends when all is
 // handled, and prints the kind of each alert.
 import { writeSync } from 'node:fs'
 import { integration } from '../contract/index.ts'
 import { createSystemKernel, sleep } from '../kernel/index.ts'
 import { createRuntime } from './create-runtime.ts'
-import { Billed, meterConsumer, Metered } from './record.fixture.ts'
-import { effect, EFFECTS, policy } from './world.fixture.ts'
+import { Billed, METER_EFFECTS, meterConsumer, Metered } from './record.fixture.ts'
+import { effect, policy } from './world.fixture.ts'
 
 const [mode = '', engine = '', url = '', prefix = '', directory = '', first = '1'] =
   process.argv.slice(2)
@@ -29,9 +29,11 @@ const onMetered = meterConsumer('bills', { ...policy, retry }, async (order, ctx
 
 const broker = engine === 'nats' ? ({ engine: 'nats' } as const) : ({ engine: 'kafka' } as const)
 const runtime = await createRuntime(
-  integration('meters', { parts: [books, { ...onMetered, on: Billed }], tables: [EFFECTS] }),
+  integration('meters', { parts: [books, { ...onMetered, on: Billed }], tables: [METER_EFFECTS] }),
   {
-    store: { engine: 'sqlite', directory },
+    store: directory.startsWith('postgres://')
+      ? { engine: 'postgres', url: directory }
+      : { engine: 'sqlite', directory },
     transport: { ...broker, url, prefix, publishTimeoutMs: 5_000 },
     send: () => Promise.resolve(),
   },

@@ -1,4 +1,11 @@
-import { consumer, type Consumer, type ConsumerOptions, event } from '../contract/index.ts'
+import {
+  consumer,
+  type Consumer,
+  type ConsumerOptions,
+  event,
+  sql,
+  type SqlMigration,
+} from '../contract/index.ts'
 import type { Contract } from '../contract/index.ts'
 import { createMemoryBroker, type MemoryBroker } from '../testing/index.ts'
 import type { StartOptions } from './world.fixture.ts'
@@ -27,6 +34,12 @@ export const meterConsumer = (
   options: Partial<ConsumerOptions<typeof Metered>>,
   handle: ConsumerOptions<typeof Metered>['handle'],
 ): Consumer => consumer(name, { ...policy, on: Metered, handle, ...options })
+
+/** The same table on both stores. */
+export const METER_EFFECTS: SqlMigration = sql({
+  sqlite: 'create table effects(seq integer primary key, consumer text, key text, n integer)',
+  postgres: 'create table effects(seq bigserial primary key, consumer text, key text, n integer)',
+})
 
 /** A broker that outlives the processes of a world, and the choice of it. */
 export const recordBroker = (

@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, it } from 'vitest'
+import pg from 'pg'
 import { type RunningEngine, startEngine } from '../../test/engines/engine.ts'
+import { postgresForTests } from '../../test/engines/postgres.ts'
+import { createPostgresBench } from '../../test/engines/postgres-bench.ts'
 import { createRuntime } from './create-runtime.ts'
 import { meterConsumer } from './record.fixture.ts'
 import { integration } from '../contract/index.ts'
@@ -30,8 +33,8 @@ interface Running {
   readonly alerts: string[]
 }
 
-const start = (mode: string, name: string, first: number): Running => {
-  const args = [mode, name, engine?.url ?? '', 'record', directory, String(first)]
+const start = (mode: string, name: string, first: number, store = directory): Running => {
+  const args = [mode, name, engine?.url ?? '', 'record', store, String(first)]
   const process_ = spawn(process.execPath, ['--no-warnings', PROGRAM, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -146,6 +149,49 @@ describe.each(['kafka', 'nats'] as const)("record: 'transport' on %s", (name) =>
     const known = new Set(books)
     expect(after.filter((n) => !known.has(n))).toEqual([])
     expect(last.alerts).toContain('record-loss')
+  }, 300_000)
+})
+
+describe("record: 'transport' on kafka, with a PostgreSQL store", () => {
+  it('is divided among two processes, of which one dies: nothing is lost, doubled or out of order (M28)', async () => {
+    const server = await postgresForTests()
+    engine = await startEngine('kafka')
+    try {
+      const { url } = await createPostgresBench(server.url, `record_${process.pid}`)
+      const one = start('publish', 'kafka', 1_200, url)
+      await expect.poll(() => one.confirmed.length, { timeout: 60_000 }).toBeGreaterThan(50)
+      const two = start('publish', 'kafka', 120_000, url)
+      await expect.poll(() => two.confirmed.length, { timeout: 60_000 }).toBeGreaterThan(200)
+      await pause(5_000)
+      one.process.kill('SIGKILL')
+      await once(one.process, 'close')
+      await pause(5_000)
+      two.process.kill('SIGKILL')
+      await once(two.process, 'close')
+      const [code] = await once(start('finish', 'kafka', 1, url).process, 'close')
+      expect(code).toBe(0)
+
+      const client = new pg.Client({ connectionString: url })
+      await client.connect()
+      const { rows } = await client.query<{ consumer: string; key: string; n: number }>(
+        'select consumer, key, n from effects order by seq',
+      )
+      await client.end()
+      const books = rows.filter(({ consumer }) => consumer === 'books').map(({ n }) => n)
+      const known = new Set(books)
+      expect(books).toHaveLength(known.size)
+      expect([...one.confirmed, ...two.confirmed].filter((n) => !known.has(n))).toEqual([])
+      for (const key of new Set(rows.map((row) => row.key))) {
+        for (const range of [(n: number) => n < 120_000, (n: number) => n >= 120_000]) {
+          const numbers = rows
+            .filter((row) => row.consumer === 'books' && row.key === key && range(row.n))
+            .map(({ n }) => n)
+          expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+        }
+      }
+    } finally {
+      await server.stop()
+    }
   }, 300_000)
 })
 

@@ -198,6 +198,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
     if (elsewhere.size > 0) await forgetCopies()
     await forgetFinished()
     await forgetExpired()
+    await forgetOfSagas()
     await offerRows({ committer, kernel }, await options.tidyAlerts(), stop.signal)
     return dropped
   }
@@ -219,6 +220,19 @@ export const createRetention = (options: RetentionOptions): Retention => {
     })
     const rows = page.map(({ key }) => ({ collection: 'expired', key, row: undefined }) as const)
     if (rows.length > 0) await submit(rows)
+  }
+
+  /** Runs that ended long ago, and answers that nobody will ask for again. */
+  const forgetOfSagas = async (): Promise<void> => {
+    for (const [collection, index] of [
+      ['sagaRuns', 'byEnd'],
+      ['commandAnswers', 'byTime'],
+    ] as const) {
+      const range = { index, to: kernel.clock.now(), limit: FINISHED_ROWS_PER_ROUND }
+      const page = await store.scan({ collection, ...range })
+      const rows = page.map(({ key }) => ({ collection, key, row: undefined }) as const)
+      if (rows.length > 0) await submit(rows)
+    }
   }
 
   const forgetFinished = async (): Promise<void> => {

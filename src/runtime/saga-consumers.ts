@@ -67,6 +67,7 @@ export const openSagaConsumers = (declared: Integration): SagaConsumers => {
       const ports: SagaPorts = {
         ...parts,
         append: (draft, origin) => parts.inbox.ownAppend(draft, origin),
+        maskText: (saga, text, input) => parts.masks.of(saga.on.name).text(text, input),
         raiseAlert: (alert) => alerts.raise({ kind: 'saga', ...alert }),
         resolveAlert: (cause) => alerts.resolve(cause),
         ...(options.alwaysSuspend === true && { alwaysSuspend: true }),

@@ -2,6 +2,7 @@ import type { AnySaga } from '../contract/index.ts'
 import { type SagaAct, sagaContract, type SagaEngine, runKey } from '../flow/index.ts'
 import type { Inbox } from '../inbox/index.ts'
 import { JuncturaError } from '../kernel/index.ts'
+import { createMasker, type Masker } from '../security/index.ts'
 import type { SagaRunRow, SagaState } from '../store/index.ts'
 import type { OperationCommand, Operator } from './commands.ts'
 import { refused } from './operations.ts'
@@ -32,9 +33,37 @@ export type SagaCommand = Extract<OperationCommand, { readonly kind: `saga.${str
 export const createSagaDesk = (
   parts: Foundations & { readonly inbox: Inbox; readonly sagas: SagaEngine },
 ): SagaDesk => {
-  const { store, committer, integration, inbox, sagas, kernel } = parts
-  const find = (saga: string, key: string): Promise<SagaRunRow | undefined> =>
+  const { store, committer, integration, inbox, sagas, kernel, masks } = parts
+  const read = (saga: string, key: string): Promise<SagaRunRow | undefined> =>
     store.row('sagaRuns', runKey(saga, key))
+
+  /** What people see: personal data is masked as the contracts say. */
+  const masked = (run: SagaRunRow): SagaRunRow => {
+    const saga = integration.sagas.find(({ name }) => name === run.saga)
+    const personal = maskOf(saga)
+    return {
+      ...run,
+      input: masks.of(run.inputType).value(run.input),
+      ...(run.output !== undefined && { output: personal.value(run.output) }),
+      inbox: run.inbox.map((event) => ({ ...event, data: masks.of(event.type).value(event.data) })),
+      entries: run.entries.map((entry) =>
+        entry.output === undefined ? entry : { ...entry, output: personal.value(entry.output) },
+      ),
+    }
+  }
+
+  const maskers = new Map<string, Masker>()
+  /** What steps gave has no contract of its own: everything that is personal anywhere is masked. */
+  const maskOf = (saga: AnySaga | undefined): Masker => {
+    const name = saga?.name ?? ''
+    const known = maskers.get(name)
+    if (known) return known
+    const used = saga ? [saga.on, ...saga.uses.filter((one) => one.part === 'contract')] : []
+    const pii = used.flatMap((one) => one.pii.flatMap((path) => [path, `data.${path}`]))
+    const masker = createMasker([...new Set(pii)])
+    maskers.set(name, masker)
+    return masker
+  }
 
   const sagaNamed = (name: string): AnySaga => {
     const saga = integration.sagas.find((one) => one.name === name)
@@ -46,7 +75,7 @@ export const createSagaDesk = (
     saga: AnySaga,
     record: { readonly id: string; readonly key: string; readonly [member: string]: unknown },
   ): Promise<void> => {
-    const run = await find(saga.name, record.key)
+    const run = await read(saga.name, record.key)
     const append = inbox.ownAppend(
       { contract: sagaContract(saga.name), data: record },
       {
@@ -60,7 +89,10 @@ export const createSagaDesk = (
   }
 
   return {
-    find,
+    async find(saga, key) {
+      const run = await read(saga, key)
+      return run && masked(run)
+    },
     list(query) {
       const { saga, state, isParked } = query
       const all = [...(saga === undefined ? [] : [saga]), ...(state === undefined ? [] : [state])]
@@ -70,7 +102,7 @@ export const createSagaDesk = (
           : saga === undefined
             ? ({ collection: 'sagaRuns', reverse: true } as const)
             : ({ collection: 'sagaRuns', index: 'bySaga', where: all, reverse: true } as const)
-      return pageOf(store, scan, { query, view: ({ row }) => row })
+      return pageOf(store, scan, { query, view: ({ row }) => masked(row) })
     },
     async operate(command, by) {
       const saga = sagaNamed(command.saga)
@@ -88,7 +120,7 @@ export const createSagaDesk = (
         await post(saga, { kind: 'event', key, id, type, data, time })
         return { saga: saga.name, key }
       }
-      const run = await find(saga.name, key)
+      const run = await read(saga.name, key)
       if (!run) {
         throw new JuncturaError('JUNCTURA_NOT_FOUND', {
           details: { what: `run of saga ${saga.name}`, id: key },

@@ -6,8 +6,18 @@ import { decodeUtf8, JuncturaError, utf8 } from '../kernel/index.ts'
  *
  * @throws JUNCTURA_USAGE when the body is no JSON object or array.
  */
-export const putValue = (body: Uint8Array, path: string, value: unknown): Uint8Array =>
-  utf8(JSON.stringify(putAt(readJson(body), path.split('.'), value)))
+export const putValue = (body: Uint8Array, path: string, value: unknown): Uint8Array => {
+  const text = JSON.stringify(putAt(readJson(body), path.split('.'), value))
+  // White space behind the JSON is part of what was given.
+  const rest = body.length - trimmedLength(body)
+  return utf8(text + ' '.repeat(rest))
+}
+
+function trimmedLength(body: Uint8Array): number {
+  let end = body.length
+  while (end > 0 && (body[end - 1] ?? 0) <= 0x20) end--
+  return end
+}
 
 /** The body with its time and id, where a scheme has them there. */
 export const putTimeAndId = (

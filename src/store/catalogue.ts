@@ -79,7 +79,7 @@ export const COLLECTIONS = {
     live: ['liveSaga', 'version'],
     byProblem: ['problemCause'],
     byParked: ['parked'],
-    byEnd: ['endedAtMs'],
+    byEnd: ['forgetAtMs'],
   },
   /** What a handler answered to a request: key `consumer LF idempotency key`. */
   commandAnswers: { byTime: ['expiresAtMs'] },

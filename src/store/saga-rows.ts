@@ -29,6 +29,8 @@ export interface SagaRunRow {
   readonly startedAtMs: number
   readonly updatedAtMs: number
   readonly endedAtMs?: number
+  /** When it may be forgotten: ended runs, and events that nothing was started for. */
+  readonly forgetAtMs?: number
   /** Of the last record that was applied: what comes again does nothing. */
   readonly position: number
   /** Counts what has come, and what was given to the function. */

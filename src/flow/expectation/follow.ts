@@ -60,7 +60,7 @@ export const follow = (
 const NOTHING: Followed = { row: undefined, counted: [] }
 
 /** Whether something is still to come for it. */
-export const waits = ({ state }: ExpectationRow): boolean => state === 'open' || state === 'missed'
+const waits = ({ state }: ExpectationRow): boolean => state === 'open' || state === 'missed'
 
 type At = { readonly rule: FollowRule; readonly moment: Moment }
 

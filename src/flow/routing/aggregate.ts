@@ -35,7 +35,7 @@ export interface AggregateOptions<C extends AnyContract> extends Omit<
   readonly emit: (group: Group<PayloadOf<C>>) => Draft
 }
 
-export const GROUPS_TABLE: SqlMigration = sql({
+const GROUPS_TABLE: SqlMigration = sql({
   name: 'route-group-1',
   sqlite: `create table if not exists route_group (
     route text not null, name text not null, due_at_ms integer not null, envelope text not null,

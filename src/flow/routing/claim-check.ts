@@ -21,7 +21,7 @@ export interface ClaimCheckOptions<C extends AnyContract, Payload> extends Route
   readonly retention: Duration
 }
 
-export const CLAIMS_TABLE: SqlMigration = sql({
+const CLAIMS_TABLE: SqlMigration = sql({
   name: 'route-claim-1',
   sqlite: `create table if not exists route_claim (
     claim text primary key not null, payload text not null, expires_at_ms integer not null

@@ -56,7 +56,7 @@ export class BehindSequence extends Error {
   override readonly name = 'BehindSequence'
 }
 
-export const SEQUENCES_TABLE: SqlMigration = sql({
+const SEQUENCES_TABLE: SqlMigration = sql({
   name: 'route-sequence-1',
   sqlite: `create table if not exists route_sequence (
     route text not null, name text not null, next integer not null, due_at_ms integer,

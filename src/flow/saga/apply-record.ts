@@ -87,6 +87,7 @@ function start(turn: Turn, record: Of<'start'>): void {
     correlationId: record.correlationId,
   } satisfies Partial<SagaRun>)
   delete run.parked
+  delete run.forgetAtMs
   if (delivery.traceparent !== undefined) run.traceparent = delivery.traceparent
   if (record.parent !== undefined) run.parent = record.parent
   if (record.late !== undefined) run.late = record.late
@@ -123,6 +124,7 @@ function receive(turn: Turn, record: Of<'event'>): void {
   run.arrivals += 1
   const { id, type, data, time } = record
   run.inbox.push({ arrived: run.arrivals, id, type, data, time })
+  if (run.state === 'unstarted') run.forgetAtMs = turn.nowMs + saga.keepMs
   if (isEnded(run) || run.state === 'unstarted') run.parked = run.inbox.length
 }
 
@@ -157,7 +159,7 @@ function answer(turn: Turn, record: Of<'answer'>): void {
 }
 
 /** An undeclared error, or no answer in time: again, or a person is needed. */
-export const failed = (turn: Turn, entry: SagaEntry, message: string): void => {
+const failed = (turn: Turn, entry: SagaEntry, message: string): void => {
   const { run } = turn
   entry.attempts = (entry.attempts ?? 0) + 1
   entry.error = message
@@ -182,7 +184,7 @@ export const failed = (turn: Turn, entry: SagaEntry, message: string): void => {
   )
 }
 
-export const NO_ANSWER = 'no answer in time'
+const NO_ANSWER = 'no answer in time'
 
 /** The others go on; the run can never be called compensated unless somebody sees to this one. */
 export const giveUpUndo = (turn: Turn, entry: SagaEntry, message: string): void => {

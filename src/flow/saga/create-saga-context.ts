@@ -6,18 +6,11 @@ import {
   type Database,
   type Draft,
   type EffectContext,
-  isCommand,
   type SagaCallOptions,
   type SagaContext,
   type SagaRunOptions,
 } from '../../contract/index.ts'
-import {
-  assert,
-  type Duration,
-  durationMs,
-  isJuncturaError,
-  JuncturaError,
-} from '../../kernel/index.ts'
+import { assert, type Duration, durationMs, JuncturaError } from '../../kernel/index.ts'
 import { resolveRetryPolicy, retryPresets } from '../../policy/index.ts'
 import type { Execution, LiveStep, StepRequest, StepResult } from './execution.ts'
 import { replyToText } from './saga-record.ts'
@@ -331,7 +324,3 @@ function readChild({ state, output }: SagaEntry): StepResult {
   const ended = typeof output === 'object' && output !== null ? output : {}
   return { ok: true, value: { ok: false, ...ended } }
 }
-
-/** Whether an error in a saga's function is a declared one of a command. */
-export const isDeclinedStep = (error: unknown): boolean =>
-  isJuncturaError(error, 'JUNCTURA_SAGA_DECLINED')

@@ -176,7 +176,7 @@ export class Effects {
   ): void {
     const turn = this.#turn
     entry.attempts = (entry.attempts ?? 0) + 1
-    entry.error = messageOf(error)
+    entry.error = turn.mask(messageOf(error))
     const delayMs = nextDelayMs(retry, entry.attempts, turn.ports.kernel.random)
     if (delayMs === undefined) return giveUp(turn, entry)
     if (mode === 'once') delete entry.intentAtMs

@@ -12,6 +12,7 @@ export const endRun = (turn: Turn, state: SagaState): void => {
   turn.clearAllTimers()
   run.state = state
   run.endedAtMs = turn.nowMs
+  run.forgetAtMs = turn.nowMs + saga.keepMs
   delete run.liveSaga
   if (state !== 'terminated') {
     for (const event of run.inbox) if (saga.late.has(event.type)) startLate(turn, event)

@@ -1,4 +1,4 @@
-import type { AlertRoute, AnyContract, Database, Draft } from '../../contract/index.ts'
+import type { AlertRoute, AnyContract, AnySaga, Database, Draft } from '../../contract/index.ts'
 import type { Kernel, SteadyClock } from '../../kernel/index.ts'
 import type { Append, Committer, RowWrite, Store, Timers } from '../../store/index.ts'
 
@@ -13,6 +13,8 @@ export interface SagaPorts {
   readonly append: (draft: Draft, origin: SagaOrigin) => Append
   /** Rows that make an alert durable; they commit with what raised it. */
   readonly raiseAlert: (alert: SagaAlert) => readonly RowWrite[]
+  /** Replaces personal data of a saga's input in a text. */
+  readonly maskText: (saga: AnySaga, text: string, input: unknown) => string
   readonly resolveAlert: (cause: string) => readonly RowWrite[]
   /** Runs the function again at each step it awaits: for tests. @default false */
   readonly alwaysSuspend?: boolean

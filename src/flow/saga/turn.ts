@@ -139,11 +139,12 @@ export class Turn {
    */
   pause(problem: Omit<SagaProblem, 'atMs'>, owner?: Team): void {
     const { run, saga, nowMs } = this
-    run.problem = { ...problem, atMs: nowMs }
+    const message = this.mask(problem.message)
+    run.problem = { ...problem, message, atMs: nowMs }
     run.state = 'paused'
     if (problem.kind === 'person') return
     this.raise(`${problem.kind}/${(problem.step ?? 'run').replace(/#\d+$/, '')}`, {
-      title: `${saga.name} ${run.key} is paused: ${problem.message}`,
+      title: `${saga.name} ${run.key} is paused: ${message}`,
       owner,
     })
     run.problemCause = this.#causeOf(problem)
@@ -164,7 +165,13 @@ export class Turn {
     const { saga, ports, nowMs } = this
     const target = owner === saga.owner ? saga.alert : owner.oncall
     const cause = `saga/${saga.name}/${what}`
-    this.#rows.push(...ports.raiseAlert({ cause, title, owner, target, severity, atMs: nowMs }))
+    const told = { cause, title: this.mask(title), owner, target, severity, atMs: nowMs }
+    this.#rows.push(...ports.raiseAlert(told))
+  }
+
+  /** What an effect or a function threw may hold what it was given. */
+  mask(text: string): string {
+    return this.ports.maskText(this.saga, text, this.run.input)
   }
 
   resolve(cause: string): void {

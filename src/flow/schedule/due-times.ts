@@ -2,7 +2,7 @@ import type { Schedule } from '../../contract/index.ts'
 import { nextCron } from '../../policy/index.ts'
 
 /** A delay below this is none: the process started, or the store took a moment. */
-export const LATE_MS = 60_000
+const LATE_MS = 60_000
 
 /** What a row was computed from. */
 export const ruleText = ({ cron, timezone, atMs }: Schedule): string =>

@@ -1,4 +1,4 @@
-import type { Integration } from '../../contract/index.ts'
+import { type Integration, storeRecords } from '../../contract/index.ts'
 import { bodyOfBytes, type Ingress } from '../../ingress/index.ts'
 import {
   type Clock,
@@ -145,7 +145,7 @@ export const createTestBench = (options: BenchOptions): TestBench => {
     const kernel: Kernel = { ...shared, clock, ids, log: silentLogger }
     const memory = createMemoryStore({ clock, random: shared.random, disk, fault: atFault })
     mortal.runtime = await createRuntime(
-      seams.integration?.(options.integration) ?? options.integration,
+      storeRecords(seams.integration?.(options.integration) ?? options.integration),
       {
         kernel,
         store: seams.store?.(memory) ?? memory,

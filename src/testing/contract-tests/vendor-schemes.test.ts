@@ -13,7 +13,7 @@ import {
   webhook,
   type WebhookOptions,
 } from '../../contract/index.ts'
-import { failuresOf, runAll } from './run-all.fixture.ts'
+import { runAll } from './run-all.fixture.ts'
 
 const owners = team('owners')
 const from = secret.env('PARTNER_SECRET')
@@ -104,7 +104,8 @@ const tell = webhook('partner', {
   path: '/webhooks/partner',
   verify: schemes.mailgun({ secret: from }),
   accepts: Told,
-  idempotency: { key: body('signature.token') },
+  // Signed anew, a repeat has another time in its body.
+  idempotency: { key: body('signature.token'), compare: { fields: ['subject'] } },
   retriesFor: '8h',
   emit: (data) => ({ contract: Seen, data }),
 })
@@ -115,7 +116,7 @@ describe('the contract tests sign with', () => {
     async (_, declared) => {
       const outcomes = await runAll(integration('vendors', { parts: [declared, Seen] }))
 
-      expect(failuresOf(outcomes)).toEqual([])
+      expect(outcomes.filter(({ outcome }) => outcome === 'fails')).toEqual([])
       expect(outcomes.length).toBeGreaterThan(5)
     },
     60_000,

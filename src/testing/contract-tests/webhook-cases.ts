@@ -1,7 +1,8 @@
 import { FORM } from '../../inbox/index.ts'
 import { formatDuration, utf8 } from '../../kernel/index.ts'
-import { makeInvalid } from '../../schema/index.ts'
-import { valueAt } from '../../contract/index.ts'
+import { compileValidator, makeInvalid } from '../../schema/index.ts'
+import { putValue } from '../../security/index.ts'
+import { type JsonSchema, valueAt, type Webhook } from '../../contract/index.ts'
 import { type ContractCaseReport, expectKept, holds, told } from './contract-case.ts'
 import { DEDUPE_CASES } from './dedupe-cases.ts'
 import { DURABILITY_CASE } from './durability-case.ts'
@@ -228,11 +229,21 @@ function invalidBody(subject: WebhookSubject): unknown {
     const invalid = tryInvalid(schema, random)
     if (invalid === undefined) return undefined
     const version = path === undefined ? undefined : valueAt(invalid.value, path)
-    if (path === undefined || String(version) === String(webhook.accepts.latest)) {
-      return invalid.value
-    }
+    const isOfVersion = path === undefined || String(version) === String(webhook.accepts.latest)
+    if (isOfVersion && isInvalidSigned(webhook, schema, invalid.value)) return invalid.value
   }
   return undefined
+}
+
+/** A signature that stands in the body may mend what was broken there. */
+function isInvalidSigned({ verify }: Webhook, schema: JsonSchema, value: unknown): boolean {
+  if (verify.kind !== 'signed' || !verify.inBody) return true
+  if (typeof value !== 'object' || value === null) return false
+  const paths = [verify.inBody.signature, verify.inBody.id, verify.timestampPath]
+  let signed = utf8(JSON.stringify(value))
+  for (const path of paths) if (path !== undefined) signed = putValue(signed, path, '1')
+  const data: unknown = JSON.parse(Buffer.from(signed).toString())
+  return !compileValidator(schema, 'schema').validate(data).ok
 }
 
 function tryInvalid(

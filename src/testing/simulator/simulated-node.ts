@@ -1,4 +1,4 @@
-import type { Consumer, Integration } from '../../contract/index.ts'
+import { type Consumer, type Integration, storeRecords } from '../../contract/index.ts'
 import { createIds, isJuncturaError, type Kernel, silentLogger } from '../../kernel/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
 import type { Store } from '../../store/index.ts'
@@ -117,7 +117,7 @@ export class SimulatedNode {
         freeze: () => this.#options.onFrozen(this),
       }
       const store = openStore(host)
-      const declared = tamper.integration?.(integration) ?? integration
+      const declared = storeRecords(tamper.integration?.(integration) ?? integration)
       const consumers = declared.consumers.map((one, index) =>
         this.#instrument(one, integration.consumers[index] ?? one),
       )

@@ -1,0 +1,5 @@
+export * from './engine.ts'
+export * from './saga-ports.ts'
+export * from './saga-record.ts'
+export * from './saga-run.ts'
+export * from './turn.ts'
