@@ -113,7 +113,7 @@ export const createTestBench = (options: BenchOptions): TestBench => {
   let process: TestProcess | undefined
   let death: DeathPoint | undefined
   let deaths = 0
-  /** Calls of the store and turns that somebody waits for: while it grows, something is going on. */
+  /** Calls of the store, and turns that somebody waits for: while it grows, something goes on. */
   let activity = 0
 
   const isWaitedFor = (): boolean => {
