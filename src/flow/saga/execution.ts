@@ -4,7 +4,7 @@ import { createSagaContext } from './create-saga-context.ts'
 import type { Compensation } from './compensate.ts'
 import { endRun } from './end-run.ts'
 import { Effects } from './effects.ts'
-import { asJson, copyOf, isOver, isUndo, type SagaEntry } from './saga-run.ts'
+import { asJson, copyOf, isEnded, isOver, isUndo, type SagaEntry } from './saga-run.ts'
 import { takeBack } from './take-back.ts'
 import type { Turn } from './turn.ts'
 
@@ -81,15 +81,23 @@ export class Execution {
       for (;;) {
         await this.turn.ports.kernel.clock.yield()
         if (this.turn.delivery.signal.aborted) await this.effects.stop()
-        if (this.turn.run.state === 'paused' && this.turn.run.phase === 'forward') return 'rests'
+        if (this.turn.run.state === 'paused' && this.turn.run.phase === 'forward') {
+          await this.effects.drain()
+          return 'rests'
+        }
         const isNew = this.#deliverNext()
-        if (isNew === true && this.turn.ports.alwaysSuspend === true) return 'again'
+        if (isNew === true && this.turn.ports.alwaysSuspend === true) {
+          await this.effects.drain()
+          return 'again'
+        }
         if (isNew !== undefined) continue
         if (this.#findMismatch()) return 'rests'
         if (this.turn.run.phase === 'compensation' || this.#ending) break
         if (!(await this.effects.advance())) break
       }
       this.#settle()
+      if (isEnded(this.turn.run)) this.effects.abortAll()
+      else await this.effects.drain()
       return 'rests'
     } finally {
       this.#isClosed = true
@@ -113,6 +121,7 @@ export class Execution {
   /** Begins a step, or finds it in the journal. */
   step(request: StepRequest): LiveStep {
     const { kind, contract } = request
+    this.#checkName(request.name)
     const occurrence = (this.#occurrences.get(request.name) ?? 0) + 1
     this.#occurrences.set(request.name, occurrence)
     const step = `${request.name}#${occurrence}`
@@ -148,6 +157,14 @@ export class Execution {
     request.begin?.(entry)
     run.entries.push(entry)
     return this.#keep(entry, request)
+  }
+
+  /** Timers, operations and compensations are found by it. */
+  #checkName(name: string): void {
+    if (name !== '' && !name.includes('\n') && !name.startsWith('undo:')) return
+    const problem = "its name must not be empty, begin with 'undo:' or have a line feed"
+    const details = { step: JSON.stringify(name), saga: this.turn.saga.name, problem }
+    throw new JuncturaError('JUNCTURA_SAGA_STEP', { details })
   }
 
   #isReplaying(): boolean {
@@ -278,6 +295,8 @@ export class Execution {
       entry.endedAtMs = this.turn.nowMs
       this.turn.clearTimersOf(entry.step)
       this.effects.abort(entry.step)
+      const inner = this.steps.get(entry.step)?.parts
+      if (inner) this.#drop(inner)
     }
   }
 
@@ -311,7 +330,7 @@ export class Execution {
       const isWaiting = [...this.steps.values()].some(
         ({ isDelivered, entry }) => !isDelivered && !isOver(entry),
       )
-      if (isWaiting) return this.#warnOfSize()
+      if (isWaiting) return this.#findFailed() ? undefined : this.#warnOfSize()
       turn.pause({
         kind: 'strayed',
         message: 'its function waits for something that is no step',
@@ -321,6 +340,22 @@ export class Execution {
     }
     if (ending.kind === 'returned') return this.#complete(ending.value)
     this.#failed(ending.error)
+  }
+
+  /** A step that needs a person, beside one that has been seen to. */
+  #findFailed(): boolean {
+    const live = [...this.steps.values()].find(({ entry }) => NEEDS_PERSON.has(entry.state))
+    if (!live) return false
+    const { step, state, error = 'it failed', contract } = live.entry
+    const inDoubt = state === 'in-doubt'
+    const problem = {
+      kind: inDoubt ? 'in-doubt' : 'step-failed',
+      step,
+      message: inDoubt ? `nobody knows whether ${step} ran` : `${step} failed for good: ${error}`,
+      fix: 'mend the cause, then retry the step; or skip it with what it should have given',
+    } as const
+    this.turn.pause(problem, this.turn.ownerOf(contract))
+    return true
   }
 
   #complete(value: unknown): void {
@@ -379,6 +414,8 @@ export class Execution {
 }
 
 const WARN_AT = 0.8
+
+const NEEDS_PERSON: ReadonlySet<string> = new Set(['failed', 'in-doubt'])
 
 const ends = (state: SagaEntry['state']): boolean => state === 'done' || state === 'declined'
 
