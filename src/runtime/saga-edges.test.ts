@@ -108,30 +108,30 @@ describe('an answer', () => {
 
   it('to a run that was forgotten is not taken by the next one of its key (F154)', async () => {
     const world = createSagaWorld()
-    let first = true
+    const answers: (() => void)[] = []
     const desk = does(Charge, { paymentId: 'P1' }, async () => {
-      const ms = first ? 30 * MINUTE : 60 * MINUTE
-      first = false
-      await new Promise<void>((resolve) => world.clock.setTimer(ms, resolve))
+      await new Promise<void>((resolve) => answers.push(resolve))
     })
-    const slow = { ...desk, timeoutMs: 7_200_000, concurrency: 4, ordering: 'none' as const }
-    const kind: AnySaga = saga(
-      'order',
-      { ...base, uses: [Charge], keep: '1m' },
-      async (s, input) => {
-        await s.call(Charge, input)
-      },
-    )
+    const slow = { ...desk, timeoutMs: 86_400_000, concurrency: 4, ordering: 'none' as const }
+    const kind: AnySaga = saga('order', { ...base, uses: [Charge], keep: '1m' }, async (s, input) => {
+      await s.call(Charge, input)
+    })
     const runtime = await world.begin(sagaParts(kind, slow))
     await runtime.publish(OrderPlaced.of(order('a')))
     await world.pass(1_000)
     await world.operate({ kind: 'saga.terminate', ...at })
-    for (let i = 0; i < 25 && (await world.run('a')) !== undefined; i++) await world.pass(MINUTE)
+    for (let i = 0; i < 12 && (await world.run('a')) !== undefined; i++) await world.pass(10 * MINUTE)
     expect(await world.run('a')).toBeUndefined()
     await runtime.publish(OrderPlaced.of(order('a', 2)))
-    await world.pass(20 * MINUTE)
+    await world.pass(1_000)
+    answers[0]?.()
+    await world.pass(1_000)
 
+    expect(answers).toHaveLength(2)
     expect(await world.run('a')).toMatchObject({ state: 'running', entries: [{ state: 'open' }] })
+    answers[1]?.()
+    await world.pass(1_000)
+    expect(await world.run('a')).toMatchObject({ state: 'completed' })
     await runtime.close()
   })
 
