@@ -113,14 +113,19 @@ describe('an answer', () => {
       await new Promise<void>((resolve) => answers.push(resolve))
     })
     const slow = { ...desk, timeoutMs: 86_400_000, concurrency: 4, ordering: 'none' as const }
-    const kind: AnySaga = saga('order', { ...base, uses: [Charge], keep: '1m' }, async (s, input) => {
-      await s.call(Charge, input)
-    })
+    const kind: AnySaga = saga(
+      'order',
+      { ...base, uses: [Charge], keep: '1m' },
+      async (s, input) => {
+        await s.call(Charge, input)
+      },
+    )
     const runtime = await world.begin(sagaParts(kind, slow))
     await runtime.publish(OrderPlaced.of(order('a')))
     await world.pass(1_000)
     await world.operate({ kind: 'saga.terminate', ...at })
-    for (let i = 0; i < 12 && (await world.run('a')) !== undefined; i++) await world.pass(10 * MINUTE)
+    for (let i = 0; i < 12 && (await world.run('a')) !== undefined; i++)
+      await world.pass(10 * MINUTE)
     expect(await world.run('a')).toBeUndefined()
     await runtime.publish(OrderPlaced.of(order('a', 2)))
     await world.pass(1_000)
@@ -195,11 +200,7 @@ describe('steps side by side', () => {
       await Promise.all([s.call(Reserve, input), s.call(Ship, input)])
     })
     const runtime = await world.begin(
-      sagaParts(
-        kind,
-        does(Reserve, { place: 'A1' }, fails),
-        does(Ship, { parcel: 'Z1' }, fails),
-      ),
+      sagaParts(kind, does(Reserve, { place: 'A1' }, fails), does(Ship, { parcel: 'Z1' }, fails)),
     )
     await runtime.publish(OrderPlaced.of(order('a')))
     await world.pass(60 * MINUTE)
@@ -208,7 +209,10 @@ describe('steps side by side', () => {
     const step = (await world.run('a'))?.problem?.step ?? ''
     await world.operate({ kind: 'saga.retry-step', ...at, step })
     await world.pass(MINUTE)
-    expect(await world.run('a')).toMatchObject({ state: 'paused', problem: { kind: 'step-failed' } })
+    expect(await world.run('a')).toMatchObject({
+      state: 'paused',
+      problem: { kind: 'step-failed' },
+    })
     await world.operate({ kind: 'saga.resume', ...at })
     await world.pass(MINUTE)
 
@@ -293,7 +297,10 @@ describe('the name of a step', () => {
     await runtime.publish(OrderPlaced.of(order('a')))
     await world.pass(MINUTE)
 
-    expect(await world.run('a')).toMatchObject({ state: 'paused', problem: { kind: 'code-failed' } })
+    expect(await world.run('a')).toMatchObject({
+      state: 'paused',
+      problem: { kind: 'code-failed' },
+    })
     expect((await runtime.sagas({ saga: 'order' })).items).toHaveLength(1)
     await runtime.close()
   })
@@ -352,6 +359,31 @@ describe('the list of runs', () => {
     expect([...one.items, ...two.items].map(({ key }) => key).toSorted()).toEqual(['a', 'c'])
     const running = await runtime.sagas({ state: 'running' })
     expect(running.items.map(({ key }) => key)).toEqual(['b'])
+    await runtime.close()
+  })
+})
+
+describe('an event that comes late', () => {
+  it('is handled for a key of any length (S6)', async () => {
+    const world = createSagaWorld()
+    const kind: AnySaga = saga(
+      'order',
+      {
+        ...base,
+        uses: [PaymentCaptured],
+        late: { 'payments.captured': async (_s, got) => got.data.orderId.length },
+      },
+      async () => undefined,
+    )
+    const runtime = await world.begin([kind])
+    const key = 'k'.repeat(512)
+    await runtime.publish(OrderPlaced.of(order(key)))
+    await world.pass(MINUTE)
+    await runtime.publish(PaymentCaptured.of(order(key)))
+    await world.pass(MINUTE)
+
+    const all = await runtime.sagas({ saga: 'order', state: 'completed' })
+    expect(all.items.map(({ output }) => output)).toContain(512)
     await runtime.close()
   })
 })
