@@ -66,43 +66,35 @@ describe('a budget', () => {
 describe('an answer', () => {
   it('that comes while its step is taken back leaves the timers of the undo alone (S11, F154)', async () => {
     const world = createSagaWorld()
-    let undos = 0
-    const charge = does(Charge, { paymentId: 'P1' }, async () => {
-      await new Promise<void>((resolve) => world.clock.setTimer(40_000, resolve))
-    })
+    const gates: (() => void)[] = []
+    const hang = (): Promise<void> => new Promise((resolve) => gates.push(resolve))
     const Undo = command('undo.it', {
       owner: owners,
       key: 'orderId',
       input: orderInput,
       timeout: '10m',
-      retry: { attempts: 4, first: '1m', max: '1m', jitter: 'none' },
     })
-    const slow = does(Undo, null, async (_input, ctx) => {
-      undos += 1
-      if (undos > 1) return
-      await new Promise<void>((resolve) =>
-        ctx.signal.addEventListener('abort', () => resolve(), { once: true }),
-      )
-      throw new Error('too slow')
-    })
+    const charge = { ...does(Charge, { paymentId: 'P1' }, hang), timeoutMs: 3_600_000 }
+    const slow = { ...does(Undo, null, hang), timeoutMs: 3_600_000 }
     const kind: AnySaga = saga('order', { ...base, uses: [Charge, Undo] }, async (s, input) => {
-      await s.first({
-        charge: s.call(Charge, input, {
-          compensate: ({ input: given }) => Undo.of(given),
-        }),
-      })
+      await s.call(Charge, input, { compensate: ({ input: given }) => Undo.of(given) })
     })
     const runtime = await world.begin([...sagaParts(kind, charge), slow])
     await runtime.publish(OrderPlaced.of(order('a')))
     await world.pass(1_000)
     await world.operate({ kind: 'saga.cancel', ...at })
     await world.pass(1_000)
-    const timers = (await world.run('a'))?.timers
-    await world.pass(MINUTE)
+    gates[0]?.()
+    await world.pass(1_000)
 
-    const run = await world.run('a')
-    expect(timers).toEqual(['timeout:undo:payments.charge#1'])
-    if (run?.state === 'compensating') expect(run.timers).toEqual(timers)
+    expect(await world.run('a')).toMatchObject({
+      state: 'compensating',
+      entries: [{ state: 'done' }, { state: 'open' }],
+      timers: ['timeout:undo:payments.charge#1'],
+    })
+    gates[1]?.()
+    await world.pass(1_000)
+    expect((await world.run('a'))?.state).toBe('compensated')
     await runtime.close()
   })
 
@@ -384,6 +376,83 @@ describe('an event that comes late', () => {
 
     const all = await runtime.sagas({ saga: 'order', state: 'completed' })
     expect(all.items.map(({ output }) => output)).toContain(512)
+    await runtime.close()
+  })
+})
+
+describe('statements of s.tx that fail', () => {
+  it('leave what an effect gave before to be durable before the next begins (S1)', async () => {
+    const world = createSagaWorld()
+    const seen: unknown[] = []
+    const kind: AnySaga = saga('order', { ...base, uses: [] }, async (s) => {
+      await s.run('one', async () => 1)
+      const rows = s.tx('rows', async () => {
+        throw new Error('no such table')
+      })
+      const two = s.run('two', async () => {
+        const entries = (await world.run('a'))?.entries ?? []
+        seen.push(entries.find(({ step }) => step === 'one#1')?.state)
+      })
+      await Promise.all([rows, two])
+    })
+    const runtime = await world.begin([kind])
+    await runtime.publish(OrderPlaced.of(order('a')))
+    await world.pass(MINUTE)
+
+    expect(seen).toEqual(['done'])
+    await runtime.close()
+  })
+})
+
+describe('a declaration', () => {
+  it('cannot wait for what starts it: one message would be both', () => {
+    const both = (): AnySaga =>
+      saga('order', { ...base, uses: [OrderPlaced] }, async () => undefined)
+    expect(both).toThrow(/shop\.placed starts it/)
+  })
+})
+
+describe('a correlation', () => {
+  it('that names no run is a dead letter, and never the key of another', async () => {
+    const world = createSagaWorld()
+    const nothing = (): string => JSON.parse('null')
+    const kind: AnySaga = saga(
+      'order',
+      { ...base, uses: [PaymentCaptured], correlate: { 'payments.captured': nothing } },
+      async (s) => {
+        await s.wait(PaymentCaptured)
+      },
+    )
+    const runtime = await world.begin([kind])
+    await runtime.publish(OrderPlaced.of(order('a')))
+    await runtime.publish(PaymentCaptured.of(order('a')))
+    await world.pass(20 * MINUTE)
+
+    expect((await world.run('a'))?.state).toBe('running')
+    expect((await runtime.deadLetters({})).items).toHaveLength(1)
+    await runtime.close()
+  })
+})
+
+describe('a handler that was given another name', () => {
+  it('gives the answer of the old one, without a second effect (F151)', async () => {
+    const world = createSagaWorld()
+    const Once = command('once.do', {
+      owner: owners,
+      key: 'orderId',
+      input: orderInput,
+      idempotency: { key: 'orderId' },
+    })
+    const desk = does(Once, null)
+    let runtime = await world.begin([desk])
+    await runtime.publish({ contract: Once, data: order('a') })
+    await world.pass(MINUTE)
+    await runtime.close()
+    runtime = await world.begin([{ ...desk, name: 'other-desk', was: [desk.name] }])
+    await runtime.publish({ contract: Once, data: order('a', 2) })
+    await world.pass(MINUTE)
+
+    expect(await world.ledger('a')).toEqual(['once.do'])
     await runtime.close()
   })
 })
