@@ -18,7 +18,7 @@ export const timerOwnerOfSaga = (saga: string): string => `saga/${saga}`
 const timerReference = (key: string, timer: string): string => `${key}\n${timer}`
 
 /** `kind:step`, where the step may have a colon of its own. */
-export const stepOfTimer = (timer: string): string => timer.slice(timer.indexOf(':') + 1)
+const stepOfTimer = (timer: string): string => timer.slice(timer.indexOf(':') + 1)
 
 /** The run and the timer that a reference names. */
 export const readTimerReference = (
