@@ -148,6 +148,10 @@ export function saga(name: string, options: AnySagaOptions, run: RunSaga): AnySa
   const { summary, budget = {} } = options
   const uses = required(options.uses, `${what}.uses`, 'list what it asks for and waits for')
   refuseUnusable(what, uses)
+  if (uses.some((one) => one.part === 'contract' && one.name === options.on?.name)) {
+    const problem = `${options.on.name} starts it, and cannot be waited for as well`
+    throw declarationError(`${what}.uses`, problem, 'take it out, or wait for another event')
+  }
   const declared: AnySaga = {
     part: 'saga',
     name,

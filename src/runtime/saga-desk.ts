@@ -1,12 +1,12 @@
 import type { AnySaga } from '../contract/index.ts'
 import { type SagaAct, sagaContract, type SagaEngine, runKey } from '../flow/index.ts'
 import type { Inbox } from '../inbox/index.ts'
-import { JuncturaError } from '../kernel/index.ts'
+import { JuncturaError, LIMITS } from '../kernel/index.ts'
 import { createMasker, type Masker } from '../security/index.ts'
-import type { SagaRunRow, SagaState } from '../store/index.ts'
+import type { KeyedRow, SagaRunRow, SagaState } from '../store/index.ts'
 import type { OperationCommand, Operator } from './commands.ts'
 import { refused } from './operations.ts'
-import { pageOf } from './paging.ts'
+import { eachRow, pageOf } from './paging.ts'
 import type { Foundations } from './pipeline.ts'
 import type { Page, PageQuery } from './views.ts'
 
@@ -47,9 +47,38 @@ export const createSagaDesk = (
       ...(run.output !== undefined && { output: personal.value(run.output) }),
       inbox: run.inbox.map((event) => ({ ...event, data: masks.of(event.type).value(event.data) })),
       entries: run.entries.map((entry) =>
-        entry.output === undefined ? entry : { ...entry, output: personal.value(entry.output) },
+        entry.output === undefined && entry.input === undefined
+          ? entry
+          : {
+              ...entry,
+              ...(entry.output !== undefined && { output: personal.value(entry.output) }),
+              ...(entry.input !== undefined && { input: personal.value(entry.input) }),
+            },
       ),
     }
+  }
+
+  /** Where no index has all that is asked for. */
+  const sifted = async (query: SagaQuery): Promise<Page<SagaRunRow>> => {
+    const { saga, state, isParked, after } = query
+    const scan = {
+      collection: 'sagaRuns',
+      reverse: true,
+      ...(isParked === true && { index: 'byParked' }),
+      ...(after !== undefined && { after }),
+    } as const
+    const limit = Math.min(LIMITS.pageRowsMax, Math.max(1, query.limit ?? 50))
+    const found: KeyedRow<'sagaRuns'>[] = []
+    for await (const keyed of eachRow(store, scan)) {
+      if (saga !== undefined && keyed.row.saga !== saga) continue
+      if (state !== undefined && keyed.row.state !== state) continue
+      found.push(keyed)
+      if (found.length > limit) break
+    }
+    const shown = found.slice(0, limit)
+    const last = shown.at(-1)
+    const items = shown.map(({ row }) => masked(row))
+    return found.length > limit && last ? { items, next: last.key } : { items }
   }
 
   const maskers = new Map<string, Masker>()
@@ -95,14 +124,14 @@ export const createSagaDesk = (
     },
     list(query) {
       const { saga, state, isParked } = query
+      const view = ({ row }: KeyedRow<'sagaRuns'>): SagaRunRow => masked(row)
+      if (isParked === true || (saga === undefined && state !== undefined)) return sifted(query)
       const all = [...(saga === undefined ? [] : [saga]), ...(state === undefined ? [] : [state])]
       const scan =
-        isParked === true
-          ? ({ collection: 'sagaRuns', index: 'byParked', reverse: true } as const)
-          : saga === undefined
-            ? ({ collection: 'sagaRuns', reverse: true } as const)
-            : ({ collection: 'sagaRuns', index: 'bySaga', where: all, reverse: true } as const)
-      return pageOf(store, scan, { query, view: ({ row }) => masked(row) })
+        saga === undefined
+          ? ({ collection: 'sagaRuns', reverse: true } as const)
+          : ({ collection: 'sagaRuns', index: 'bySaga', where: all, reverse: true } as const)
+      return pageOf(store, scan, { query, view })
     },
     async operate(command, by) {
       const saga = sagaNamed(command.saga)
