@@ -216,6 +216,29 @@ describe('routes', () => {
     expect(await world.rows('select claim from route_claim')).toEqual([])
   })
 
+  it('keep a payload for its whole retention, however late it was put apart', async () => {
+    const route = claimCheck('store', {
+      owner: owners,
+      on: Placed,
+      from: 'earliest',
+      emits: Summed,
+      retention: '1h',
+      emit: (_order, claim) => Summed.of({ key: claim, sizes: [] }),
+    })
+    const world = createWorld()
+    await start(world, [])
+    await world.publish(...orders('a:7'))
+    await world.pass(120 * MINUTE_MS)
+    await world.runtime.close()
+
+    await start(world, [route])
+    await world.pass(50 * MINUTE_MS)
+    expect(await world.rows('select claim from route_claim')).toHaveLength(1)
+    await world.pass(20 * MINUTE_MS)
+
+    expect(await world.rows('select claim from route_claim')).toEqual([])
+  })
+
   it('are part of the Model: what they emit, and where it goes', () => {
     const route = split('parts', { owner: owners, on: Placed, into: Shipped, items: () => [] })
     const { model } = build([route])()
@@ -306,6 +329,26 @@ describe('an aggregate', () => {
       expect([crashAt, effects]).toEqual([crashAt, ['a:1+2+0:3', 'b:5:1', 'c:7:1']])
     }
   }, 60_000)
+
+  it('ends all groups whose time is over within a second or two', async () => {
+    const route = aggregate('basket', {
+      owner: owners,
+      on: Placed,
+      from: 'earliest',
+      emits: Summed,
+      by: ({ key }) => key,
+      until: () => false,
+      timeout: '1m',
+      partial: 'discard',
+      emit: ({ group }) => Summed.of({ key: group, sizes: [] }),
+    })
+    const world = createWorld()
+    await start(world, [route])
+    await world.publish(...orders(...Array.from({ length: 450 }, (_, n) => `a${n}:1`)))
+    await world.pass(MINUTE_MS + 2_000)
+
+    expect(await world.rows('select name from route_group')).toEqual([])
+  })
 
   it('tells its owner when a group cannot be emitted, and tries again', async () => {
     let isBroken = true
@@ -445,4 +488,60 @@ describe('a resequencer', () => {
       expect(effects).toContain('b:2')
     }
   }, 60_000)
+
+  it('is held up by no message that it cannot give on, nor are the other sequences', async () => {
+    let isBroken = true
+    const emit = (order: Order) => {
+      if (isBroken && order.key === 'a') throw new Error('no format')
+      return Shipped.of(order)
+    }
+    const world = createWorld()
+    await start(world, [inOrder({ emit })])
+    await world.publish(...orders('a:2', 'b:2'))
+    await world.pass(2 * MINUTE_MS)
+
+    expect(await world.effects()).toEqual(['b:2'])
+    const { items } = await world.runtime.alerts({ state: 'open' })
+    expect(items.map(({ kind }) => kind).sort()).toEqual(['route-gap', 'route-stuck'])
+
+    isBroken = false
+    await world.pass(2 * MINUTE_MS)
+    expect(await world.effects()).toEqual(['b:2', 'a:2'])
+  })
+
+  it('tells of every gap that it went on without, wherever the process dies (S1)', async () => {
+    for (let crashAt = 30; crashAt <= 60; crashAt++) {
+      const world = createWorld()
+      let commits = 0
+      let isArmed = false
+      const fault = async (point: string): Promise<void> => {
+        if (!isArmed || point === 'read' || ++commits !== crashAt) return
+        world.crash()
+        await never()
+      }
+      const options = { fault, build: build([inOrder({ timeout: '20s' })]) }
+      await world.start([], options)
+      await world.publish(...orders('a:2'))
+      isArmed = true
+      for (let step = 0; step < 5; step++) {
+        await world.pass(10_000)
+        while (!world.isUp) await world.boot([], options)
+      }
+
+      expect(await world.effects()).toEqual(['a:2'])
+      const { items } = await world.runtime.alerts({ state: 'open' })
+      expect([crashAt, items.map(({ kind }) => kind)]).toEqual([crashAt, ['route-gap']])
+    }
+  }, 60_000)
+
+  it('loses no other message that has the number of one that waits', async () => {
+    const world = createWorld()
+    await start(world, [inOrder({ late: 'dead-letter' })])
+    await world.publish(...orders('a:2', 'a:2'))
+    await world.runtime.idle()
+
+    expect((await world.runtime.deadLetters({})).items).toMatchObject([
+      { errorName: 'BehindSequence' },
+    ])
+  })
 })
