@@ -382,6 +382,45 @@ describe('an aggregate', () => {
   })
 })
 
+describe('an alert of a route', () => {
+  it('shows nothing of a message with personal data that could not be emitted', async () => {
+    const Signed = event('signups.made', {
+      owner: owners,
+      key: 'key',
+      pii: ['mail'],
+      versions: {
+        1: jsonSchema<{ readonly key: string; readonly mail: string }>({
+          type: 'object',
+          required: ['key', 'mail'],
+          properties: { key: { type: 'string' }, mail: { type: 'string' } },
+        }),
+      },
+    })
+    const route = aggregate('basket', {
+      owner: owners,
+      on: Signed,
+      from: 'earliest',
+      emits: Summed,
+      by: ({ key }) => key,
+      until: () => false,
+      timeout: '1m',
+      partial: 'emit',
+      emit: ({ items }) => {
+        throw new TypeError(`no format for ${items[0]?.mail}`)
+      },
+    })
+    const world = createWorld()
+    await start(world, [Signed, route])
+    await world.runtime.publishMany([Signed.of({ key: 'a', mail: 'ann@example.com' })])
+    await world.pass(2 * MINUTE_MS)
+
+    const { items } = await world.runtime.alerts({ state: 'open' })
+    expect(items).toMatchObject([{ kind: 'route-stuck' }])
+    expect(items[0]?.title).toContain('TypeError')
+    expect(JSON.stringify(items)).not.toContain('ann@example.com')
+  })
+})
+
 describe('a resequencer', () => {
   const inOrder = (options: Partial<ResequenceOptions<typeof Placed>> = {}) =>
     resequence('in-order', {

@@ -1,5 +1,5 @@
 import type { Consumer, Database, Draft, Envelope, ExpiredGroup } from '../../contract/index.ts'
-import { type Kernel, messageOf, sleep } from '../../kernel/index.ts'
+import { isJuncturaError, type Kernel, messageOf, sleep } from '../../kernel/index.ts'
 import type { Append, Committer, RowWrite } from '../../store/index.ts'
 import { deleteGroup, readItems } from './aggregate.ts'
 import { endGap } from './end-gap.ts'
@@ -124,7 +124,7 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
       await wasEmitted(consumer)
     } catch (error) {
       if (committer.mode !== 'open' || stop.signal.aborted) return
-      const title = `${consumer.name} could not emit a group whose time was over: ${messageOf(error)}`
+      const title = `${consumer.name} could not emit a group whose time was over: ${whyOf(consumer, error)}`
       await putOff(consumer, { table: 'route_group', name: group }, { title, nowMs })
     }
   }
@@ -160,7 +160,7 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
       if (emitted) await wasEmitted(consumer)
     } catch (error) {
       if (committer.mode !== 'open' || stop.signal.aborted) return
-      const title = `${consumer.name} could not emit what waited in a sequence: ${messageOf(error)}`
+      const title = `${consumer.name} could not emit what waited in a sequence: ${whyOf(consumer, error)}`
       await putOff(consumer, { table: 'route_sequence', name: sequence }, { title, nowMs })
     }
   }
@@ -242,3 +242,9 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
     },
   }
 }
+
+/** What user code throws may hold what it was given, and an alert goes to other systems. */
+const whyOf = ({ on }: Consumer, error: unknown): string =>
+  on.pii.length === 0 || isJuncturaError(error)
+    ? messageOf(error)
+    : `its emit(…) threw ${error instanceof Error ? error.name : typeof error}`
