@@ -488,6 +488,42 @@ describe('a resequencer', () => {
     expect(await world.effects()).toEqual(Array.from({ length: 150 }, (_, n) => `a:${n + 2}`))
   })
 
+  it('goes on without a gap also while it is far behind', async () => {
+    const world = createWorld()
+    let isSlow = false
+    const fault = async (point: string): Promise<void> => {
+      if (!isSlow || point !== 'before-commit') return
+      await new Promise<void>((resolve) => world.clock.setTimer(1_000, resolve))
+    }
+    await start(world, [])
+    for (let from = 2; from < 6_000; from += 1_000) {
+      await world.publish(...orders(...Array.from({ length: 1_000 }, (_, n) => `a:${n + from}`)))
+    }
+    await world.runtime.close()
+    isSlow = true
+    let taken = 0
+    let takenAtFirst: number | undefined
+    const route = inOrder({
+      window: 10,
+      sequence: ({ n }) => {
+        taken += 1
+        return n
+      },
+      emit: (order) => {
+        takenAtFirst ??= taken
+        return Shipped.of(order)
+      },
+    })
+    const started = start(world, [route], { fault })
+    await world.pass(120_000)
+    isSlow = false
+    await world.pass(20_000)
+    await started
+
+    expect(taken).toBeGreaterThanOrEqual(6_000)
+    expect(takenAtFirst).toBeLessThan(3_000)
+  }, 60_000)
+
   it('makes what is behind a dead letter, or passes it on, where it says so', async () => {
     expect(await run(inOrder({ late: 'emit', first: 5 }), 'a:5', 'a:1')).toEqual(['a:5', 'a:1'])
     const world = createWorld()
