@@ -5,8 +5,8 @@
 //   node bench/processes-load.ts child URL SCHEMA ROLES    (its own further processes)
 // `all` runs them all at once, with F messages in flight altogether, after each has sent W to warm
 // up. `pair` is one that only publishes and one that only handles, at the same time: no message
-// stays within a process. `parts` measures what a model needs besides: a process that only publishes, and then one
-// that only handles what is there.
+// stays within a process. `parts` measures what a model needs besides: a process that only
+// publishes, and then one that only handles what is there.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { parseArgs } from 'node:util'

@@ -102,7 +102,8 @@ describe('a commit that looks at nothing first', () => {
     const slept = await open({ leaseMs: 60_000 })
     const lease = await slept.leases?.take({ name: 'all' })
     expect(lease).toBeDefined()
-    await commit(slept, [record('before')])
+    // The first makes the table and the second measures it; from then on nothing is looked at.
+    for (const text of ['one', 'two', 'three']) await commit(slept, [record(text)])
     await theBench().query(
       `update junctura.lease set owner = 'another', epoch = epoch + 1 where name = 'all'`,
     )
@@ -110,7 +111,7 @@ describe('a commit that looks at nothing first', () => {
     await expect(commit(slept, [record('late')])).rejects.toMatchObject({
       code: 'JUNCTURA_STORE_FENCED',
     })
-    expect((await textsOf(await open())).size).toBe(1)
+    expect((await textsOf(await open())).size).toBe(3)
   })
 
   it('goes on in a table that an earlier release has begun, which numbers nothing', async () => {
@@ -126,15 +127,15 @@ describe('a commit that looks at nothing first', () => {
   it('is told of what another process made of the tables, and its rows go along', async () => {
     const one = await open()
     const two = await open({ partitionMs: 0 })
-    await commit(one, [record('a')])
+    for (const text of ['a', 'aa', 'aaa']) await commit(one, [record(text)])
     await commit(two, [record('b')])
     const row = { collection: 'meta', key: 'k', row: { value: 7 } } as const
 
     const outcomes = await one.commit([record('c')], () => [row], { needsNoPositions: true })
 
-    expect(positionsOf(outcomes)).toEqual([3])
+    expect(positionsOf(outcomes)).toEqual([5])
     expect(await two.row('meta', 'k')).toEqual({ value: 7 })
-    expect((await textsOf(two)).size).toBe(3)
+    expect((await textsOf(two)).size).toBe(5)
   })
 })
 
