@@ -18,6 +18,7 @@ import {
 import type { Inbox } from '../inbox/index.ts'
 import { must } from '../kernel/index.ts'
 import { resolveRetryPolicy } from '../policy/index.ts'
+import { createSagaMetrics } from './saga-metrics.ts'
 import { type AnswerDesk, createAnswerDesk } from './answer-commands.ts'
 import type { Alerting, Foundations, Opened } from './pipeline.ts'
 
@@ -69,6 +70,7 @@ export const openSagaConsumers = (declared: Integration): SagaConsumers => {
         append: (draft, origin) => parts.inbox.ownAppend(draft, origin),
         maskText: (saga, text, input) => parts.masks.of(saga.on.name).text(text, input),
         raiseAlert: (alert) => alerts.raise({ kind: 'saga', ...alert }),
+        onTurn: createSagaMetrics(parts.metrics),
         resolveAlert: (cause) => alerts.resolve(cause),
         ...(options.alwaysSuspend === true && { alwaysSuspend: true }),
       }

@@ -92,6 +92,7 @@ class Engine implements SagaEngine {
     const isMended = problem !== undefined && turn.run.problemCause !== problem
     if (isMended) await this.#resolve(turn, problem)
     await turn.complete()
+    this.#ports.onTurn?.(saga, row, turn.run)
   }
 
   async #drive(turn: Turn): Promise<void> {
