@@ -92,7 +92,7 @@ const renderWait = (wait: SagaWaitView, clock: Pick<Clock, 'now'>): string => {
   const until = untilMs === undefined ? '' : `, until ${formatTime(untilMs)}`
   const how = state === 'open' ? '' : `, ${state}`
   const why = [error, hint].flatMap((text) => (text === undefined ? [] : [`: ${text}`])).join('')
-  return `  ${escapeControl(`${what} since ${formatAge(clock, sinceMs)}${until}${how}${why}`)}`
+  return `  ${escapeControl(`${what} since ${formatTime(sinceMs)} (${formatAge(clock, sinceMs)})${until}${how}${why}`)}`
 }
 
 const VERBS: Readonly<Record<string, string>> = {

@@ -216,7 +216,9 @@ describe('an alert about a run', () => {
     expect(open.items).toMatchObject([
       {
         owner: owners.name,
-        title: expect.stringMatching(/not moved for 10m.*payments.captured#1 \(wait/),
+        title: expect.stringMatching(
+          /not moved for 10m.*payments.captured#1 \(wait.*nothing declared here brings/,
+        ),
       },
     ])
     const overview = await runtime.overview()

@@ -149,7 +149,8 @@ function waitOf(
   }
 }
 
-function hintOf(
+/** Why a step may never end, as far as the declarations say. */
+export function hintOf(
   kind: SagaEntryRow['kind'],
   contract: string,
   integration: Integration,

@@ -242,13 +242,13 @@ function fire(turn: Turn, timer: string): void {
 const movedAtMs = (run: SagaRun): number => run.movedAtMs ?? run.updatedAtMs
 
 /** What it stands at, for whoever is woken by an alert. */
-const describeWaits = (run: SagaRun): string => {
+const describeWaits = ({ run, ports }: Turn): string => {
   const open = run.entries.filter((entry) => !isOver(entry) && !isComposite(entry))
-  const steps = open
-    .slice(0, WAITS_TOLD_MAX)
-    .map(({ step, kind, contract }) =>
-      contract === undefined ? step : `${step} (${kind} ${contract})`,
-    )
+  const steps = open.slice(0, WAITS_TOLD_MAX).map(({ step, kind, contract }) => {
+    if (contract === undefined) return step
+    const hint = ports.hintOf?.(kind, contract)
+    return `${step} (${kind} ${contract}${hint === undefined ? '' : `: ${hint}`})`
+  })
   return steps.length === 0 ? 'no step of it is open' : `it is at ${steps.join(', ')}`
 }
 
@@ -262,11 +262,19 @@ function look(turn: Turn): void {
   const { totalMs, quietMs } = saga.budget
   const isOver = totalMs !== undefined && nowMs >= run.startedAtMs + totalMs
   if (isOver && run.phase === 'forward' && run.cause === undefined) {
-    const message = `its budget of ${totalMs} ms is used up`
-    if (hasPivoted(run)) turn.raise('budget', { title: `${saga.name} ${run.key}: ${message}` })
-    else {
+    const message = `its budget of ${formatDuration(totalMs)} is used up`
+    const hasToGoOn = hasPivoted(run)
+    if (!hasToGoOn) {
       takeBack(turn, { kind: 'budget', reason: message })
       moved(turn)
+    }
+    const cause = `saga/${saga.name}/budget`
+    if (run.problem === undefined && run.problemCause !== cause) {
+      run.problemCause = cause
+      const then = hasToGoOn
+        ? `it goes forward only, and ${describeWaits(turn)}`
+        : 'it is taken back'
+      turn.raise('budget', { title: `${saga.name} ${run.key}: ${message}; ${then}` })
     }
   }
   const isQuiet = quietMs !== undefined && nowMs >= movedAtMs(run) + quietMs
@@ -277,7 +285,7 @@ function look(turn: Turn): void {
       run.problemCause = quietCause(saga)
       const forLong = formatDuration(nowMs - movedAtMs(run))
       turn.raise('quiet', {
-        title: `${saga.name} ${run.key} has not moved for ${forLong}; ${describeWaits(run)}`,
+        title: `${saga.name} ${run.key} has not moved for ${forLong}; ${describeWaits(turn)}`,
       })
     }
   }
