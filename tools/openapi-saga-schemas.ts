@@ -1,4 +1,4 @@
-import { COMMANDS } from '../src/manage/operation-request.ts'
+import { COMMANDS } from '../src/manage/index.ts'
 import { SAGA_STATES } from '../src/store/index.ts'
 import type { SchemaObject } from './openapi-schemas.ts'
 

@@ -1,11 +1,7 @@
 import type { MetricDefinition } from './metrics.ts'
+import { SAGA_METRICS } from './saga-metric-names.ts'
 
-/**
- * Every public metric. Names, types, labels and units are API: they change only with a major
- * version and an entry in the changelog. Label values are names from the declarations and the
- * fixed words given here, never anything out of a message (F57).
- */
-export const METRICS = {
+const MOST_METRICS = {
   // The five health figures (docs/reference/metrics.md). Each is also there as raw counts.
   duplicateRate: {
     name: 'junctura_health_duplicate_ratio',
@@ -410,54 +406,6 @@ export const METRICS = {
     labels: ['expectation', 'outcome'],
   },
 
-  sagaRuns: {
-    name: 'junctura_saga_runs',
-    type: 'gauge',
-    help: 'Runs of sagas that have not ended, on the whole store.',
-    unit: '',
-    /** `state` is unstarted, running, paused, compensating or compensation-stuck. */
-    labels: ['saga', 'owner', 'state'],
-  },
-  sagasStarted: {
-    name: 'junctura_sagas_started',
-    type: 'counter',
-    help: 'Runs of sagas that were started.',
-    unit: '',
-    labels: ['saga', 'owner'],
-  },
-  sagasEnded: {
-    name: 'junctura_sagas_ended',
-    type: 'counter',
-    help: 'Runs of sagas that ended.',
-    unit: '',
-    /** `outcome` is completed, compensated, resolved or terminated. */
-    labels: ['saga', 'owner', 'outcome'],
-  },
-  sagasStuck: {
-    name: 'junctura_sagas_stuck',
-    type: 'counter',
-    help: 'Runs of sagas that stopped moving and need somebody.',
-    unit: '',
-    /** `reason` is the kind of its problem, quiet, or compensation-stuck. */
-    labels: ['saga', 'owner', 'reason'],
-  },
-  sagaStepDuration: {
-    name: 'junctura_saga_step_duration_seconds',
-    type: 'histogram',
-    help: 'From the begin of a step of a saga to its end, waits and retries included.',
-    unit: 'seconds',
-    /** `step` is without its occurrence; `owner` answers for the step. */
-    labels: ['saga', 'step', 'owner'],
-  },
-  sagaCompensations: {
-    name: 'junctura_saga_compensations',
-    type: 'counter',
-    help: 'Steps of sagas that were taken back, or could not be.',
-    unit: '',
-    /** `outcome` is done, skipped or failed. */
-    labels: ['saga', 'step', 'outcome'],
-  },
-
   schedulesFired: {
     name: 'junctura_schedules_fired',
     type: 'counter',
@@ -520,6 +468,16 @@ export const METRICS = {
     labels: ['version', 'model'],
   },
 } as const
+
+/**
+ * Every public metric. Names, types, labels and units are API: they change only with a major
+ * version and an entry in the changelog. Label values are names from the declarations and the
+ * fixed words given here, never anything out of a message (F57).
+ */
+export const METRICS: typeof MOST_METRICS & typeof SAGA_METRICS = {
+  ...MOST_METRICS,
+  ...SAGA_METRICS,
+}
 
 /** The same list, in order, for the reference page and for checks. */
 export const metricDefinitions = (): readonly MetricDefinition[] => Object.values(METRICS)

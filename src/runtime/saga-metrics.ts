@@ -27,9 +27,9 @@ export const createSagaMetrics = (
     for (const [place, entry] of after.entries.entries()) {
       const was = before?.entries[place]?.state
       if (was === entry.state) continue
-      const step = entry.step.replace(/#\d+$/, '')
+      const step = stepOf(entry)
       if (entry.step.startsWith('undo:') && UNDONE.has(entry.state)) {
-        compensations.with({ saga, step: step.slice(5), outcome: entry.state }).add(1)
+        compensations.with({ saga, step, outcome: entry.state }).add(1)
       }
       if (entry.endedAtMs === undefined || !TIMED.has(entry.kind)) continue
       const labels = { saga, step, owner: entry.owner ?? owner }
@@ -37,6 +37,9 @@ export const createSagaMetrics = (
     }
   }
 }
+
+/** For a label what is declared: the name of an effect is made by code, of anything (F57). */
+const stepOf = ({ contract, kind }: SagaEntryRow): string => contract ?? kind
 
 const UNDONE: ReadonlySet<SagaEntryRow['state']> = new Set(['done', 'skipped', 'failed'])
 

@@ -14,6 +14,7 @@ import {
   sagaParts,
   type SagaWorld,
 } from './order-saga.fixture.ts'
+import type { OperationCommand } from './commands.ts'
 import { counterOf } from './read-metrics.ts'
 import type { SagaPlan } from './saga-plans.ts'
 import { owners } from './world.fixture.ts'
@@ -26,13 +27,17 @@ const place = async (world: SagaWorld, ...keys: readonly string[]): Promise<void
   await world.pass(1_000)
 }
 
-const planOf = async (world: SagaWorld, command: object): Promise<SagaPlan & { id: string }> => {
+type PlanCommand = Omit<Extract<OperationCommand, { readonly kind: 'saga.plan' }>, 'kind'>
+
+const planOf = async (
+  world: SagaWorld,
+  command: PlanCommand,
+): Promise<SagaPlan & { readonly id: string }> => {
   const by = { actor: 'ada', reason: 'a test', origin: 'test' }
-  const { operationId, result } = await world.runtime.operate(
-    { kind: 'saga.plan', ...command } as never,
-    by,
-  )
-  return { ...(result as SagaPlan), id: operationId }
+  const asked = { kind: 'saga.plan', ...command } as const
+  const { operationId, result } = await world.runtime.operate(asked, by)
+  const plan: SagaPlan = JSON.parse(JSON.stringify(result))
+  return { ...plan, id: operationId }
 }
 
 describe('runs of sagas', () => {
@@ -97,7 +102,7 @@ describe('runs of sagas', () => {
     expect(count(METRICS.sagasStarted.name)).toBe(2)
     expect(count(METRICS.sagasEnded.name, { outcome: 'completed' })).toBe(1)
     expect(count(METRICS.sagasEnded.name, { outcome: 'compensated' })).toBe(1)
-    const undone = { saga: 'order', step: 'stock.reserve', outcome: 'done' }
+    const undone = { saga: 'order', step: 'stock.release', outcome: 'done' }
     expect(counterOf(runtime.metrics, METRICS.sagaCompensations.name, undone)).toBe(1)
     await runtime.close()
   })
@@ -231,6 +236,44 @@ describe('an alert about a run', () => {
     expect((await world.run('a'))?.isQuiet).toBeUndefined()
     await world.pass(6 * MINUTE)
     expect((await world.run('a'))?.state).toBe('completed')
+    await runtime.close()
+  })
+
+  it('that is past its total is told, and resolved once it is taken back (S16)', async () => {
+    const world = createSagaWorld()
+    const kind = saga(
+      'order',
+      { ...base, uses: [Reserve, Release, PaymentCaptured], budget: { total: '1h' } },
+      async (s, input) => {
+        if (input.orderId === 'b') await s.call(Reserve, input)
+        await s.wait(PaymentCaptured)
+      },
+    )
+    let isDown = true
+    const slow = does(Release, null, () => {
+      if (isDown) throw new Error('the shelf is locked')
+    })
+    const runtime = await world.begin(sagaParts(kind, slow))
+    const told = async (state: 'open' | 'resolved') =>
+      (await runtime.alerts({ state })).items
+        .filter(({ cause }) => cause === 'saga/order/budget')
+        .map(({ title }) => title)
+    // Nothing of it is to be taken back: it is over in the same turn.
+    await place(world, 'a')
+    await world.pass(61 * MINUTE)
+    expect((await world.run('a'))?.state).toBe('compensated')
+    expect(await told('open')).toEqual([])
+    expect(await told('resolved')).toHaveLength(1)
+
+    await place(world, 'b')
+    await world.pass(60 * MINUTE)
+    expect(await told('open')).toEqual([
+      expect.stringContaining('b: its budget of 1h is used up; it is taken back'),
+    ])
+    isDown = false
+    await world.pass(60 * MINUTE)
+    expect((await world.run('b'))?.state).toBe('compensated')
+    expect(await told('open')).toEqual([])
     await runtime.close()
   })
 

@@ -217,7 +217,12 @@ function nextOf(run: SagaRunRow): readonly SagaNextView[] {
           : []),
         ...backOut,
       ]
-    default:
+    case 'unstarted':
+    case 'compensating':
+    case 'completed':
+    case 'compensated':
+    case 'resolved':
+    case 'terminated':
       return []
   }
 }

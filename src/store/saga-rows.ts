@@ -31,7 +31,7 @@ export interface SagaRunRow {
   readonly phase: 'forward' | 'compensation'
   readonly startedAtMs: number
   readonly updatedAtMs: number
-  /** When something last came for it; being looked at by its budget is none. @default updatedAtMs */
+  /** When something last came for it, other than a look at its budget. @default updatedAtMs */
   readonly movedAtMs?: number
   readonly endedAtMs?: number
   /** When it may be forgotten: ended runs, and events that nothing was started for. */
