@@ -1,9 +1,12 @@
 // One PostgreSQL store shared by several processes, each of which publishes and works. Prints one
 // line of JSON.
-//   node bench/processes-load.ts URL all|parts PROCESSES [--seconds S] [--in-flight F] [--warm W]
+//   node bench/processes-load.ts URL all|pair|parts PROCESSES
+//     [--seconds S] [--in-flight F] [--warm W]
 //   node bench/processes-load.ts child URL SCHEMA ROLES    (its own further processes)
-// `all` runs them all at once, with F messages in flight altogether, after each has sent W to warm up. `parts` measures what a model
-// needs: a process that only publishes, and then one that only handles what is there.
+// `all` runs them all at once, with F messages in flight altogether, after each has sent W to warm
+// up. `pair` is one that only publishes and one that only handles, at the same time: no message
+// stays within a process. `parts` measures what a model needs besides: a process that only
+// publishes, and then one that only handles what is there.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { parseArgs } from 'node:util'
@@ -53,6 +56,7 @@ type Said =
 type Told =
   | { readonly kind: 'warm'; readonly messages: number; readonly inFlight: number }
   | { readonly kind: 'load'; readonly seconds: number; readonly inFlight: number }
+  | { readonly kind: 'begin' }
   | { readonly kind: 'end' }
 
 async function child(url: string, schema: string, roles: readonly Role[]): Promise<void> {
@@ -83,12 +87,16 @@ async function child(url: string, schema: string, roles: readonly Role[]): Promi
   const telling = setInterval(() => say({ kind: 'handled', count: handled }), TELL_MS)
   process.on('message', (told: Told) => {
     if (told.kind === 'end') void end()
+    else if (told.kind === 'begin') begin()
     else void load(told).then((count) => say({ kind: 'sent', count }))
   })
-  const load = async (told: Exclude<Told, { kind: 'end' }>): Promise<number> => {
-    // What it took to start, to share out the work and to warm up is not of a message.
+  /** What it took to start, to share out the work and to warm up is not of a message. */
+  const begin = (): void => {
     cpu = process.cpuUsage()
     before = handled
+  }
+  const load = async (told: Extract<Told, { kind: 'load' | 'warm' }>): Promise<number> => {
+    begin()
     let sent = 0
     const startedMs = performance.now()
     const goesOn = (): boolean =>
@@ -118,8 +126,10 @@ async function child(url: string, schema: string, roles: readonly Role[]): Promi
 interface Process {
   readonly handled: number
   load(count: number): Promise<number>
-  /** Sends a few that are not counted: what is compiled while it runs takes several times as long. */
+  /** Sends a few that are not counted: before code is compiled it takes several times as long. */
   warm(count: number): Promise<number>
+  /** What it uses is counted from here. */
+  begin(): void
   end(): Promise<Extract<Said, { kind: 'used' }>>
 }
 
@@ -141,6 +151,7 @@ async function start(url: string, schema: string, roles: readonly Role[]): Promi
       return handled
     },
     load: (count) => sent({ kind: 'load', seconds, inFlight: count }),
+    begin: () => tell({ kind: 'begin' }),
     warm: (count) => sent({ kind: 'warm', messages: warm, inFlight: count }),
     async end() {
       tell({ kind: 'end' })
@@ -201,6 +212,25 @@ async function all(url: string, count: number): Promise<object> {
   }
 }
 
+async function pair(url: string): Promise<object> {
+  const schema = `processes_${process.pid}`
+  const gateway = await start(url, schema, ['gateway'])
+  const worker = await start(url, schema, ['worker'])
+  const warmed = await gateway.warm(inFlight)
+  await until(() => worker.handled >= warmed)
+  worker.begin()
+  const serverCpu = await openServerCpu(url)
+  const serverMs = serverCpu() ?? 0
+  const startedMs = performance.now()
+  const sent = await gateway.load(inFlight)
+  await until(() => worker.handled >= warmed + sent)
+  const perSecond = (sent / (performance.now() - startedMs)) * 1_000
+  const serverUs = ((serverCpu() ?? serverMs) - serverMs) * 1_000
+  const used = [await gateway.end(), await worker.end()]
+  const cpuUs = sumOf(used.map((one) => one.cpuUs))
+  return { perSecond, cpuUs: cpuUs / sent, serverCpuUs: serverUs / sent }
+}
+
 async function parts(url: string): Promise<object> {
   const schema = `processes_${process.pid}`
   const serverCpu = await openServerCpu(url)
@@ -234,7 +264,11 @@ async function parts(url: string): Promise<object> {
 const [first = '', second = '', third = '', fourth = ''] = positionals
 if (first === 'child') await child(second, third, rolesIn(fourth))
 else {
-  const result = second === 'parts' ? await parts(first) : await all(first, Number(third))
+  const kinds = { parts: () => parts(first), pair: () => pair(first) }
+  const result =
+    second === 'parts' || second === 'pair'
+      ? await kinds[second]()
+      : await all(first, Number(third))
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0))
 }
 

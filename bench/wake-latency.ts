@@ -1,11 +1,21 @@
 // From a durable publish in one process to the handler in another, on an idle PostgreSQL store; or
 // the same with LISTEN and NOTIFY by hand. Prints one line of JSON.
 //   node bench/wake-latency.ts ours|hand URL [--messages N]
+//   node bench/wake-latency.ts nats URL NATS_URL [--messages N]    (one process, through a broker)
 //   node bench/wake-latency.ts worker URL SCHEMA    (its own second process)
 import { fork } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { consumer, createRuntime, event, integration, jsonSchema, type Role, team } from 'junctura'
+import {
+  consumer,
+  createRuntime,
+  event,
+  integration,
+  jsonSchema,
+  type Role,
+  type Runtime,
+  team,
+} from 'junctura'
 import pg from 'pg'
 
 const { values, positionals } = parseArgs({
@@ -14,7 +24,7 @@ const { values, positionals } = parseArgs({
 })
 const [which = '', url = '', givenSchema = ''] = positionals
 const messages = Number(values.messages)
-const schema = givenSchema === '' ? `wake_${process.pid}` : givenSchema
+const schema = which === 'worker' ? givenSchema : `wake_${process.pid}`
 
 const owner = team('bench')
 const Woken = event('bench.woken', {
@@ -32,7 +42,13 @@ const Woken = event('bench.woken', {
 /** The wall clock with a fraction, which both processes read alike. */
 const nowMs = (): number => performance.timeOrigin + performance.now()
 
-const open = (roles: readonly Role[]) =>
+type Heard = (message: { readonly key: string; readonly atMs: number }) => void
+
+const open = (
+  roles: readonly Role[],
+  tell: Heard = (message) => void process.send?.(message),
+  natsUrl?: string,
+) =>
   createRuntime(
     integration('bench', {
       parts: [
@@ -45,13 +61,17 @@ const open = (roles: readonly Role[]) =>
           afterDeadLetter: 'park',
           replay: 'safe',
           handle: ({ key }) => {
-            process.send?.({ key, atMs: nowMs() })
+            tell({ key, atMs: nowMs() })
             return Promise.resolve()
           },
         }),
       ],
     }),
-    { store: { engine: 'postgres', url, schema }, roles },
+    {
+      store: { engine: 'postgres', url, schema },
+      roles,
+      ...(natsUrl !== undefined && { transport: { engine: 'nats', url: natsUrl } }),
+    },
   )
 
 const report = (took: number[]): void => {
@@ -70,6 +90,17 @@ async function ours(): Promise<void> {
     })
   })
   const gateway = await open(['gateway'])
+  report(await wakes(gateway, heard))
+  const gone = new Promise((resolve) => worker.once('exit', resolve))
+  worker.kill('SIGTERM')
+  await gone
+  await gateway.close()
+}
+
+async function wakes(
+  gateway: Runtime,
+  heard: Map<string, (atMs: number) => void>,
+): Promise<number[]> {
   const took: number[] = []
   for (let n = 0; n < messages; n++) {
     await delay(10 + (n % 11))
@@ -78,11 +109,15 @@ async function ours(): Promise<void> {
     const committedMs = nowMs()
     took.push(Math.max(0, (await handled) - committedMs))
   }
-  report(took)
-  const gone = new Promise((resolve) => worker.once('exit', resolve))
-  worker.kill('SIGTERM')
-  await gone
-  await gateway.close()
+  return took
+}
+
+async function throughNats(natsUrl: string): Promise<void> {
+  const heard = new Map<string, (atMs: number) => void>()
+  const tell: Heard = ({ key, atMs }) => heard.get(key)?.(atMs)
+  const runtime = await open(['gateway', 'worker'], tell, natsUrl)
+  report(await wakes(runtime, heard))
+  await runtime.close()
 }
 
 async function worker(): Promise<void> {
@@ -122,4 +157,5 @@ async function hand(): Promise<void> {
 }
 
 if (which === 'worker') await worker()
+else if (which === 'nats') await throughNats(givenSchema)
 else await (which === 'ours' ? ours() : hand())

@@ -346,6 +346,15 @@ const replay = {
   skipped: count,
   failed: count,
   total: count,
+  'waitsFor?': listOf(
+    exactly({
+      consumer: text,
+      key: text,
+      sinceMs: timeMs,
+      because: text,
+      deadLetter: { type: ['string', 'null'] },
+    }),
+  ),
 }
 
 const operation = {

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { startEngine } from '../../test/engines/engine.ts'
 import { startPostgres } from '../../test/engines/postgres.ts'
 import {
   inTurn,
@@ -82,6 +83,37 @@ function neighbourRow(rounds: readonly Pair[]): Row {
 
 type Latency = Pick<Load, 'p50' | 'p99'>
 
+/** The same with NATS JetStream between the log and the handler, each with a server of its own. */
+async function throughNats(
+  url: string,
+  pairs: number,
+  messages: readonly string[],
+): Promise<readonly Latency[]> {
+  const nats = await startEngine('nats')
+  try {
+    const took: Latency[] = []
+    while (took.length < pairs) {
+      took.push(await measure<Latency>('wake-latency.ts', 'nats', url, nats.url, ...messages))
+    }
+    return took
+  } finally {
+    await nats.stop()
+  }
+}
+
+function natsRow(passed: readonly Latency[]): Row {
+  const p50 = median(passed.map((one) => one.p50))
+  const p99 = median(passed.map((one) => one.p99))
+  return {
+    what: 'Durable on PostgreSQL until handled with NATS JetStream as the transport, idle',
+    against: '',
+    ours: `p50 ${milliseconds(p50)}, p99 ${milliseconds(p99)}`,
+    theirs: '',
+    goal: 'p50 ≤ 5 ms, p99 ≤ 20 ms',
+    holds: p50 <= 5 && p99 <= 20,
+  }
+}
+
 /** PostgreSQL as the store: beside the same by hand, on one server, in one run. */
 export const postgres: Suite = {
   name: 'postgres',
@@ -113,12 +145,13 @@ export const postgres: Suite = {
         () => measure<Latency>('wake-latency.ts', 'ours', url, ...messages),
         () => measure<Latency>('wake-latency.ts', 'hand', url, ...messages),
       )
+      const passed = await throughNats(url, pairs, messages)
       const beside = await neighbours(url, scale)
       const ratio = median(path.map(({ ours, theirs }) => ours.perSecond / theirs.perSecond))
       const p50 = median(woken.map(({ ours }) => ours.p50))
       const p99 = median(woken.map(({ ours }) => ours.p99))
       return {
-        rounds: { path, fixed, woken, beside },
+        rounds: { path, fixed, woken, passed, beside },
         rows: [
           {
             what: '`publish` on PostgreSQL, durable, handler, done; 1 KB, 512 in flight',
@@ -146,6 +179,7 @@ export const postgres: Suite = {
             goal: 'p50 ≤ 5 ms, p99 ≤ 20 ms',
             holds: p50 <= 5 && p99 <= 20,
           },
+          natsRow(passed),
           neighbourRow(beside),
         ],
       }

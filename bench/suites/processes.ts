@@ -23,6 +23,8 @@ interface Parts {
 
 interface Round {
   readonly parts: Parts
+  /** One that publishes with as many in flight as one of two, and of four, and one that handles. */
+  readonly pairs: { readonly two: Cost; readonly four: Cost }
   readonly one: Shared
   readonly two: Shared
   readonly four: Shared
@@ -47,7 +49,10 @@ export const processes: Suite = {
         const one = await load<Shared>('all', '1')
         const two = await load<Shared>('all', '2')
         const four = await load<Shared>('all', '4')
-        rounds.push({ parts: await load<Parts>('parts'), one, two, four })
+        const pair = (count: number): Promise<Cost> =>
+          load<Cost>('pair', '--in-flight', String(IN_FLIGHT / count))
+        const pairs = { two: await pair(2), four: await pair(4) }
+        rounds.push({ parts: await load<Parts>('parts'), pairs, one, two, four })
       }
       return { rounds, rows: rowsOf(rounds) }
     } finally {
@@ -56,31 +61,36 @@ export const processes: Suite = {
   },
 }
 
+/** CPU for one message, of all processes and of the server. */
+const totalOf = ({ cpuUs, serverCpuUs }: Cost): number => cpuUs + serverCpuUs
+
 /**
- * Messages a second that the parts allow, the least of three: the cores, for all CPU that a message
- * takes anywhere; the one thread of the busiest process; and commits, which follow one another. A
- * commit takes what one of a single message does, and then the server's time for each more. Every
- * process that handles reads the log, also what is another's.
+ * Where the cores are what there is too little of, several processes take as long as what a message
+ * costs them: less is left within a process, and commits and pages are smaller. A pair shows that,
+ * with as many in flight as each of them has.
+ */
+export const predictShared = ({ one, pairs }: Round, name: 'two' | 'four'): number =>
+  (one.perSecond * totalOf(one)) / totalOf(pairs[name])
+
+/**
+ * Messages a second that the parts allow where every process has cores: the less of what the one
+ * thread of the busiest process can do, and of what commits can, which follow one another. A commit
+ * takes what one of a single message does, and then the server's time for each more.
  */
 export function predict(
   { publishing, single, handling }: Parts,
-  {
-    count,
-    share,
-    cores,
-  }: { readonly count: number; readonly share: number; readonly cores: number },
+  { count, share }: { readonly count: number; readonly share: number },
 ): number {
-  const readers = share < 1 ? count : 1
-  const serverUs = publishing.serverCpuUs + handling.serverCpuUs * readers
-  const all = (cores * 1e6) / (publishing.cpuUs + handling.cpuUs + serverUs)
   const busiest = 1e6 / (publishing.cpuUs / count + handling.cpuUs * share)
   const commits = 1e6 / (publishing.serverCpuUs + 1e6 / single.perSecond / COMMIT_MESSAGES)
-  return Math.min(all, busiest, commits)
+  return Math.min(busiest, commits)
 }
 
 /** Units of a full commit. */
 const COMMIT_MESSAGES = 1_000
 const LARGE = [16, 64] as const
+/** Of `processes-load.ts`, altogether. */
+const IN_FLIGHT = 512
 
 function rowsOf(rounds: readonly Round[]): readonly Row[] {
   const cores = cpus().length
@@ -99,12 +109,11 @@ function rowsOf(rounds: readonly Round[]): readonly Row[] {
       goal: '≥ 1: no loss of rate',
       holds: ratio >= 1,
     })
-    const model = (round: Round): number =>
-      predict(round.parts, { count, share: round[name].share, cores })
+    const model = (round: Round): number => predictShared(round, name)
     const fit = median(rounds.map((round) => round[name].perSecond / model(round)))
     rows.push({
       what: `the same, measured`,
-      against: 'predicted from CPU for publishing, for handling and in the server',
+      against: 'predicted from the rate of one process and the CPU of a pair',
       ours: perSecond(rateOf(name)),
       theirs: perSecond(median(rounds.map(model))),
       ratio: fit,
@@ -113,8 +122,7 @@ function rowsOf(rounds: readonly Round[]): readonly Row[] {
     })
   }
   for (const count of LARGE) {
-    const model = (share: number) => (round: Round) =>
-      predict(round.parts, { count, share, cores: Infinity })
+    const model = (share: number) => (round: Round) => predict(round.parts, { count, share })
     rows.push({
       what: `${count} processes with as many cores as they want, predicted: one handles everything`,
       against: 'the same, handling spread over all',

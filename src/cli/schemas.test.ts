@@ -4,6 +4,8 @@ import {
   bearer,
   body,
   call,
+  command,
+  commandHandler,
   consumer,
   correlate,
   event,
@@ -14,6 +16,7 @@ import {
   hmac,
   integration,
   route,
+  saga,
   schedule,
   secret,
   sql,
@@ -45,6 +48,14 @@ const answered = event('answers.given', {
   owner: shop,
   key: 'id',
   versions: { 1: { type: 'object' } },
+})
+const CreateParcel = command('parcels.create', {
+  owner: shop,
+  input: { type: 'object' },
+  output: { type: 'object' },
+  errors: { NoCarrier: { type: 'object' } },
+  timeout: '1h',
+  retry: { attempts: 2, first: '1s', max: '1s' },
 })
 const policy = {
   owner: shop,
@@ -133,6 +144,14 @@ const everything = integration('everything', {
         }),
       ],
     }),
+    commandHandler('parcels', {
+      ...policy,
+      on: CreateParcel,
+      handle: () => Promise.resolve({ parcel: 'a' }),
+    }),
+    saga('fulfilment', { version: 1, owner: shop, on: answered, uses: [CreateParcel] }, () =>
+      Promise.resolve(1),
+    ),
     call('lookup', { from: partner, to: system('erp'), style: 'rpc', reason: 'no events there' }),
   ],
   tables: [sql({ sqlite: 'create table effects (id integer primary key)' })],
@@ -166,6 +185,7 @@ describe('schemas/model.schema.json', () => {
       ['contracts', 'contract'],
       ['webhooks', 'webhook'],
       ['consumers', 'consumer'],
+      ['sagas', 'saga'],
       ['expectations', 'expectation'],
       ['flows', 'flow'],
       ['schedules', 'schedule'],

@@ -1,5 +1,5 @@
 import { sleep } from '../kernel/index.ts'
-import type { ReplayView } from '../runtime/index.ts'
+import type { ReplayView, ReplayWait } from '../runtime/index.ts'
 import type { Session } from './command-context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { formatTime } from './human-time.ts'
@@ -63,6 +63,11 @@ export const renderReplay = (row: ReplayView, { out }: Session): string =>
       ['by', `${row.actor}: ${row.reason}`],
       ['made', formatTime(row.createdAtMs)],
       ['ended', row.finishedAtMs === undefined ? undefined : formatTime(row.finishedAtMs)],
+      ...(row.waitsFor ?? []).map((wait) => ['waits for', describeWait(wait)] as const),
     ],
     out.paint,
   )
+
+const describeWait = ({ consumer, key, sinceMs, because, deadLetter }: ReplayWait): string =>
+  `key ${key} of ${consumer}, parked since ${formatTime(sinceMs)}: ${because}` +
+  (deadLetter === null ? '' : ` (junctura dlq show ${deadLetter})`)

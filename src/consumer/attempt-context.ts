@@ -8,6 +8,8 @@ export interface AttemptActions extends Pick<
   ConsumerContext,
   'signal' | 'tx' | 'once' | 'emit' | 'log'
 > {
+  /** Whether a person or a replay has brought the message again, behind others of its key. */
+  readonly isBroughtBack: boolean
   /** Adds to what commits when the message completes. */
   write(writes: AttemptWrites): void
   /** Completes the message with what was written, as `tx` does, without statements of the user. */

@@ -247,6 +247,11 @@ class Attempt implements Watched, AttemptActions, TransactionHost {
     }
   }
 
+  get isBroughtBack(): boolean {
+    const { letter, replay } = this.#run.item
+    return letter !== undefined || replay !== undefined
+  }
+
   write({ rows, appends }: AttemptWrites): void {
     this.#refuseWhenOver()
     for (const append of appends) {

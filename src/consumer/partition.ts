@@ -51,7 +51,7 @@ export const slotOfDelivered = (consumer: Consumer, { position, slot }: Delivere
     ? slotOfLane(`#${position}`)
     : slot
 
-/** Of the log, for a partition of a consumer; undefined for all: without order it has some of each. */
+/** Of the log, for a partition; undefined for all: without order it has some of each. */
 export const wantedSlots = (consumer: Consumer, slots: SlotRange): SlotRange | undefined =>
   consumer.ordering === 'none' || holdsSlots(slots, ALL_SLOTS) ? undefined : slots
 

@@ -171,6 +171,8 @@ async function runAlone(runner: ConsumerRunner, lane: Lane, item: WorkItem): Pro
   const { position } = item
   const row: SuspectRow = { consumer: consumer.name, position, attempts: item.crashes + 1 }
   const key = suspectKey(consumer.name, position)
+  // From now on, or somebody who is done with the key takes the lane out of the table.
+  lane.running = true
   if (!(await runner.commit({ rows: [{ collection: 'suspects', key, row }] }))) return
   await alone(lane, () => runItem(runner, { lane, item }))
   held.settled(lane)

@@ -10,7 +10,7 @@ import { required } from './webhook.ts'
 export interface Correlated {
   readonly contract: AnyContract
   /** What a message is about; undefined leaves it out. Without it, the partition key. */
-  readonly by?: (data: unknown) => string | number | undefined
+  by?(data: unknown): string | number | undefined
 }
 
 /**
@@ -27,7 +27,7 @@ export const correlate = <C extends AnyContract>(
 ): Correlated => ({
   contract,
   // The data given to it are read as this contract's.
-  by: by as NonNullable<Correlated['by']>,
+  by,
 })
 
 /** A contract whose partition key says what its messages are about, or one that says it itself. */

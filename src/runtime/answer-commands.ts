@@ -82,9 +82,11 @@ export const createAnswerDesk = (
       const { envelope } = ctx.message
       const request = requestKey(command, input, envelope)
       const kept = request && `${consumer.name}\n${request.key}`
-      // A first request of a saga cannot have been answered: it is found in the log once.
+      // A first request of a saga cannot have been answered, as it is found in the log once; but
+      // when it became a dead letter, a second one may have been before it is tried again.
+      const mayBeKnown = request?.mayBeKnown === true || actions.isBroughtBack
       const known =
-        request?.mayBeKnown === true ? await store.row('commandAnswers', kept ?? '') : undefined
+        mayBeKnown && kept !== undefined ? await store.row('commandAnswers', kept) : undefined
       if (known) {
         actions.write({ rows: [], appends: appendsOf(envelope, known.answer) })
         return

@@ -19,6 +19,7 @@ import {
 } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import { offerRows } from './offer-rows.ts'
+import { createPlaceKeeper, placeKey } from './place-keeper.ts'
 import type { OpenBroker } from './open-transport.ts'
 
 /**
@@ -89,78 +90,29 @@ const LOG_ROUTE: AlertRoute = { kind: 'log' }
 export const createBrokerLink = async <R extends ChannelRelays>(
   options: BrokerLinkOptions<R>,
 ): Promise<BrokerLink<R>> => {
-  const { name, engine, store, kernel, metrics, channels, from } = options
+  const { name, engine, store, kernel, channels, from } = options
   const cause = causesOf(name)
   const { clock, log } = kernel
-  const published = metrics.counter(METRICS.transportPublished)
-  const recovered = metrics.counter(METRICS.transportRecovered)
   const stop = new AbortController()
   const isShared = store.leases !== undefined
   let state: BrokerState = { connected: false }
   /** What was told last; nothing yet while the broker was never reached nor missed. */
   let told: boolean | undefined
   let broker: Broker | undefined
-  let parts: { readonly committer: Committer; readonly alerts: AlertBook } | undefined
+  let parts: LinkParts | undefined
   let downTimer: Timer | undefined
-  let placesTimer: Timer | undefined
   let opening: Promise<void> | undefined
-  let toldForeign = false
-  /** As text, by channel. */
-  const kept = new Map<string, string>()
+  const keeper = createPlaceKeeper({
+    name,
+    kernel,
+    places: () => relays.places,
+    write: () => {
+      const committer = parts?.committer
+      return committer && ((rows) => offerRows({ committer, kernel }, rows))
+    },
+  })
 
-  const write = (rows: readonly RowWrite[]): void => {
-    if (!parts || rows.length === 0) return
-    offerRows({ committer: parts.committer, kernel }, rows).catch((error: unknown) => {
-      log.warn({ problem: messageOf(error) }, 'what happened at the broker could not be noted')
-    })
-  }
-
-  const raise = (kind: string, about: string, title: string): void => {
-    if (!parts) return
-    write(
-      parts.alerts.raise({
-        kind,
-        cause: about,
-        title,
-        owner: undefined,
-        target: LOG_ROUTE,
-        severity: kind === 'transport-loss' ? 'warning' : 'critical',
-        atMs: clock.now(),
-      }),
-    )
-  }
-
-  const keepPlaces = async (): Promise<void> => {
-    placesTimer?.cancel()
-    placesTimer = undefined
-    await writePlaces(relays.places)
-  }
-
-  const writePlaces = async (places: ReadonlyMap<string, RelayPlace>): Promise<void> => {
-    const rows: RowWrite[] = []
-    for (const [channel, value] of places) {
-      const text = JSON.stringify(value)
-      if (kept.get(channel) === text) continue
-      kept.set(channel, text)
-      rows.push({ collection: 'meta', key: placeKey(name, channel), row: { value } })
-    }
-    if (!parts || rows.length === 0) return
-    try {
-      await offerRows({ committer: parts.committer, kernel }, rows)
-    } catch (error) {
-      for (const channel of places.keys()) kept.delete(channel)
-      throw error
-    }
-  }
-
-  const keepPlacesLater = (): void => {
-    placesTimer ??= clock.setTimer(LIMITS.relayPlaceMs, () => {
-      keepPlaces().catch((error: unknown) => {
-        // Then more is published again after a start.
-        log.warn({ problem: messageOf(error) }, 'the places of the relays could not be kept')
-      })
-    })
-  }
+  const { write, raise } = createTeller(kernel, () => parts)
 
   const onState = (now: BrokerState): void => {
     if (stop.signal.aborted || now.connected === told) return
@@ -203,40 +155,11 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     places: () => readPlaces(place),
     takeTurn: () => takeTurn(store, name),
     republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
-    on: {
-      moved: keepPlacesLater,
-      published: (channel, count) => {
-        published.with({ broker: name, channel }).add(count)
-        options.onPublished?.(channel)
-      },
-      recovered: (channel, count) => recovered.with({ broker: name, channel }).add(count),
-      lost(channel, problem, position) {
-        const title = `the broker ${name} lost records of channel ${channel}: ${problem}`
-        const again = `${title}; what stands after position ${position} is published again`
-        raise('transport-loss', cause.loss(channel), again)
-      },
-      oversize(channel, position, bytes) {
-        const title = `a record of channel ${channel} is too large for the broker ${name}`
-        const where = `${title}: position ${position}, ${bytes} bytes; only the store has it`
-        raise('transport-oversize', cause.oversize(channel), where)
-      },
-      foreign(channel) {
-        if (toldForeign) return
-        toldForeign = true
-        log.warn(
-          { broker: name, channel },
-          'messages of another system are in this channel; left alone',
-        )
-      },
-      stopped(channel, error) {
-        const title = `nothing of channel ${channel} is published to ${name} any more: ${messageOf(error)}`
-        raise('transport-stopped', cause.stopped(channel), title)
-      },
-    },
+    on: eventsOf({ ...options, raise, moved: () => keeper.keepLater() }),
   })
 
-  /** While it was not in use, the log went on without it, and has dropped what was old. */
   const tellGaps = async (of: ReadonlySet<string>): Promise<void> => {
+    // While it was not in use, the log went on without it, and has dropped what was old.
     const before = await positionBeforeLog(store)
     for (const [channel, { publishedTo }] of await readPlaces(place)) {
       if (publishedTo >= before || !of.has(channel)) continue
@@ -277,8 +200,8 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     }
   }
 
-  /** What is published elsewhere, as that process last kept it. */
   const placesElsewhere = async (): Promise<readonly RelayPlace[]> => {
+    // What is published elsewhere, as that process last kept it.
     if (!isShared) return []
     const all = [...(await readPlaces(place))]
     return all.filter(([channel]) => !relays.taken.has(channel)).map(([, one]) => one)
@@ -324,7 +247,7 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     },
     async giveBack(channel) {
       const last = await relays.giveBack(channel)
-      if (last) await writePlaces(new Map([[channel, last]]))
+      if (last) await keeper.leave(channel, last)
     },
     async hasPublished(position) {
       if (!relays.hasPublished(position)) return false
@@ -336,20 +259,103 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       const behind = elsewhere.map(({ publishedTo }) => head - publishedTo)
       return Math.max(relays.unpublished, 0, ...behind)
     },
-    note: () => keepPlaces(),
+    note: () => keeper.keep(),
     async close() {
       if (stop.signal.aborted) return
       stop.abort()
       downTimer?.cancel()
       await opening
       await relays.close()
-      await keepPlaces().catch(() => undefined)
+      await keeper.keep().catch(() => undefined)
       await broker?.close()
     },
   }
 }
 
-const placeKey = (name: string, channel: string): string => `relay/${name}/${channel}`
+interface LinkParts {
+  readonly committer: Committer
+  readonly alerts: AlertBook
+}
+
+/** Writes what happened at a broker, once there is something to write it with. */
+function createTeller(
+  kernel: Kernel,
+  parts: () => LinkParts | undefined,
+): {
+  readonly write: (rows: readonly RowWrite[]) => void
+  readonly raise: BrokerLink['raise']
+} {
+  const write = (rows: readonly RowWrite[]): void => {
+    const committer = parts()?.committer
+    if (!committer || rows.length === 0) return
+    offerRows({ committer, kernel }, rows).catch((error: unknown) => {
+      kernel.log.warn(
+        { problem: messageOf(error) },
+        'what happened at the broker could not be noted',
+      )
+    })
+  }
+
+  const raise = (kind: string, about: string, title: string): void => {
+    const alerts = parts()?.alerts
+    if (!alerts) return
+    write(
+      alerts.raise({
+        kind,
+        cause: about,
+        title,
+        owner: undefined,
+        target: LOG_ROUTE,
+        severity: kind === 'transport-loss' ? 'warning' : 'critical',
+        atMs: kernel.clock.now(),
+      }),
+    )
+  }
+
+  return { write, raise }
+}
+
+/** What a person is told of, and what is counted. */
+function eventsOf(
+  options: Pick<BrokerLinkOptions<ChannelRelays>, 'name' | 'kernel' | 'metrics' | 'onPublished'> & {
+    readonly raise: BrokerLink['raise']
+    readonly moved: () => void
+  },
+): BrokeredTransportOptions['on'] {
+  const { name, kernel, metrics, raise, moved } = options
+  const cause = causesOf(name)
+  const published = metrics.counter(METRICS.transportPublished)
+  const recovered = metrics.counter(METRICS.transportRecovered)
+  let toldForeign = false
+  return {
+    moved,
+    published: (channel, count) => {
+      published.with({ broker: name, channel }).add(count)
+      options.onPublished?.(channel)
+    },
+    recovered: (channel, count) => recovered.with({ broker: name, channel }).add(count),
+    lost(channel, problem, position) {
+      const title = `the broker ${name} lost records of channel ${channel}: ${problem}`
+      const again = `${title}; what stands after position ${position} is published again`
+      raise('transport-loss', cause.loss(channel), again)
+    },
+    oversize(channel, position, bytes) {
+      const title = `a record of channel ${channel} is too large for the broker ${name}`
+      const where = `${title}: position ${position}, ${bytes} bytes; only the store has it`
+      raise('transport-oversize', cause.oversize(channel), where)
+    },
+    foreign(channel) {
+      if (toldForeign) return
+      toldForeign = true
+      const fields = { broker: name, channel }
+      kernel.log.warn(fields, 'messages of another system are in this channel; left alone')
+    },
+    stopped(channel, error) {
+      const title = `nothing of channel ${channel} is published to ${name} any more: ${messageOf(error)}`
+      raise('transport-stopped', cause.stopped(channel), title)
+    },
+  }
+}
 
 const causesOf = (name: string) => ({
   down: `transport/${name}/down`,

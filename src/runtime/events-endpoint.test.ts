@@ -1,7 +1,15 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type ConsumerContext, unsigned } from '../contract/index.ts'
-import type { IngressResponse } from '../ingress/index.ts'
+import {
+  bearer,
+  type ConsumerContext,
+  eventsEndpoint,
+  integration,
+  secret,
+  system,
+  unsigned,
+} from '../contract/index.ts'
+import { bodyOfBytes, type IngressResponse } from '../ingress/index.ts'
 import { inspectDisk } from '../store/memory/index.ts'
 import {
   BATCH,
@@ -15,7 +23,7 @@ import {
   structured,
   TOKEN,
 } from './events-endpoint.fixture.ts'
-import { Placed } from './world.fixture.ts'
+import { createWorld, EFFECTS, owners, Placed } from './world.fixture.ts'
 
 describe('an event over HTTP', () => {
   it('in binary mode is durable before the answer, and handled with its data (M14)', async () => {
@@ -225,6 +233,58 @@ describe('the token of an events endpoint', () => {
     )
 
     expect([(await fresh)?.status, (await old)?.status]).toEqual([202, 202])
+  })
+
+  it('can make no event of another program vanish: an id that is taken with other data is refused and told', async () => {
+    const { world, runtime, binary } = await openBorder()
+    const own = { key: 'a', n: 1 }
+
+    const taken = await binary({ key: 'a', n: 666 }, {}, { token: OLD_TOKEN })
+    const refused = await binary(own)
+    const mine = await binary(own, { id: '2' })
+    const renewed = await binary(own, { id: '2' }, { token: OLD_TOKEN })
+    await world.pass(1_000)
+
+    expect([taken.status, codeOf(refused)]).toEqual([202, '409 JUNCTURA_KEY_CONFLICT'])
+    const { items } = await runtime.alerts({})
+    expect(items).toMatchObject([{ kind: 'conflict', state: 'open' }])
+    // One program that changes its token between a send and the repeat: that is one event.
+    expect([mine.status, renewed.status]).toEqual([202, 200])
+    expect(await world.effects()).toEqual(['a:666', 'a:1'])
+  })
+
+  it('is of one endpoint: at another one, ids are remembered apart', async () => {
+    const at = (name: string) =>
+      eventsEndpoint(name, {
+        from: system(name, { kind: 'internal', owner: owners }),
+        path: `/${name}`,
+        accepts: [Placed],
+        verify: bearer({ secret: secret.env('T', { development: TOKEN }) }),
+      })
+    const world = createWorld()
+    const runtime = await world.start([seen], {
+      build: (parts) =>
+        integration('demo', { parts: [at('shop'), at('desk'), ...parts], tables: [EFFECTS] }),
+    })
+    const answers = []
+    for (const [path, n] of [
+      ['/shop', 1],
+      ['/desk', 2],
+    ] as const) {
+      const rawHeaders = ['Content-Type', 'application/cloudevents+json']
+      const answer = await runtime.ingress.handle({
+        method: 'POST',
+        target: path,
+        rawHeaders: [...rawHeaders, 'Authorization', `Bearer ${TOKEN}`],
+        body: bodyOfBytes(Buffer.from(JSON.stringify(structured({ key: 'a', n })))),
+        remoteAddress: '127.0.0.1',
+      })
+      answers.push(answer.status)
+    }
+    await world.pass(1_000)
+
+    expect(answers).toEqual([202, 202])
+    expect(await world.effects()).toEqual(['a:1', 'a:2'])
   })
 
   it('lets its program ask what became of an event, by our id or by source and id', async () => {

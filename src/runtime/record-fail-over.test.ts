@@ -146,9 +146,36 @@ describe('a fail-over of the store (F80)', () => {
       if (collection === 'operations' && !isTold) {
         isTold = true
         // The other one commits between this look and this commit.
-        const other = { id: 'alert_other', cause: 'store/failed-over', state: 'open' }
-        const alert = { ...other, count: 1, lastAtMs: 0, owed: [] } as unknown as AlertRow
-        const told = { id: key, atMs: 0 } as unknown as OperationRow
+        const alert: AlertRow = {
+          id: 'alert_other',
+          kind: 'store-failed-over',
+          cause: 'store/failed-over',
+          title: 'told by the other one',
+          owner: '',
+          route: 'log',
+          target: { kind: 'log' },
+          severity: 'critical',
+          state: 'open',
+          firstAtMs: 0,
+          lastAtMs: 0,
+          count: 1,
+          countAtOpening: 1,
+          isGrown: false,
+          owed: [],
+          notifiedCount: 1,
+          notifiedAtMs: 0,
+        }
+        const told: OperationRow = {
+          id: key,
+          command: 'store.fail-over',
+          parameters: {},
+          actor: 'the other one',
+          reason: '',
+          origin: 'start',
+          atMs: 0,
+          state: 'done',
+          result: null,
+        }
         await store.commit([
           {
             rows: [

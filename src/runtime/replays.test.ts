@@ -241,6 +241,37 @@ describe('a replay of messages', () => {
     expect(await stateOf(world, row)).toMatchObject({ state: 'done', released: 1, skipped: 2 })
   })
 
+  it('says which parked key it waits for, since when and why, until somebody deals with that', async () => {
+    const one = placedConsumer('one', guarded, async (order, ctx) => {
+      if (order.n === 100) throw new Error('bad')
+      await effect('one', order, ctx)
+    })
+    const world = await worldAfter([one], numbers(3, 1))
+    await world.publish({ key: 'k0', n: 100 })
+    await world.pass(60_000)
+    const [letter] = (await world.runtime.deadLetters({})).items
+    const row = await replay(world, { from: 'messages', consumer: 'one', toPosition: 3 })
+    await world.pass(60_000)
+
+    expect(await world.runtime.replay(row.id)).toMatchObject({
+      state: 'running',
+      waitsFor: [
+        {
+          consumer: 'one',
+          key: 'k0',
+          sinceMs: letter?.diedAtMs,
+          because: letter?.causeTitle,
+          deadLetter: letter?.id,
+        },
+      ],
+    })
+    await world.operate({ kind: 'dead-letter.drop', ids: [letter?.id ?? ''] })
+    await world.pass(10_000)
+    const over = await world.runtime.replay(row.id)
+    expect(over).toMatchObject({ state: 'done', released: 3 })
+    expect(over).not.toHaveProperty('waitsFor')
+  })
+
   it('pauses, resumes and aborts, and lets live messages of its keys go on meanwhile', async () => {
     const one = effector('one', guarded)
     const world = await worldAfter([one], numbers(50, 1))

@@ -19,6 +19,7 @@ import { createPublisher, createRelayKeeper, type RelayKeeper } from './publishe
 import type { DrainOptions, Runtime } from './runtime-port.ts'
 import { leaseConsumer } from './lease-consumer.ts'
 import { retireConsumer, stoppedCause } from './open-partition.ts'
+import { replayWaits } from './replay-waits.ts'
 import type { Role } from './roles.ts'
 import type { SagaQuery } from './saga-desk.ts'
 import type { SagaRunView, SagaSummary } from './saga-views.ts'
@@ -270,7 +271,9 @@ export class RunningIntegration implements Runtime {
   async replay(id: string): Promise<ReplayView | undefined> {
     const { store, replays } = this.#pipeline
     const row = await store.row('replays', id)
-    return row && replays.withParts(row)
+    if (!row) return undefined
+    const waitsFor = await replayWaits({ store, integration: this.integration }, row)
+    return { ...(await replays.withParts(row)), ...(waitsFor.length > 0 && { waitsFor }) }
   }
 
   sagaSummaries(): Promise<readonly SagaSummary[]> {

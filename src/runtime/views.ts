@@ -402,5 +402,19 @@ export interface InvalidGroup {
 export type InvalidView = Omit<InvalidRow, 'body'> & { readonly payload: unknown }
 
 export type AlertView = AlertRow
-export type ReplayView = ReplayRow
+export type ReplayView = ReplayRow & {
+  /** Of one that runs and is asked for alone: the parked keys that it waits for, at most 20. */
+  readonly waitsFor?: readonly ReplayWait[]
+}
+
+/** Why a replay is still running: a person has to deal with what is before its messages. */
+export interface ReplayWait {
+  readonly consumer: string
+  readonly key: string
+  readonly sinceMs: number
+  readonly because: string
+  /** Id of what to try again or to drop; null for what waits for newer code. */
+  readonly deadLetter: string | null
+}
+
 export type OperationView = OperationRow

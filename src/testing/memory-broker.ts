@@ -20,6 +20,8 @@ export interface MemoryBroker extends Broker {
   isDown: boolean
   /** Deletes every channel with all that is in it. */
   wipe(): void
+  /** Loses the newest messages of a channel, by count. */
+  lose(channel: string, count: number): void
   /** Drops the oldest messages of a channel, as its retention would; those before an offset. */
   expire(channel: string, before: number): void
   /** Loses the newest messages of a channel, as an election without its replicas would. */
@@ -153,6 +155,13 @@ export const createMemoryBroker = (options: MemoryBrokerOptions = {}): MemoryBro
       topic.messages = topic.messages.filter(({ offset }) => Number(offset) < from)
       for (const [at, end] of topic.ends) topic.ends.set(at, Math.min(end, from))
       for (const wake of readers) wake()
+    },
+    lose(channel, count) {
+      const topic = topicOf(channel)
+      for (const { partition } of topic.messages.slice(-count)) {
+        topic.ends.set(partition, (topic.ends.get(partition) ?? 1) - 1)
+      }
+      topic.messages = topic.messages.slice(0, -count)
     },
     messages: (channel) => topics.get(channel)?.messages ?? [],
   }

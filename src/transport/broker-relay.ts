@@ -29,13 +29,25 @@ export interface BrokerRelayOptions {
   readonly publishedTo: number
   /** Which run of the relay this is, where the broker is the record. */
   readonly turn?: number | undefined
-  readonly onPublished: (count: number) => void
+  /** Up to here the broker may have messages already, from this process or from one before it. */
+  readonly freshAfter: number
+  /** Called before something is published the first time; what it gives comes back with it. */
+  readonly onPublishing: () => number
+  readonly onPublished: (published: BatchPublished) => void
   /** The broker did not take something; it is tried again after a pause. */
   readonly onTrouble: () => void
   /** A record is left out because the broker takes none of its size. */
   readonly onOversize: (position: number, bytes: number) => void
   /** A record that no reader can be given, and why: the relay stops there. */
   readonly onStopped: (error: unknown) => void
+}
+
+export interface BatchPublished {
+  readonly count: number
+  /** Of them, those that the broker cannot have had before. */
+  readonly fresh: number
+  /** What `onPublishing` gave before the first try. */
+  readonly turn: number
 }
 
 export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
@@ -52,10 +64,12 @@ export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
   let takenTo = publishedTo
   let turn = new AbortController()
   let rewindTo: number | undefined
+  let { freshAfter } = options
 
   /** Until the broker has confirmed it; false when the relay closes first. */
   const publish = async (batch: readonly Delivered[]): Promise<boolean> => {
     let previous = publishedTo
+    let fresh = 0
     const messages = []
     for (const delivered of batch) {
       // A receipt without data tells what the border did; it is nobody's message.
@@ -65,7 +79,9 @@ export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
       previous = delivered.position
       if (bytes > messageBytesMax) options.onOversize(delivered.position, bytes)
       else messages.push(message)
+      if (bytes <= messageBytesMax && delivered.position > freshAfter) fresh += 1
     }
+    const publishing = options.onPublishing()
     for (let tries = 0; messages.length > 0; tries++) {
       try {
         await broker.publish(channel, messages)
@@ -78,11 +94,12 @@ export const startBrokerRelay = (options: BrokerRelayOptions): BrokerRelay => {
         await sleep(kernel.clock, pauseMs(tries), stop.signal)
       }
     }
-    options.onPublished(messages.length)
+    options.onPublished({ count: messages.length, fresh, turn: publishing })
     return true
   }
 
   const goBack = (position: number): void => {
+    freshAfter = Math.max(freshAfter, takenTo)
     publishedTo = Math.min(publishedTo, position)
     takenTo = publishedTo
     rewindTo = undefined

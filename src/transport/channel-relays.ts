@@ -51,6 +51,8 @@ export interface RelayPlace {
   readonly publishedTo: number
   readonly incarnation: string
   readonly ends: Readonly<Record<string, string>>
+  /** Messages that the broker has confirmed since it looked like that, and had not before. */
+  readonly confirmed?: number
 }
 
 export interface ChannelRelaysOptions {
@@ -94,6 +96,10 @@ interface Published {
   relay?: BrokerRelay
   incarnation: string
   ends: Readonly<Record<string, string>>
+  /** Since the last look, of what was begun after it: so many more messages there must be. */
+  confirmed: number
+  /** Counts the looks. */
+  looks: number
 }
 
 class PublishedChannels implements ChannelRelays {
@@ -112,7 +118,7 @@ class PublishedChannels implements ChannelRelays {
   constructor(options: ChannelRelaysOptions) {
     this.#options = options
     for (const { channel } of options.channels) {
-      this.#channels.set(channel, { incarnation: '', ends: {} })
+      this.#channels.set(channel, { incarnation: '', ends: {}, confirmed: 0, looks: 0 })
       if (options.isShared !== true) this.#taken.add(channel)
     }
   }
@@ -138,7 +144,7 @@ class PublishedChannels implements ChannelRelays {
       if (this.#isClosed) return
       // It may have been given back meanwhile.
       if (!this.#taken.has(channel)) continue
-      published.relay = this.#startRelay(broker, channel, publishedTo)
+      published.relay = this.#startRelay(broker, channel, { publishedTo, published })
     }
     this.#isConnected = true
   }
@@ -216,13 +222,17 @@ class PublishedChannels implements ChannelRelays {
   }
 
   /** A channel may be quiet for longer than the log is kept. */
-  #placeNow(relay: BrokerRelay, { incarnation, ends }: Published): RelayPlace {
+  #placeNow(relay: BrokerRelay, { incarnation, ends, confirmed }: Published): RelayPlace {
     const quietTo = relay.atHead ? this.#options.log.head : 0
     const publishedTo = Math.max(relay.publishedTo, this.#droppedTo, quietTo)
-    return { publishedTo, incarnation, ends }
+    return { publishedTo, incarnation, ends, confirmed }
   }
 
-  #startRelay(broker: Broker, channel: string, publishedTo: number): BrokerRelay {
+  #startRelay(
+    broker: Broker,
+    channel: string,
+    { publishedTo, published }: { readonly publishedTo: number; readonly published: Published },
+  ): BrokerRelay {
     const { log, kernel, storeId, on, channels } = this.#options
     const isRecord = channels.some((one) => one.channel === channel && one.isRecord === true)
     return startBrokerRelay({
@@ -233,7 +243,11 @@ class PublishedChannels implements ChannelRelays {
       channel,
       store: storeId,
       publishedTo,
-      onPublished: (count) => {
+      freshAfter: Math.max(log.head, publishedTo),
+      onPublishing: () => published.looks,
+      onPublished: ({ count, fresh, turn }) => {
+        // What was under way while the broker was looked at may have been seen there already.
+        if (turn === published.looks) published.confirmed += fresh
         on.published(channel, count)
         on.moved()
         this.#lookLater()
@@ -248,11 +262,10 @@ class PublishedChannels implements ChannelRelays {
   async #placeOf(broker: Broker, channel: string, published: Published): Promise<number> {
     const { headPosition } = this.#options
     const { incarnation, ends } = await broker.inspect(channel)
-    published.incarnation = incarnation
-    published.ends = ends
+    this.#keepLook(published, { incarnation, ends })
     const known = this.#known.get(channel)
     if (!known) return headPosition
-    const problem = lossBetween(known, published)
+    const problem = lossBetween(known, { incarnation, ends })
     if (problem === undefined) return known.publishedTo
     return Math.min(known.publishedTo, await this.#republish(channel, problem))
   }
@@ -277,12 +290,12 @@ class PublishedChannels implements ChannelRelays {
       await broker.ensure(channels)
       for (const [channel, published] of this.#channels) {
         if (!published.relay) continue
+        const before = { ...published }
         const { incarnation, ends } = await broker.inspect(channel)
-        const problem = lossBetween(published, { incarnation, ends })
+        const problem = lossBetween(before, { incarnation, ends })
         const from = problem === undefined ? undefined : await this.#republish(channel, problem)
         // Only now: a loss that could not be dealt with is found again by the next look.
-        published.incarnation = incarnation
-        published.ends = ends
+        this.#keepLook(published, { incarnation, ends })
         if (from !== undefined) published.relay?.rewind(from)
       }
       on.moved()
@@ -291,6 +304,12 @@ class PublishedChannels implements ChannelRelays {
       kernel.log.warn({ problem: messageOf(error) }, 'the broker could not be looked at')
       return false
     }
+  }
+
+  #keepLook(published: Published, look: Pick<Published, 'incarnation' | 'ends'>): void {
+    Object.assign(published, look)
+    published.confirmed = 0
+    published.looks += 1
   }
 
   async #republish(channel: string, problem: string): Promise<number> {
@@ -302,7 +321,15 @@ class PublishedChannels implements ChannelRelays {
 
 type Known = Pick<RelayPlace, 'incarnation' | 'ends'>
 
-const lossBetween = (before: Known, now: Known): string | undefined => {
+/**
+ * What the broker has lost between two looks, in words. One that lost its newest messages and was
+ * given others since may end where it did, or beyond: then there are fewer new ones than it has
+ * confirmed.
+ */
+const lossBetween = (
+  before: Known & Pick<RelayPlace, 'confirmed'>,
+  now: Known,
+): string | undefined => {
   // Nothing was known of it: this is the first look.
   if (before.incarnation === '' && Object.keys(before.ends).length === 0) return undefined
   if (before.incarnation !== now.incarnation) return 'it was deleted and made again'
@@ -312,5 +339,14 @@ const lossBetween = (before: Known, now: Known): string | undefined => {
       return `partition ${partition} ends at ${found} and had reached ${end}`
     }
   }
-  return undefined
+  const { confirmed = 0 } = before
+  const grown = sumOf(now.ends) - sumOf(before.ends)
+  // An engine that tells no ends tells nothing.
+  if (confirmed === 0 || Object.keys(now.ends).length === 0 || grown >= BigInt(confirmed)) {
+    return undefined
+  }
+  return `it has ${grown} more messages than before, and confirmed ${confirmed}`
 }
+
+const sumOf = (ends: Known['ends']): bigint =>
+  Object.values(ends).reduce((sum, end) => sum + BigInt(end), 0n)

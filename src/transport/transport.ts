@@ -13,7 +13,7 @@ export interface Transport {
   close(): Promise<void>
 }
 
-/** Who reads. All but `wanted` is for a log that is not the store's: there each partition has one. */
+/** Who reads. All but `wanted` is for a log that is not the store's: one for each partition. */
 export interface LogReader {
   /** The slots that it wants: it may be given others, which it leaves alone. @default all */
   readonly wanted: SlotRange | undefined

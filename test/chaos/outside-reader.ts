@@ -62,6 +62,13 @@ export const startOutsideReader = async (
           if (!positions.has(position)) missed.push(`${channel} ${position}`)
         }
       }
+      for (const state of ['open', 'resolved']) {
+        // Nothing was lost here: whoever says so would publish an hour of it again.
+        const scan = { collection: 'alerts', index: 'byState', where: [state], limit: 100 } as const
+        const alerts = await store.scan(scan)
+        const losses = alerts.filter(({ row }) => row.kind === 'transport-loss')
+        missed.push(...losses.map(({ row }) => `told as lost: ${row.title}`))
+      }
       await store.close()
       return missed
     },

@@ -1,5 +1,6 @@
 // Several processes on one PostgreSQL store: gateways that take, and workers that share the
-// consumers, with or without a broker between. They are killed, frozen and restarted under load; a partner keeps the truth.
+// consumers, with or without a broker between. They are killed, frozen and restarted under load; a
+// partner keeps the truth.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Overview } from 'junctura'
 import { type Balancer, startBalancer } from './balancer.ts'
@@ -26,7 +27,10 @@ const start = (
   startRuntime({
     dataDir,
     more: [
-      ...['--store', databaseUrl, '--role', role],
+      '--store',
+      databaseUrl,
+      '--role',
+      role,
       ...(transport === undefined ? [] : ['--transport', transport]),
     ],
     ...(partitions !== undefined && {

@@ -17,7 +17,7 @@ import { createPostgresBench } from '../engines/postgres-bench.ts'
 
 export interface WithReader<T> {
   readonly result: T
-  /** What the reader of another system did not get, and what it got after a later one of its key. */
+  /** What the reader of another system did not get, and what it got out of the order of a key. */
   readonly outside: { readonly missing: readonly string[]; readonly outOfOrder: readonly string[] }
 }
 

@@ -114,8 +114,12 @@ function watch(directory: string): ChildProcess {
 cd "$1" || exit 0
 leader=$(cat ${LEADER_FILE} 2> /dev/null) && kill -KILL -- "-$leader"
 frozen=$(cat ${FROZEN_FILE} 2> /dev/null) && kill -KILL $frozen
-sleep 1
-cd / && rm -rf "$1"`
+cd /
+# What has just been killed may still be writing for a moment, above all the many of RabbitMQ.
+for try in 1 2 3 4 5; do
+  sleep 1
+  rm -rf "$1" && break
+done`
   const watchdog = spawn('sh', ['-c', script, 'sh', directory], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,

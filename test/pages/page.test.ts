@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
@@ -15,7 +15,8 @@ import { scriptedRuntime, type ScriptedRuntime } from './scripted-runtime.fixtur
 const EXECUTABLE = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium'
 const PHONE = { width: 390, height: 844 }
 const kernel = createSystemKernel()
-const screenshots = process.env['PAGE_SCREENSHOTS'] ?? mkdtempSync(join(tmpdir(), 'junctura-page-'))
+const wanted = process.env['PAGE_SCREENSHOTS']
+const screenshots = wanted ?? mkdtempSync(join(tmpdir(), 'junctura-page-'))
 
 let browser: Browser
 const closing: (() => Promise<unknown>)[] = []
@@ -39,7 +40,11 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
 
-afterAll(() => browser.close())
+afterAll(async () => {
+  await browser.close()
+  // Kept only where somebody asked for them.
+  if (wanted === undefined) rmSync(screenshots, { recursive: true, force: true })
+})
 
 interface Shown {
   readonly page: Page

@@ -5,6 +5,7 @@ import {
   type SimulationOptions,
   type SimulationReport,
 } from '../../src/testing/index.ts'
+import { checkLedger, sagaBody, shopWithSaga } from './order-saga.fixture.ts'
 import { shop, shopBody, shopEmitted, shopWithOutboxes } from './shop.fixture.ts'
 
 export const isProfile = (name: string | undefined): name is ProfileName =>
@@ -28,6 +29,7 @@ export const runSeed = (
   } = {},
 ): Promise<SimulationReport> => {
   const { profile = profileOf(seed), ...rest } = options
+  if (profile === 'flows') return runFlows(seed, rest)
   return simulate(shopOf(profile), {
     seeds: [seed],
     faults: profile,
@@ -37,3 +39,17 @@ export const runSeed = (
     ...rest,
   })
 }
+
+/** Half as many messages: each order is some twenty records. */
+const runFlows = (
+  seed: number,
+  { messages = 200, ...rest }: Omit<Parameters<typeof runSeed>[1] & object, 'profile'>,
+): Promise<SimulationReport> =>
+  simulate(shopWithSaga, {
+    seeds: [seed],
+    faults: 'flows',
+    messages: Math.ceil(messages / 2),
+    body: sagaBody,
+    check: checkLedger,
+    ...rest,
+  })

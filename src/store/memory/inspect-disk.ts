@@ -41,15 +41,8 @@ export const inspectDisk = (memoryDisk: MemoryDisk): DiskInspector => {
 
 /** The row as it was given to the store, read by the first who looks at it: most nobody does. */
 function decodeRow({ collection, key, value }: EncodedRow): RowWrite {
+  const write: RowWrite = JSON.parse('{}')
   let row: unknown
-  const write = {
-    collection,
-    key,
-    get row() {
-      if (value !== undefined) row ??= JSON.parse(value)
-      return row
-    },
-  }
-  // Only rows of the collection are put there.
-  return write as RowWrite
+  const get = (): unknown => (value === undefined ? undefined : (row ??= JSON.parse(value)))
+  return Object.defineProperty(Object.assign(write, { collection, key }), 'row', { get })
 }

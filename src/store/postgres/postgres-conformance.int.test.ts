@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { postgresForTests } from '../../../test/engines/postgres.ts'
 import { must } from '../../kernel/index.ts'
-import { testStore } from '../../testing/index.ts'
+import { type SuiteRunner, testStore } from '../../testing/index.ts'
 import { createPostgresStore, POSTGRES_FEATURES } from '../index.ts'
 
 let server: Awaited<ReturnType<typeof postgresForTests>> | undefined
@@ -25,34 +25,37 @@ const admin = async (database: string, sql: string): Promise<void> => {
   await client.end()
 }
 
-const registered = testStore({
-  features: POSTGRES_FEATURES,
-  runner: {
-    describe,
-    // The suite asserts with node:assert, which vitest does not count.
-    it: (title, body) => it(title, () => expect(body()).resolves.toBeUndefined()),
-  },
-  async create({ clock, random, smallPartitions }) {
+/** The suite asserts with node:assert, which vitest does not count. */
+const runner: SuiteRunner = {
+  describe,
+  it: (title, body) => it(title, () => expect(body()).resolves.toBeUndefined()),
+}
+
+type Create = Parameters<typeof testStore>[0]['create']
+
+const createWith =
+  (open: typeof createPostgresStore): Create =>
+  async ({ clock, random, smallPartitions }) => {
     databases += 1
     const database = `conformance_${process.pid}_${databases}`
     await admin('', `create database ${database}`)
     const url = new URL(must(server, 'the server runs').url)
     url.pathname = `/${database}`
-    const open = () =>
-      createPostgresStore({
+    const openIt = () =>
+      open({
         url: url.href,
         clock,
         random,
         leaseMs: 500,
         ...(smallPartitions && { partitionBytesMax: 1 }),
       })
-    let store = await open()
+    let store = await openIt()
     const left = [store]
     return {
       store,
       reopen: async () => {
         await store.close()
-        store = await open()
+        store = await openIt()
         left.push(store)
         return store
       },
@@ -62,7 +65,7 @@ const registered = testStore({
           '',
           `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${database}'`,
         )
-        store = await open()
+        store = await openIt()
         left.push(store)
         return store
       },
@@ -71,7 +74,26 @@ const registered = testStore({
         await admin('', `drop database ${database} with (force)`)
       },
     }
-  },
+  }
+
+/** As the committer opens commits whose rows name no position: in one exchange where possible. */
+const openExpecting: typeof createPostgresStore = async (options) => {
+  const store = await createPostgresStore(options)
+  const commit = store.commit.bind(store)
+  return Object.assign(store, {
+    commit: (...[units, finish]: Parameters<typeof commit>) =>
+      commit(units, finish, { needsNoPositions: true }),
+  })
+}
+
+const registered = testStore({
+  features: POSTGRES_FEATURES,
+  runner,
+  create: createWith(createPostgresStore),
+})
+
+describe('without looking first', () => {
+  testStore({ features: POSTGRES_FEATURES, runner, create: createWith(openExpecting) })
 })
 
 it('runs the whole conformance suite, skipping nothing', () => {

@@ -82,8 +82,14 @@ class UnitChain {
       for (;;) {
         const unit = this.#units[this.#called.length]
         if (!unit) break
-        if (!unit.tx) this.#called.push(undefined)
-        else if (!this.#call(unit, unit.tx)) return
+        if (unit.tx) {
+          if (!this.#call(unit, unit.tx)) return
+          continue
+        }
+        const isNext = this.#outcomes.length === this.#called.length
+        this.#called.push(undefined)
+        // Nothing waits to be written before it.
+        if (isNext) this.#outcomes.push(this.#options.unitWriter.write(unit))
       }
       this.#write()
       this.#told.resolve(this.#outcomes)

@@ -116,6 +116,7 @@ export type ProfileName =
   | 'broker'
   | 'outbox'
   | 'cluster'
+  | 'flows'
 
 export const NO_FAULTS: Faults = {
   commitFails: 0,
@@ -272,6 +273,33 @@ const CEILINGS: Readonly<Record<ProfileName, Partial<Faults>>> = {
     outboxInvalid: 0.1,
     operations: 10,
   },
+  // For an integration with sagas.
+  flows: {
+    cluster: 0.5,
+    commitFails: 0.05,
+    crashBeforeCommit: 0.004,
+    crashAfterCommit: 0.004,
+    powerLoss: 1,
+    slowDisk: 0.1,
+    readFails: 0.01,
+    slowRead: 0.2,
+    newsLost: 0.3,
+    handlerThrows: 0.4,
+    handlerTakes: 0.3,
+    handlerThrowsLate: 0.1,
+    handlerHangs: 0.02,
+    answerLost: 0.2,
+    requestTwice: 0.2,
+    lateRepeat: 0.2,
+    crashes: 5,
+    pauses: 5,
+    pausesInSync: 0.005,
+    restarts: 2,
+    rollingRestarts: 1,
+    storeOutages: 1,
+    clockJumps: 1,
+    operations: 3,
+  },
   broker: {
     broker: 1,
     brokerFails: 0.2,
@@ -359,6 +387,7 @@ export const PROFILES: readonly ProfileName[] = [
   'broker',
   'outbox',
   'cluster',
+  'flows',
 ]
 
 /**

@@ -1,5 +1,8 @@
 import {
+  type AnswerCommand,
+  type AnyCommand,
   type BatchItem,
+  type CommandContext,
   type Consumer,
   type ConsumedMessage,
   type ConsumerContext,
@@ -45,7 +48,8 @@ export const instrumentConsumer = (consumer: Consumer, options: InstrumentOption
       withFates(options, { messages: [context.message], context }, (calls) =>
         consumer.handle(data, watchContext(options, calls, context)),
       )
-    return { ...takenPush(consumer), handle }
+    const answer = instrumentAnswer(consumer, options)
+    return { ...takenPush(consumer), handle, ...(answer && { answer }) }
   }
   const batch: NonNullable<Consumer['handleBatch']> = (items, context) => {
     const messages = items.map((item: BatchItem<unknown>) => item.message)
@@ -54,6 +58,35 @@ export const instrumentConsumer = (consumer: Consumer, options: InstrumentOption
     )
   }
   return { ...consumer, handleBatch: batch }
+}
+
+/** The same around the handler of a command; what it gives is the answer. */
+function instrumentAnswer(
+  { answer }: Consumer,
+  options: InstrumentOptions,
+): AnswerCommand | undefined {
+  if (!answer) return undefined
+  return async (input, context) => {
+    let given: unknown
+    await withFates(options, { messages: [context.message], context }, async (calls) => {
+      const { message, attempt, attemptsMax, signal, idempotencyKey, replay } = context
+      const watched: CommandContext<AnyCommand> = {
+        message,
+        attempt,
+        attemptsMax,
+        signal,
+        idempotencyKey,
+        ...(replay && { replay }),
+        once: (name, effect) => context.once(name, effect),
+        emit: (draft) => context.emit(draft),
+        log: (text, fields) => context.log(text, fields),
+        decline: (error, data) => context.decline(error, data),
+        tx: ledgerTx(options, calls, (callback) => context.tx(callback)),
+      }
+      given = await answer(input, watched)
+    })
+    return given
+  }
 }
 
 type Calls = readonly [HandlerCall, ...HandlerCall[]]

@@ -358,7 +358,8 @@ export class MessageBooks {
     if (states.length > 1)
       this.#fail(`${messageId} is ${states.join(' and ')} for ${consumer.name} at once`)
     // A filter, or a handler that needed no transaction, leaves nothing to see.
-    const isUnseen = consumer.filter !== undefined || handled.has(position)
+    // So does the repeat of a command, which is given the first answer.
+    const isUnseen = [consumer.filter, consumer.answer].some(Boolean) || handled.has(position)
     if (states.length === 0 && !isUnseen)
       this.#fail(`${messageId} is lost for ${consumer.name}: nothing of it is left, and no effect`)
   }

@@ -31,6 +31,7 @@ import type { Tamper } from './simulated-node.ts'
 import { SimulatedOperator } from './simulated-operator.ts'
 import { deliver, type Delivery, type SimulatedMessage } from './simulated-sender.ts'
 import { type MakeEmitted, SimulatedOutboxes } from './simulated-outboxes.ts'
+import { SagaWatch } from './saga-watch.ts'
 import { SituationBook, type SituationName } from './situations.ts'
 
 export interface SeedOptions {
@@ -72,7 +73,7 @@ export interface SeedReport {
   readonly deadLetters: number
   readonly virtualMs: number
   readonly events: number
-  /** The latest events. */
+  /** The latest events, up to the first thing that did not hold. */
   readonly lastEvents: readonly string[]
 }
 
@@ -100,6 +101,8 @@ export class World {
   readonly #situations = new SituationBook()
   readonly #events: EventTrace
   readonly #failures = new Set<string>()
+  /** What led to the first of them: much may happen until the end. */
+  #eventsToFailure: readonly string[] | undefined
   readonly #deliveries: Delivery[] = []
   readonly #dice: FaultDice
   readonly #disk: MemoryDisk
@@ -110,6 +113,7 @@ export class World {
   readonly #books: MessageBooks
   readonly #alerts: AlertWatch
   readonly #limits: LimitWatch
+  readonly #sagas: SagaWatch
   readonly #attempts: AttemptWatch
   readonly #processes: Processes
   readonly #ground: Ground
@@ -155,6 +159,7 @@ export class World {
     this.#books = new MessageBooks(this.#integration, fail)
     this.#alerts = new AlertWatch(fail, this.#ground.processesMax)
     this.#limits = new LimitWatch(fail)
+    this.#sagas = new SagaWatch(fail)
     this.#attempts = new AttemptWatch({
       books: this.#books,
       nowMs: () => this.#scheduler.nowMs,
@@ -180,6 +185,7 @@ export class World {
         const messages = this.#books.applied(commit, effects)
         this.#outboxes.applied(messages, commit)
         this.#alerts.applied(commit)
+        this.#sagas.applied(commit)
         this.#ground.watch.applied(commit)
         this.#forgetResolved(commit)
       }
@@ -295,6 +301,7 @@ export class World {
     if (underWay > 0) yield `${underWay} transactions of services are open`
     if (waiting > 0) yield `${waiting} rows of outboxes are not moved`
     yield* this.#books.unrest()
+    yield* this.#sagas.unrest()
     for (const runId of this.#ground.watch.runningReplays) {
       if (!this.#books.isReplayParked(runId)) yield `${runId} is still running`
     }
@@ -452,6 +459,7 @@ export class World {
     if (this.#failures.has(sentence) || this.#failures.size >= FAILURES_MAX) return
     this.#failures.add(sentence)
     this.#trace(`FAILED ${sentence}`)
+    this.#eventsToFailure ??= this.#events.latest
   }
 
   #trace(what: string): void {
@@ -470,7 +478,7 @@ export class World {
       deadLetters: this.#inspector.count('deadLetters'),
       virtualMs: this.#scheduler.nowMs,
       events: this.#scheduler.events,
-      lastEvents: this.#events.latest,
+      lastEvents: this.#eventsToFailure ?? this.#events.latest,
     }
   }
 }

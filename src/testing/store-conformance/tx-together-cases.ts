@@ -1,5 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import type { Database, SqlValue } from '../../contract/index.ts'
+import { JuncturaError } from '../../kernel/index.ts'
 import type { Store, Unit } from '../../store/index.ts'
 import { appendOf, commitOne, type ConformanceCase, ITEMS, readAll } from './conformance-case.ts'
 
@@ -50,7 +51,8 @@ const write = async (db: Database, place: number, seen: Map<number, number>): Pr
   if (writesMuch(place)) for (const id of many(place)) await insert(db, id)
   // What callbacks wrote is there for those after them, once.
   await db.run('update items set whole = whole + 1 where id = $1', `${place - 1}`)
-  if (throws(place)) throw new TypeError('the handler gave up')
+  if (throws(place))
+    throw new JuncturaError('JUNCTURA_USAGE', { details: { problem: 'the handler gives up' } })
   if (writesTwice(place)) await insert(db, `${place}`)
 }
 
