@@ -166,6 +166,35 @@ describe('a plan over runs', () => {
     await runtime.close()
   })
 
+  it('acts once on each run however often it is run, and never on a later run of the key', async () => {
+    const world = createSagaWorld()
+    const kind = saga('order', { ...base, uses: [PaymentCaptured], keep: '1h' }, async (s) => {
+      await s.wait(PaymentCaptured)
+    })
+    const runtime = await world.begin([kind])
+    await place(world, 'a')
+    const plan = await planOf(world, { act: 'pause', filter: { saga: 'order' } })
+    const run = { kind: 'saga.run-plan', id: plan.id, token: plan.token } as const
+    const by = { actor: 'ada', reason: 'a test', origin: 'test' }
+    await runtime.operate(run, by)
+    await world.pass(1_000)
+    expect((await world.run('a'))?.state).toBe('paused')
+    await world.operate({ kind: 'saga.resume', saga: 'order', key: 'a' })
+    await runtime.operate(run, by)
+    await world.pass(1_000)
+    expect((await world.run('a'))?.state).toBe('running')
+
+    await runtime.publish(PaymentCaptured.of(order('a')))
+    await world.pass(150 * MINUTE)
+    expect(await world.run('a')).toBeUndefined()
+    await place(world, 'a')
+    const { result } = await runtime.operate(run, by)
+    await world.pass(1_000)
+    expect(result).toMatchObject({ asked: 0, skipped: [{ why: 'it is another run by now' }] })
+    expect((await world.run('a'))?.state).toBe('running')
+    await runtime.close()
+  })
+
   it('is refused where it would take everything, or something unknown (F104)', async () => {
     const world = createSagaWorld()
     const runtime = await world.begin(sagaParts())
