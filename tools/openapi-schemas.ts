@@ -1,4 +1,5 @@
 import { flowSchemas } from './openapi-flow-schemas.ts'
+import { sagaSchemas } from './openapi-saga-schemas.ts'
 /** A schema of draft 2020-12, as OpenAPI 3.1 takes it. */
 export type SchemaObject = Readonly<Record<string, unknown>>
 
@@ -385,6 +386,9 @@ export const SCHEMAS: Readonly<Record<string, SchemaObject>> = {
   TopicStatus: exactly(topicStatus),
   TopicList: listBody('TopicStatus'),
   ...flowSchemas(exactly),
+  ...sagaSchemas(exactly),
+  SagaList: listBody('Saga'),
+  SagaRunPage: pageBody('SagaRunSummary'),
   ExpectationList: listBody('Expectation'),
   ExpectationKeyPage: pageBody('ExpectationKey'),
   FlowList: listBody('Flow'),

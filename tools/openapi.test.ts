@@ -49,6 +49,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/dead-letters/{id}': ids('dead', 1),
   '/api/v1/invalid/{id}': ids('inv', 1),
   '/api/v1/expectations/{id}': 'paid',
+  '/api/v1/saga-runs/{id}': 'order?key=a',
 }
 
 const BODIES: Readonly<Record<string, object>> = {

@@ -17,6 +17,7 @@ import { addTopicCommands } from './topic-commands.ts'
 import { addOperationsCommand } from './operations-command.ts'
 import { readOwnVersion } from './own-version.ts'
 import { addReplayCommands } from './replay-commands.ts'
+import { addSagaCommands } from './saga-commands.ts'
 import { addSchedulesCommand } from './schedules-command.ts'
 import { addSendCommand } from './send-command.ts'
 import { addStartCommand } from './start-command.ts'
@@ -62,6 +63,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addReplayCommands,
   addAlertCommands,
   addExpectationCommands,
+  addSagaCommands,
   addFlowCommand,
   addSchedulesCommand,
   addConsumerCommands,

@@ -1,5 +1,6 @@
 import { LIMITS } from '../kernel/index.ts'
-import type { OperationCommand, ReplayFilter } from '../runtime/index.ts'
+import type { OperationCommand, ReplayFilter, SagaFilter } from '../runtime/index.ts'
+import { SAGA_STATES } from '../store/index.ts'
 import { invalidParameter } from './parameters.ts'
 import { checkMembers, type MemberSpec, type MemberSpecs } from './read-members.ts'
 import { isJsonObject, type JsonObject } from './read-json-body.ts'
@@ -53,6 +54,14 @@ const replayFilter: Readonly<Record<keyof ReplayFilter, MemberSpec>> = {
   untilMs: timeMs('Received before, epoch milliseconds.'),
 }
 
+const sagaFilter: Readonly<Record<keyof SagaFilter, MemberSpec>> = {
+  saga: text('Only runs of this saga.'),
+  state: { kind: 'text', allowed: SAGA_STATES, summary: 'Only runs in this state.' },
+  owner: text('Only runs of sagas of this team.'),
+  step: text('Only runs that stand at this step: `name`, or `name#2`.'),
+  startedBeforeMs: timeMs('Only runs started before, epoch milliseconds.'),
+}
+
 /** Every command and what it takes beside `kind`. */
 export const COMMANDS: Readonly<Record<OperationCommand['kind'], MemberSpecs>> = {
   'dead-letter.retry': selection,
@@ -89,6 +98,28 @@ export const COMMANDS: Readonly<Record<OperationCommand['kind'], MemberSpecs>> =
   'saga.retry-step': { ...run, step },
   'saga.skip-step': { ...run, step, value: any('What the step gives in its place.') },
   'saga.edit-step': { ...run, step, value: any('What the step is asked with from now on.') },
+  'saga.start': {
+    saga: { kind: 'text', isRequired: true, summary: 'Name of the saga.' },
+    data: { kind: 'any', isRequired: true, summary: 'Data of the contract that starts it.' },
+  },
+  'saga.plan': {
+    act: {
+      kind: 'text',
+      isRequired: true,
+      allowed: ['cancel', 'terminate', 'pause', 'resume', 'retry-step'],
+      summary: 'What is to be done to each run.',
+    },
+    filter: {
+      kind: 'object',
+      isRequired: true,
+      members: sagaFilter,
+      summary: 'Which runs; frozen with the plan.',
+    },
+  },
+  'saga.run-plan': {
+    id: { kind: 'text', isRequired: true, summary: 'Operation id of the plan.' },
+    token: { kind: 'text', isRequired: true, summary: 'The token of the plan.' },
+  },
   'saga.signal': {
     ...run,
     type: { kind: 'text', isRequired: true, summary: 'Name of an event that the saga waits for.' },

@@ -14,6 +14,7 @@ import {
   type Route,
   text,
 } from './route.ts'
+import { SAGA_ROUTES } from './saga-routes.ts'
 
 const STATUSES = [
   'pending',
@@ -39,10 +40,11 @@ const OBSERVING: readonly Route[] = [
     summary: 'Every metric, as OpenMetrics 1.0 text.',
     parameters: [],
     answer: 'text',
-    handle: ({ runtime }) =>
-      Promise.resolve(
-        textAnswer(renderOpenMetrics(runtime.metrics.collect()), OPEN_METRICS_CONTENT_TYPE),
-      ),
+    handle: async ({ runtime }) => {
+      // Counts the live runs on the store; every other metric is in memory.
+      await runtime.sagaSummaries()
+      return textAnswer(renderOpenMetrics(runtime.metrics.collect()), OPEN_METRICS_CONTENT_TYPE)
+    },
   },
   get(
     '/api/v1/overview',
@@ -237,4 +239,9 @@ const FAILURES: readonly Route[] = [
 const alertShown = (alert: AlertView): object => ({ ...alert, target: describeRoute(alert.target) })
 
 /** What can be seen, without the journal. */
-export const VIEW_ROUTES: readonly Route[] = [...OBSERVING, ...MESSAGES, ...FAILURES]
+export const VIEW_ROUTES: readonly Route[] = [
+  ...OBSERVING,
+  ...SAGA_ROUTES,
+  ...MESSAGES,
+  ...FAILURES,
+]

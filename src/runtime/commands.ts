@@ -1,3 +1,5 @@
+import type { SagaState } from '../store/index.ts'
+
 /**
  * Everything a person may do to a running integration. All of it goes through one journaled,
  * idempotent `operate`: who, what, when, where, why and what came of it are written before and
@@ -52,6 +54,20 @@ export type OperationCommand =
       readonly value?: unknown
     }
   | {
+      /** Starts a run as its trigger would, for this saga alone. */
+      readonly kind: 'saga.start'
+      readonly saga: string
+      readonly data: unknown
+    }
+  | {
+      /** Writes down the runs that a filter takes now; `saga.run-plan` does it to exactly those. */
+      readonly kind: 'saga.plan'
+      readonly act: SagaPlanAct
+      readonly filter: SagaFilter
+    }
+  /** `id` is the operation id of the plan. */
+  | { readonly kind: 'saga.run-plan'; readonly id: string; readonly token: string }
+  | {
       /** An event for one run only. */
       readonly kind: 'saga.signal'
       readonly saga: string
@@ -59,6 +75,21 @@ export type OperationCommand =
       readonly type: string
       readonly data: unknown
     }
+
+/** What can be done to many runs at once; `retry-step` is about the `step` of the filter. */
+export type SagaPlanAct = 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry-step'
+
+/** Which runs; what is not given does not matter. */
+export interface SagaFilter {
+  readonly saga?: string
+  readonly state?: SagaState
+  /** Name of the team that has the saga. */
+  readonly owner?: string
+  /** Runs that stand at this step: `name`, or `name#2`. */
+  readonly step?: string
+  /** Started before, epoch milliseconds. */
+  readonly startedBeforeMs?: number
+}
 
 /** What a replay takes; frozen when the plan is made. */
 export interface ReplayFilter {

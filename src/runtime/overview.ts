@@ -98,6 +98,7 @@ const NOTED_KINDS: ReadonlySet<string> = new Set([
   'newer-version',
   'expectation-missed',
   'expectation-stopped',
+  'saga',
 ])
 
 /** What keeps it from being well, one sentence each. */

@@ -3,7 +3,7 @@ import type { Draft, Integration, Model } from '../contract/index.ts'
 import type { Ingress } from '../ingress/index.ts'
 import { JuncturaError, type Kernel, messageOf, sleep } from '../kernel/index.ts'
 import type { Metrics } from '../observe/index.ts'
-import type { DeadLetterRow, RowWrite, SagaRunRow, StoreWatch } from '../store/index.ts'
+import type { DeadLetterRow, RowWrite, StoreWatch } from '../store/index.ts'
 import { channelIds } from './broker-link.ts'
 import type { OperationCommand, OperationResult, Operator } from './commands.ts'
 import { describeEngines } from './describe-engines.ts'
@@ -22,6 +22,7 @@ import { retireConsumer, stoppedCause } from './open-partition.ts'
 import { replayWaits } from './replay-waits.ts'
 import type { Role } from './roles.ts'
 import type { SagaQuery } from './saga-desk.ts'
+import type { SagaRunView, SagaSummary } from './saga-views.ts'
 import type {
   AlertView,
   ConsumerStatus,
@@ -275,17 +276,22 @@ export class RunningIntegration implements Runtime {
     return { ...(await replays.withParts(row)), ...(waitsFor.length > 0 && { waitsFor }) }
   }
 
-  sagas(query: SagaQuery): Promise<Page<SagaRunRow>> {
+  sagaSummaries(): Promise<readonly SagaSummary[]> {
+    return this.#pipeline.sagaDesk.summaries()
+  }
+
+  sagas(query: SagaQuery): Promise<Page<SagaRunView>> {
     return this.#pipeline.sagaDesk.list(query)
   }
 
-  sagaRun(saga: string, key: string): Promise<SagaRunRow | undefined> {
+  sagaRun(saga: string, key: string): Promise<SagaRunView | undefined> {
     return this.#pipeline.sagaDesk.find(saga, key)
   }
 
   operations(query: PageQuery): Promise<Page<OperationView>> {
     const scan = { collection: 'operations', index: 'byTime', reverse: true } as const
-    return pageOf(this.#pipeline.store, scan, { query, view: ({ row }) => row })
+    const { store, sagaDesk } = this.#pipeline
+    return pageOf(store, scan, { query, view: ({ row }) => sagaDesk.masked(row) })
   }
 
   async operate(command: OperationCommand, by: Operator): Promise<OperationResult> {
@@ -339,6 +345,9 @@ export class RunningIntegration implements Runtime {
       case 'saga.skip-step':
       case 'saga.edit-step':
       case 'saga.signal':
+      case 'saga.start':
+      case 'saga.plan':
+      case 'saga.run-plan':
         return this.#pipeline.sagaDesk.operate(command, by)
       case 'consumer.pause':
         return this.#pause(command.name, by)

@@ -31,7 +31,8 @@ import type {
   ScheduleView,
 } from './views.ts'
 import type { SagaQuery } from './saga-desk.ts'
-import type { DeadLetterRow, SagaRunRow } from '../store/index.ts'
+import type { SagaRunView, SagaSummary } from './saga-views.ts'
+import type { DeadLetterRow } from '../store/index.ts'
 
 /**
  * A running integration. The management API, the commands and the page use this and nothing else.
@@ -92,10 +93,12 @@ export interface Runtime extends AsyncDisposable {
   alerts(query: PageQuery & { readonly state?: AlertView['state'] }): Promise<Page<AlertView>>
   replays(query: PageQuery): Promise<Page<ReplayView>>
   replay(id: string): Promise<ReplayView | undefined>
-  /** Runs of sagas, newest first. */
-  sagas(query: SagaQuery): Promise<Page<SagaRunRow>>
+  /** Each saga with its live runs by state; refreshes the metric of them. */
+  sagaSummaries(): Promise<readonly SagaSummary[]>
+  /** Runs of sagas, newest first; a page may be short and still have a `next`. */
+  sagas(query: SagaQuery): Promise<Page<SagaRunView>>
   /** One run with its journal. */
-  sagaRun(saga: string, key: string): Promise<SagaRunRow | undefined>
+  sagaRun(saga: string, key: string): Promise<SagaRunView | undefined>
   operations(query: PageQuery): Promise<Page<OperationView>>
 
   /**

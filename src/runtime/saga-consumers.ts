@@ -18,6 +18,8 @@ import {
 import type { Inbox } from '../inbox/index.ts'
 import { JuncturaError, must } from '../kernel/index.ts'
 import { resolveRetryPolicy } from '../policy/index.ts'
+import { createSagaMetrics } from './saga-metrics.ts'
+import { hintOf } from './saga-views.ts'
 import { type AnswerDesk, createAnswerDesk } from './answer-commands.ts'
 import type { Alerting, Foundations, Opened } from './pipeline.ts'
 
@@ -69,6 +71,8 @@ export const openSagaConsumers = (declared: Integration): SagaConsumers => {
         append: (draft, origin) => parts.inbox.ownAppend(draft, origin),
         maskText: (saga, text, input) => parts.masks.of(saga.on.name).text(text, input),
         raiseAlert: (alert) => alerts.raise({ kind: 'saga', ...alert }),
+        hintOf: (kind, contract) => hintOf(kind, contract, declared),
+        onTurn: createSagaMetrics(parts.metrics),
         resolveAlert: (cause) => alerts.resolve(cause),
         ...(options.alwaysSuspend === true && { alwaysSuspend: true }),
       }

@@ -1,18 +1,21 @@
+export const SAGA_STATES = [
+  'unstarted',
+  'running',
+  'paused',
+  'compensating',
+  'compensation-stuck',
+  'completed',
+  'compensated',
+  'resolved',
+  'terminated',
+] as const
+
 /**
  * Where a run stands. `unstarted` holds events that came before its start. `compensation-stuck`
  * needs a person; so does `paused`. Ended are `completed`, `compensated` (every compensation was
  * done), `resolved` (a person skipped one) and `terminated`.
  */
-export type SagaState =
-  | 'unstarted'
-  | 'running'
-  | 'paused'
-  | 'compensating'
-  | 'compensation-stuck'
-  | 'completed'
-  | 'compensated'
-  | 'resolved'
-  | 'terminated'
+export type SagaState = (typeof SAGA_STATES)[number]
 
 /** One run of a saga, as the flow room understands it. */
 export interface SagaRunRow {
@@ -28,6 +31,8 @@ export interface SagaRunRow {
   readonly phase: 'forward' | 'compensation'
   readonly startedAtMs: number
   readonly updatedAtMs: number
+  /** When something last came for it, other than a look at its budget. @default updatedAtMs */
+  readonly movedAtMs?: number
   readonly endedAtMs?: number
   /** When it may be forgotten: ended runs, and events that nothing was started for. */
   readonly forgetAtMs?: number

@@ -6,6 +6,7 @@ import type {
   InvalidView,
   MessageView,
 } from '../../src/runtime/index.ts'
+import { pausedRun, sagaSummary } from './saga-run.fixture.ts'
 import {
   consumerOf,
   overviewOf,
@@ -25,6 +26,8 @@ export const showIncident = (runtime: ScriptedRuntime): void => {
   const nowMs = runtime.kernel.clock.now()
   const overview = overviewOf(nowMs)
   Object.assign(runtime.shows, {
+    sagas: [sagaSummary],
+    sagaRuns: [pausedRun],
     overview: {
       ...overview,
       status: 'degraded',

@@ -20,6 +20,8 @@ import type {
   ReplayView,
   Runtime,
   RuntimeEvent,
+  SagaRunView,
+  SagaSummary,
   WebhookStatus,
 } from '../../src/runtime/index.ts'
 
@@ -45,6 +47,8 @@ interface Shows {
   alerts: AlertView[]
   replays: ReplayView[]
   operations: OperationView[]
+  sagas: SagaSummary[]
+  sagaRuns: SagaRunView[]
   /** Whether a search reads the whole log. */
   complete: boolean
   /** Thrown by the next operation or publish. */
@@ -164,8 +168,14 @@ export const scriptedRuntime = (kernel: Kernel): ScriptedRuntime => {
     },
     replays: () => page(shows.replays),
     replay: (id) => Promise.resolve(shows.replays.find((one) => one.id === id)),
-    sagas: () => Promise.resolve({ items: [] }),
-    sagaRun: () => Promise.resolve(undefined),
+    sagaSummaries: () => Promise.resolve(shows.sagas),
+    sagas(query) {
+      note('sagas', query)
+      return answer({ items: shows.sagaRuns })
+    },
+    sagaRun(saga, key) {
+      return answer(shows.sagaRuns.find((one) => one.saga === saga && one.key === key))
+    },
     operations: () => page(shows.operations),
     operate(command: OperationCommand, by: Operator) {
       note('operate', command)
@@ -236,6 +246,8 @@ function emptyViews(nowMs: number): Shows {
     alerts: [],
     replays: [],
     operations: [],
+    sagas: [],
+    sagaRuns: [],
     complete: true,
   }
 }

@@ -1,5 +1,5 @@
 import type { AnySaga } from '../../contract/index.ts'
-import { JuncturaError, LIMITS } from '../../kernel/index.ts'
+import { formatDuration, JuncturaError, LIMITS } from '../../kernel/index.ts'
 import { nextDelayMs } from '../../policy/index.ts'
 import { applyOperation } from './apply-operation.ts'
 import { startLate } from './end-run.ts'
@@ -8,6 +8,7 @@ import {
   findEntry,
   hasPivoted,
   isEnded,
+  isOver,
   isUndo,
   openRun,
   runIdOf,
@@ -52,6 +53,7 @@ export const applyRecord = (turn: Turn, record: SagaRecord): void => {
   const { run, delivery } = turn
   if (run.position >= delivery.position) return
   run.position = delivery.position
+  if (record.kind !== 'timer' || record.timer !== 'watch') moved(turn)
   switch (record.kind) {
     case 'start':
       return start(turn, record)
@@ -65,6 +67,15 @@ export const applyRecord = (turn: Turn, record: SagaRecord): void => {
       return applyOperation(turn, record)
   }
 }
+
+/** It goes on: whoever was told that it does not need not come. */
+function moved({ run, nowMs, saga }: Turn): void {
+  run.movedAtMs = nowMs
+  delete run.isQuiet
+  if (run.problemCause === quietCause(saga)) delete run.problemCause
+}
+
+const quietCause = (saga: AnySaga): string => `saga/${saga.name}/quiet`
 
 type Of<Kind extends SagaRecord['kind']> = Extract<SagaRecord, { readonly kind: Kind }>
 
@@ -103,7 +114,7 @@ function watch(turn: Turn): void {
   const endMs = run.startedAtMs + (totalMs ?? 0)
   // Told once: one that is used up beyond the pivot must not wake it again and again.
   if (totalMs !== undefined && run.phase === 'forward' && endMs > nowMs) dues.push(endMs)
-  const sinceMs = run.isQuiet === true ? nowMs : run.updatedAtMs
+  const sinceMs = run.isQuiet === true ? nowMs : movedAtMs(run)
   if (quietMs !== undefined) dues.push(Math.max(sinceMs + quietMs, nowMs + 1))
   if (dues.length > 0) turn.setTimer('watch', Math.min(...dues))
 }
@@ -196,7 +207,10 @@ export const giveUpUndo = (turn: Turn, entry: SagaEntry, message: string): void 
   entry.state = 'failed'
   entry.error = turn.mask(message)
   const { saga, run } = turn
-  turn.raise(`compensation-stuck/${entry.step.replace(/#\d+$/, '')}`, {
+  const what = `compensation-stuck/${entry.step.replace(/#\d+$/, '')}`
+  // With the run's end, or when a person sees to the step, its owner need not come any more.
+  run.problemCause ??= `saga/${saga.name}/${what}`
+  turn.raise(what, {
     title: `${saga.name} ${run.key} cannot take back ${entry.step.slice(5)}: ${message}`,
     owner: turn.ownerOf(entry.contract),
   })
@@ -229,6 +243,23 @@ function fire(turn: Turn, timer: string): void {
   }
 }
 
+const movedAtMs = (run: SagaRun): number => run.movedAtMs ?? run.updatedAtMs
+
+/** What it stands at, for whoever is woken by an alert. */
+const describeWaits = ({ run, ports }: Turn): string => {
+  const open = run.entries.filter((entry) => !isOver(entry) && !isComposite(entry))
+  const steps = open.slice(0, WAITS_TOLD_MAX).map(({ step, kind, contract }) => {
+    if (contract === undefined) return step
+    const hint = ports.hintOf?.(kind, contract)
+    return `${step} (${kind} ${contract}${hint === undefined ? '' : `: ${hint}`})`
+  })
+  return steps.length === 0 ? 'no step of it is open' : `it is at ${steps.join(', ')}`
+}
+
+const WAITS_TOLD_MAX = 5
+
+const isComposite = ({ kind }: SagaEntry): boolean => kind === 'first' || kind === 'gather'
+
 /** Whether a budget is used up. */
 function look(turn: Turn): void {
   const { run, saga, nowMs } = turn
@@ -236,19 +267,33 @@ function look(turn: Turn): void {
   turn.isLook = true
   const isOver = totalMs !== undefined && nowMs >= run.startedAtMs + totalMs
   if (isOver && run.phase === 'forward' && run.cause === undefined) {
-    const message = `its budget of ${totalMs} ms is used up`
-    if (hasPivoted(run)) turn.raise('budget', { title: `${saga.name} ${run.key}: ${message}` })
-    else {
+    const message = `its budget of ${formatDuration(totalMs)} is used up`
+    const hasToGoOn = hasPivoted(run)
+    if (!hasToGoOn) {
       turn.isLook = false
       takeBack(turn, { kind: 'budget', reason: message })
+      moved(turn)
+    }
+    const cause = `saga/${saga.name}/budget`
+    if (run.problem === undefined && run.problemCause !== cause) {
+      run.problemCause = cause
+      const then = hasToGoOn
+        ? `it goes forward only, and ${describeWaits(turn)}`
+        : 'it is taken back'
+      turn.raise('budget', { title: `${saga.name} ${run.key}: ${message}; ${then}` })
     }
   }
-  const isQuiet = quietMs !== undefined && nowMs >= run.updatedAtMs + quietMs
+  const isQuiet = quietMs !== undefined && nowMs >= movedAtMs(run) + quietMs
   if (isQuiet && run.isQuiet !== true) {
     run.isQuiet = true
-    turn.raise('quiet', {
-      title: `${saga.name} ${run.key} has not moved for ${nowMs - run.updatedAtMs} ms`,
-    })
+    // Of one that is paused, its owner was told why.
+    if (run.problemCause === undefined && run.problem === undefined) {
+      run.problemCause = quietCause(saga)
+      const forLong = formatDuration(nowMs - movedAtMs(run))
+      turn.raise('quiet', {
+        title: `${saga.name} ${run.key} has not moved for ${forLong}; ${describeWaits(turn)}`,
+      })
+    }
   }
   const isSpent = isOver && quietMs === undefined
   if (!isSpent) watch(turn)

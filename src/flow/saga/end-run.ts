@@ -15,6 +15,8 @@ export const endRun = (turn: Turn, state: SagaState): void => {
   run.endedAtMs = turn.nowMs
   run.forgetAtMs = turn.nowMs + saga.keepMs
   delete run.liveSaga
+  delete run.isQuiet
+  delete run.problemCause
   if (state !== 'terminated') {
     for (const event of run.inbox) if (saga.late.has(event.type)) startLate(turn, event)
     run.inbox = run.inbox.filter(({ type }) => !saga.late.has(type))

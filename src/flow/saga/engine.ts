@@ -90,12 +90,15 @@ class Engine implements SagaEngine {
       delivery,
       run: row ? openRun(row) : newRun(saga, record.key, this.#ports.steady.now()),
     })
-    const problem = turn.run.problemCause
+    const causes = new Set([turn.run.problemCause])
     applyRecord(turn, record)
+    // What is told by the record may be over by the end of the turn.
+    causes.add(turn.run.problemCause)
     await this.#drive(turn)
-    const isMended = problem !== undefined && turn.run.problemCause !== problem
-    if (isMended) await this.#resolve(turn, problem)
+    causes.delete(turn.run.problemCause)
+    for (const cause of causes) if (cause !== undefined) await this.#resolve(turn, cause)
     await turn.complete()
+    this.#ports.onTurn?.(saga, row, turn.run)
   }
 
   async #drive(turn: Turn): Promise<void> {
@@ -127,12 +130,11 @@ class Engine implements SagaEngine {
 
   /** The last run that had this problem goes on: nobody needs to come any more. */
   async #resolve(turn: Turn, cause: string): Promise<void> {
-    const others = await this.#ports.store.count({
-      collection: 'sagaRuns',
-      index: 'byProblem',
-      where: [cause],
-    })
-    if (others <= 1) turn.resolve(cause)
+    const { store } = this.#ports
+    const stored = await store.row('sagaRuns', runKey(turn.saga.name, turn.run.key))
+    const own = stored?.problemCause === cause ? 1 : 0
+    const all = await store.count({ collection: 'sagaRuns', index: 'byProblem', where: [cause] })
+    if (all <= own) turn.resolve(cause)
   }
 
   wake(saga: AnySaga, reference: string): void {

@@ -1,6 +1,14 @@
 import type { AlertRoute, AnyContract, AnySaga, Database, Draft } from '../../contract/index.ts'
 import type { Kernel, SteadyClock } from '../../kernel/index.ts'
-import type { Append, Committer, RowWrite, Store, Timers } from '../../store/index.ts'
+import type {
+  Append,
+  Committer,
+  RowWrite,
+  SagaEntryRow,
+  SagaRunRow,
+  Store,
+  Timers,
+} from '../../store/index.ts'
 
 /** What the engine needs from the runtime. */
 export interface SagaPorts {
@@ -16,6 +24,10 @@ export interface SagaPorts {
   /** Replaces personal data of a saga's input in a text. */
   readonly maskText: (saga: AnySaga, text: string, input: unknown) => string
   readonly resolveAlert: (cause: string) => readonly RowWrite[]
+  /** Why a step of this kind may never end: told with an alert. @default nothing is known */
+  readonly hintOf?: (kind: SagaEntryRow['kind'], contract: string) => string | undefined
+  /** Told what a turn has changed, once it is durable; must be quick. @default nobody */
+  readonly onTurn?: (saga: AnySaga, before: SagaRunRow | undefined, after: SagaRunRow) => void
   /** Runs the function again at each step it awaits: for tests. @default false */
   readonly alwaysSuspend?: boolean
 }
