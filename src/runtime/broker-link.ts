@@ -15,6 +15,7 @@ import {
   type BrokeredTransportOptions,
   type BrokerState,
   type ChannelRelays,
+  lossBetween,
   type RelayPlace,
 } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
@@ -60,9 +61,14 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
   giveBack(channel: string): Promise<void>
   /** Whether everything up to a position is published, whoever does it, as far as that is kept. */
   hasPublished(position: number): Promise<boolean>
+  /**
+   * Whether the broker has, as far as a look shows, what it had confirmed, whoever published it;
+   * false when it could not be asked.
+   */
+  stillHas(): Promise<boolean>
   /** Records that wait to be published, by positions: at most so many, as far as that is kept. */
   unpublished(): Promise<number>
-  /** Keeps the places of what is published here, where they have changed. */
+  /** Keeps the places of what is published here, where they have changed, and looks at it. */
   note(): Promise<void>
   /** Stops publishing and keeps the places; before the committer is closed. */
   close(): Promise<void>
@@ -99,6 +105,7 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   /** What was told last; nothing yet while the broker was never reached nor missed. */
   let told: boolean | undefined
   let broker: Broker | undefined
+  let connecting: Promise<Broker> | undefined
   let parts: LinkParts | undefined
   let downTimer: Timer | undefined
   let opening: Promise<void> | undefined
@@ -169,11 +176,18 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     }
   }
 
+  /** One, however many ask at once. */
+  const connect = async (): Promise<Broker> => {
+    if (broker) return broker
+    connecting ??= options.open({ kernel, onState }).finally(() => (connecting = undefined))
+    broker = await connecting
+    return broker
+  }
+
   /** Once; false when the broker cannot be reached now. */
   const open = async (): Promise<boolean> => {
     try {
-      broker ??= await options.open({ kernel, onState })
-      await relays.start(broker)
+      await relays.start(await connect())
       onState({ connected: true })
       return true
     } catch (error) {
@@ -200,11 +214,29 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     }
   }
 
-  const placesElsewhere = async (): Promise<readonly RelayPlace[]> => {
-    // What is published elsewhere, as that process last kept it.
+  /** What is published elsewhere, by channel, as that process last kept it. */
+  const elsewhere = async (): Promise<readonly (readonly [string, RelayPlace])[]> => {
     if (!isShared) return []
-    const all = [...(await readPlaces(place))]
-    return all.filter(([channel]) => !relays.taken.has(channel)).map(([, one]) => one)
+    return [...(await readPlaces(place))].filter(([channel]) => !relays.taken.has(channel))
+  }
+
+  const placesElsewhere = async (): Promise<readonly RelayPlace[]> =>
+    (await elsewhere()).map(([, one]) => one)
+
+  /** Whoever publishes it notices as well, and publishes it again from the log. */
+  const stillHasElsewhere = async (): Promise<boolean> => {
+    try {
+      for (const [channel, known] of await elsewhere()) {
+        // Nobody has published to it yet, and perhaps it is not there.
+        if (known.incarnation === '') continue
+        const now = await (await connect()).inspect(channel)
+        if (lossBetween(known, now) !== undefined) return false
+      }
+      return true
+    } catch (error) {
+      log.warn({ broker: name, problem: messageOf(error) }, 'the broker could not be looked at')
+      return false
+    }
   }
 
   return {
@@ -219,10 +251,7 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       return broker
     },
     raise,
-    async connect() {
-      broker ??= await options.open({ kernel, onState })
-      return broker
-    },
+    connect,
     async start(given) {
       if (parts || stop.signal.aborted) return
       parts = given
@@ -253,13 +282,18 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       if (!relays.hasPublished(position)) return false
       return (await placesElsewhere()).every(({ publishedTo }) => publishedTo >= position)
     },
+    stillHas: async () => (await relays.look()) && (await stillHasElsewhere()),
     async unpublished() {
       const elsewhere = await placesElsewhere()
       const head = elsewhere.length > 0 ? await store.headPosition() : 0
       const behind = elsewhere.map(({ publishedTo }) => head - publishedTo)
       return Math.max(relays.unpublished, 0, ...behind)
     },
-    note: () => keeper.keep(),
+    note() {
+      // Not waited for: a broker that does not answer must not hold up whoever notes.
+      void relays.look()
+      return keeper.keep()
+    },
     async close() {
       if (stop.signal.aborted) return
       stop.abort()
