@@ -110,7 +110,7 @@ describe('a broker that another process of a shared store publishes to', () => {
     expect([await link.hasPublished(2), await link.unpublished()]).toEqual([true, 0])
   })
 
-  it('is looked at also where nothing is published: retention keeps what it lost (F12)', async () => {
+  it('is looked at also where nothing is published: retention keeps what it lost', async () => {
     const store = sharedStore()
     const broker = createMemoryBroker()
     await broker.ensure([{ channel: Placed.channel, retentionMs: 1 }])

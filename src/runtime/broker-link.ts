@@ -15,13 +15,14 @@ import {
   type BrokeredTransportOptions,
   type BrokerState,
   type ChannelRelays,
-  lossBetween,
   type RelayPlace,
 } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import { offerRows } from './offer-rows.ts'
+import { makeOnce } from './make-once.ts'
 import { createPlaceKeeper, placeKey } from './place-keeper.ts'
 import type { OpenBroker } from './open-transport.ts'
+import { type Places, stillHas } from './still-has.ts'
 
 /**
  * A broker of a running integration: it is opened, and again for as long as it cannot be reached;
@@ -104,8 +105,6 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   let state: BrokerState = { connected: false }
   /** What was told last; nothing yet while the broker was never reached nor missed. */
   let told: boolean | undefined
-  let broker: Broker | undefined
-  let connecting: Promise<Broker> | undefined
   let parts: LinkParts | undefined
   let downTimer: Timer | undefined
   let opening: Promise<void> | undefined
@@ -176,18 +175,12 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     }
   }
 
-  /** One, however many ask at once. */
-  const connect = async (): Promise<Broker> => {
-    if (broker) return broker
-    connecting ??= options.open({ kernel, onState }).finally(() => (connecting = undefined))
-    broker = await connecting
-    return broker
-  }
+  const broker = makeOnce(() => options.open({ kernel, onState }))
 
   /** Once; false when the broker cannot be reached now. */
   const open = async (): Promise<boolean> => {
     try {
-      await relays.start(await connect())
+      await relays.start(await broker.get())
       onState({ connected: true })
       return true
     } catch (error) {
@@ -205,38 +198,16 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       try {
         if (stop.signal.aborted || (await open())) return
       } catch (error) {
-        raise(
-          'transport-down',
-          cause.down,
-          `the broker ${name} cannot be used: ${messageOf(error)}`,
-        )
+        const title = `the broker ${name} cannot be used: ${messageOf(error)}`
+        raise('transport-down', cause.down, title)
       }
     }
   }
 
   /** What is published elsewhere, by channel, as that process last kept it. */
-  const elsewhere = async (): Promise<readonly (readonly [string, RelayPlace])[]> => {
+  const elsewhere = async (): Promise<Places> => {
     if (!isShared) return []
     return [...(await readPlaces(place))].filter(([channel]) => !relays.taken.has(channel))
-  }
-
-  const placesElsewhere = async (): Promise<readonly RelayPlace[]> =>
-    (await elsewhere()).map(([, one]) => one)
-
-  /** Whoever publishes it notices as well, and publishes it again from the log. */
-  const stillHasElsewhere = async (): Promise<boolean> => {
-    try {
-      for (const [channel, known] of await elsewhere()) {
-        // Nobody has published to it yet, and perhaps it is not there.
-        if (known.incarnation === '') continue
-        const now = await (await connect()).inspect(channel)
-        if (lossBetween(known, now) !== undefined) return false
-      }
-      return true
-    } catch (error) {
-      log.warn({ broker: name, problem: messageOf(error) }, 'the broker could not be looked at')
-      return false
-    }
   }
 
   return {
@@ -248,10 +219,10 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       return parts && state
     },
     get broker() {
-      return broker
+      return broker.made
     },
     raise,
-    connect,
+    connect: broker.get,
     async start(given) {
       if (parts || stop.signal.aborted) return
       parts = given
@@ -280,14 +251,13 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     },
     async hasPublished(position) {
       if (!relays.hasPublished(position)) return false
-      return (await placesElsewhere()).every(({ publishedTo }) => publishedTo >= position)
+      return (await elsewhere()).every(([, { publishedTo }]) => publishedTo >= position)
     },
-    stillHas: async () => (await relays.look()) && (await stillHasElsewhere()),
+    async stillHas() {
+      return (await relays.look()) && (await stillHas(broker.get, await elsewhere(), log))
+    },
     async unpublished() {
-      const elsewhere = await placesElsewhere()
-      const head = elsewhere.length > 0 ? await store.headPosition() : 0
-      const behind = elsewhere.map(({ publishedTo }) => head - publishedTo)
-      return Math.max(relays.unpublished, 0, ...behind)
+      return Math.max(relays.unpublished, await unpublishedAt(store, await elsewhere()))
     },
     note() {
       // Not waited for: a broker that does not answer must not hold up whoever notes.
@@ -301,9 +271,15 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       await opening
       await relays.close()
       await keeper.keep().catch(() => undefined)
-      await broker?.close()
+      await broker.made?.close()
     },
   }
+}
+
+/** The most of what waits elsewhere, by positions. */
+async function unpublishedAt(store: Store, places: Places): Promise<number> {
+  const head = places.length > 0 ? await store.headPosition() : 0
+  return Math.max(0, ...places.map(([, { publishedTo }]) => head - publishedTo))
 }
 
 interface LinkParts {
