@@ -149,18 +149,15 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   }
 
   const place = { store, name, channels, from }
-  const storeId = await readStoreId(store, kernel)
   await readPlaces(place)
   const relays = options.carry({
     store,
     kernel,
     channels,
     isShared,
-    storeId,
+    storeId: await readStoreId(store, kernel),
     headPosition: await store.headPosition(),
-    places: () => readPlaces(place),
-    takeTurn: () => takeTurn(store, name),
-    republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
+    ...readingsOf(place, clock),
     on: eventsOf({ ...options, raise, moved: () => keeper.keepLater() }),
   })
 
@@ -275,6 +272,13 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     },
   }
 }
+
+/** What the relays ask the store for. */
+const readingsOf = (place: Parameters<typeof readPlaces>[0], clock: Kernel['clock']) => ({
+  places: () => readPlaces(place),
+  takeTurn: () => takeTurn(place.store, place.name),
+  republishAfter: () => positionBefore(place.store, clock.now() - LIMITS.republishMs),
+})
 
 /** The most of what waits elsewhere, by positions. */
 async function unpublishedAt(store: Store, places: Places): Promise<number> {
