@@ -8,11 +8,13 @@ import { wantedSlots } from './partition.ts'
 export const openSubscription = (runner: ConsumerRunner, row: ProgressRow): Subscription => {
   const { consumer, ports, progress, slots } = runner
   const { bookmark, claimedTo, done } = row
+  const doneTo = done.at(-1)?.[1] ?? 0
   const subscription = ports.transport.subscribe(consumer.on.channel, progress.fetchedTo, {
     wanted: wantedSlots(consumer, slots),
     slots,
     bookmark,
-    usedTo: Math.max(claimedTo, done.at(-1)?.[1] ?? 0, progress.watermark),
+    usedTo: Math.max(claimedTo, doneTo, progress.watermark),
+    doneTo,
     onMoved: () => runner.changed(),
   })
   const { bookmarkAt } = subscription

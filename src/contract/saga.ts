@@ -47,9 +47,9 @@ export interface ResolvedSagaBudget {
   readonly steps: number
 }
 
-export interface Saga<Name extends string, Input, Output> extends AnySaga {
+export interface Saga<Name extends string, Input, Output, Uses = Used> extends AnySaga {
   readonly name: Name
-  readonly [RUN]?: { readonly input: Input; readonly output: Output }
+  readonly [RUN]?: { readonly input: Input; readonly output: Output; readonly uses: Uses }
 }
 
 export type SagaInputOf<S extends AnySaga> = S extends {
@@ -63,6 +63,13 @@ export type SagaOutputOf<S extends AnySaga> = S extends {
 }
   ? Output
   : unknown
+
+/** What a saga asks for and waits for. */
+export type SagaUsesOf<S extends AnySaga> = S extends {
+  readonly [RUN]?: { readonly uses: infer Uses }
+}
+  ? Uses
+  : Used
 
 type Used = AnyContract | AnySaga
 type EventNames<Uses> = Uses extends AnyContract
@@ -132,7 +139,7 @@ export function saga<const Name extends string, On extends AnyContract, Uses ext
   name: Name,
   options: SagaOptions<On, Uses>,
   run: (s: SagaContext<Uses>, input: PayloadOf<On>) => Promise<Output>,
-): Saga<Name, PayloadOf<On>, Output>
+): Saga<Name, PayloadOf<On>, Output, Uses>
 export function saga(name: string, options: AnySagaOptions, run: RunSaga): AnySaga {
   checkName(name, 'saga')
   const what = `saga "${name}"`
@@ -141,6 +148,10 @@ export function saga(name: string, options: AnySagaOptions, run: RunSaga): AnySa
   const { summary, budget = {} } = options
   const uses = required(options.uses, `${what}.uses`, 'list what it asks for and waits for')
   refuseUnusable(what, uses)
+  if (uses.some((one) => one.part === 'contract' && one.name === options.on?.name)) {
+    const problem = `${options.on.name} starts it, and cannot be waited for as well`
+    throw declarationError(`${what}.uses`, problem, 'take it out, or wait for another event')
+  }
   const declared: AnySaga = {
     part: 'saga',
     name,

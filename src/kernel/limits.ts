@@ -441,4 +441,8 @@ export const LIMITS = {
   sagaTimersAtOnceMax: 256,
   /** Operations on one run that are remembered, so that a repeat does nothing. */
   sagaOperationsMax: 50,
+  /** Commits of one scenario of a saga test at which the process is killed, before and after. */
+  sagaTestCommitsMax: 500,
+  /** Alternatives of one scenario of a saga test; each is a run of its own. */
+  sagaTestAlternativesMax: 100,
 } as const

@@ -1,4 +1,4 @@
-import type { Draft, Integration } from '../contract/index.ts'
+import { type Draft, type Integration, sagaChannel } from '../contract/index.ts'
 import { invalidParameter } from './parameters.ts'
 import { checkMembers, type MemberSpecs } from './read-members.ts'
 import type { JsonObject } from './read-json-body.ts'
@@ -17,9 +17,11 @@ export const PUBLISH_MEMBERS: MemberSpecs = {
 export const readPublishRequest = (body: JsonObject, integration: Integration): Draft => {
   checkMembers(body, PUBLISH_MEMBERS)
   const type = String(body['type'])
-  const contract = integration.contracts.get(type)
+  // What goes into the channel of a saga is the engine's: people use the operations for it.
+  const internal = new Set(integration.sagas.map(({ name }) => sagaChannel(name)))
+  const contract = internal.has(type) ? undefined : integration.contracts.get(type)
   if (!contract) {
-    const allowed = [...integration.contracts.keys()]
+    const allowed = [...integration.contracts.keys()].filter((name) => !internal.has(name))
     throw invalidParameter('type', {
       problem: 'the integration has no such contract',
       allowed,

@@ -43,6 +43,13 @@ describe('a cron rule', () => {
 
   it('finds a leap day over a century that has none', () => {
     expect(next('0 0 29 2 *', 'UTC', '2096-03-01T00:00:00Z')).toEqual(['2104-02-29T00:00Z'])
+    // A Sunday as well: 28 years, and 40 over a century without a leap day.
+    expect(next('0 0 29 2 */7', 'UTC', '2032-03-01T00:00:00Z')).toEqual(['2060-02-29T00:00Z'])
+    expect(next('0 0 29 2 */7', 'UTC', '2088-03-01T00:00:00Z')).toEqual(['2128-02-29T00:00Z'])
+  })
+
+  it('takes a day that no month has where the day of the week is enough', () => {
+    expect(next('0 0 30 2 0-6', 'UTC', '2026-01-01T00:00:00Z')).toEqual(['2026-02-01T00:00Z'])
   })
 
   it.each([
@@ -52,6 +59,7 @@ describe('a cron rule', () => {
     ['*/0 * * * *', 'step below 1'],
     ['x * * * *', 'minute "x"'],
     ['0 0 30 2 *', 'no month has such a day'],
+    ['0 0 30 2 */2', 'no month has such a day'],
     ['* * * * * *', 'it has 6 fields'],
   ])('refuses %s and says why', (text, problem) => {
     expect(() => parseCron(text, 'schedule "x".cron')).toThrow(problem)
@@ -133,4 +141,33 @@ describe('a cron rule where clocks change (S19)', () => {
       ),
     ).not.toThrow()
   })
+
+  it('misses nothing and adds nothing, minute by minute (S19)', () => {
+    const zones = ['UTC', 'Europe/Berlin', 'America/Santiago', 'Australia/Lord_Howe']
+    expect(() =>
+      fc.assert(
+        fc.property(
+          fc.integer({ min: at('2025-01-01T00:00:00Z'), max: at('2030-01-01T00:00:00Z') }),
+          fc.constantFrom('*/7 * * * *', '5,50 * * * sun', '*/20 * 28-31,1 * *', '0 * * 3,10 0-6'),
+          fc.constantFrom(...zones),
+          (fromMs, text, zone) => {
+            const clock = createZoneClock(zone, 'timezone')
+            const rule = parseCron(text, 'cron')
+            const found = nextCron(rule, clock, fromMs)
+            // What is due every hour is due whenever the wall says so.
+            const isDue = (ms: number): boolean => {
+              const wall = new Date(clock.wallOf(ms))
+              const isDay = rule.days.has(wall.getUTCDate()) && rule.weekdays.has(wall.getUTCDay())
+              const isMonth = rule.months.has(wall.getUTCMonth() + 1)
+              return isDay && isMonth && rule.minutes.has(wall.getUTCMinutes())
+            }
+            let ms = (Math.floor(fromMs / 60_000) + 1) * 60_000
+            while (ms < found && !isDue(ms)) ms += 60_000
+            return ms === found && isDue(found)
+          },
+        ),
+        { numRuns: 200 },
+      ),
+    ).not.toThrow()
+  }, 30_000)
 })

@@ -3,6 +3,7 @@ import { JuncturaError } from '../kernel/index.ts'
 /** When a schedule is due, as read from the five fields of cron. */
 export interface CronRule {
   readonly text: string
+  /** Ascending, as hours are. */
   readonly minutes: ReadonlySet<number>
   readonly hours: ReadonlySet<number>
   readonly days: ReadonlySet<number>
@@ -70,9 +71,9 @@ export const parseCron = (text: string, field: string): CronRule => {
     eitherDay: !isAny(parts[2]) && !isAny(parts[4]),
     everyHour: hours.size === 24,
   }
+  // Where either is enough, a weekday always comes.
   const isPossible =
-    rule.weekdays.size < 7 ||
-    [...months].some((month) => [...days].some((day) => day <= daysOf(month)))
+    rule.eitherDay || [...months].some((month) => [...days].some((day) => day <= daysOf(month)))
   if (!isPossible) throw unreadable(field, text, 'no month has such a day')
   return rule
 }
@@ -105,7 +106,7 @@ function parseField(
       throw refuse(`is not within ${rule.minimum} to ${rule.maximum}, or goes backwards`)
     for (let value = first; value <= last; value += every) values.add(value)
   }
-  return values
+  return new Set([...values].sort((a, b) => a - b))
 }
 
 function valueOf(text: string, { names, minimum }: FieldRule): number {
@@ -122,9 +123,10 @@ const unreadable = (field: string, text: string, problem: string): JuncturaError
 }
 
 const MINUTE_MS = 60_000
+const HOUR_MS = 3_600_000
 const DAY_MS = 86_400_000
-/** From one 29 February to the next but one, over a century without one. */
-const DAYS_AHEAD = 8 * 366 + 31
+/** From one 29 February on a given weekday to the next, over a century without one: 40 years. */
+const DAYS_AHEAD = 41 * 366
 
 /**
  * The first moment after `afterMs` at which the rule is due, by the wall clocks of a time zone.
@@ -134,6 +136,8 @@ const DAYS_AHEAD = 8 * 366 + 31
  * first time. What is due every hour goes by the hours that pass.
  */
 export const nextCron = (rule: CronRule, zone: ZoneClock, afterMs: number): number => {
+  const soon = nextOnSteadyClock(rule, zone, afterMs)
+  if (soon !== undefined) return soon
   const after = zone.wallOf(afterMs)
   let best = Number.POSITIVE_INFINITY
   // The day before, too: its left-out hours may fall behind midnight.
@@ -144,6 +148,30 @@ export const nextCron = (rule: CronRule, zone: ZoneClock, afterMs: number): numb
     if (isDay(rule, day)) best = Math.min(best, firstOfDay(rule, zone, { day, afterMs }))
   }
   return best
+}
+
+/**
+ * The next moment where it is within a day and no clock changes around it, which is nearly always:
+ * without asking for each minute of several days what the wall says then.
+ */
+function nextOnSteadyClock(rule: CronRule, zone: ZoneClock, afterMs: number): number | undefined {
+  const offset = zone.offsetMs(afterMs)
+  if (zone.offsetMs(afterMs - 2 * DAY_MS) !== offset) return undefined
+  if (zone.offsetMs(afterMs + 3 * DAY_MS) !== offset) return undefined
+  const after = afterMs + offset
+  const today = Math.floor(after / DAY_MS)
+  for (const day of [today, today + 1]) {
+    if (!isDay(rule, day)) continue
+    for (const hour of rule.hours) {
+      const hourMs = day * DAY_MS + hour * HOUR_MS
+      if (hourMs + HOUR_MS <= after) continue
+      for (const minute of rule.minutes) {
+        const wallMs = hourMs + minute * MINUTE_MS
+        if (wallMs > after) return wallMs - after <= DAY_MS ? wallMs - offset : undefined
+      }
+    }
+  }
+  return undefined
 }
 
 /** The first moment of a day that is due after another one; Infinity when there is none. */

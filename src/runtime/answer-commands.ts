@@ -13,7 +13,7 @@ import { readReplyTo, sagaContract } from '../flow/index.ts'
 import type { Inbox } from '../inbox/index.ts'
 import { JuncturaError, must } from '../kernel/index.ts'
 import { compileValidator, type Validator } from '../schema/index.ts'
-import type { Append, RowWrite, SagaAnswer } from '../store/index.ts'
+import type { Append, Row, RowWrite, SagaAnswer } from '../store/index.ts'
 import type { Foundations } from './pipeline.ts'
 
 /** Runs the handlers of commands, and tells those who asked. */
@@ -62,7 +62,7 @@ export const createAnswerDesk = (
     const to = envelope.replyto === undefined ? undefined : readReplyTo(envelope.replyto)
     if (!to) return []
     const { traceparent } = envelope
-    const { saga, key, step } = to
+    const { saga, ...step } = to
     const origin = {
       id: `${envelope.id}.${answer.outcome}`,
       source: `/commands/${envelope.type}`,
@@ -70,8 +70,20 @@ export const createAnswerDesk = (
       causationId: envelope.id,
       ...(traceparent !== undefined && { traceparent }),
     }
-    const data = { kind: 'answer', key, step, ...answer }
+    const data = { kind: 'answer', ...step, ...answer }
     return [inbox.ownAppend({ contract: sagaContract(saga), data }, origin)]
+  }
+
+  /** Also what it answered under an earlier name. */
+  const findAnswer = async (
+    { name, was }: Consumer,
+    key: string,
+  ): Promise<Row<'commandAnswers'> | undefined> => {
+    for (const one of [name, ...was]) {
+      const row = await store.row('commandAnswers', `${one}\n${key}`)
+      if (row) return row
+    }
+    return undefined
   }
 
   return {
@@ -85,8 +97,7 @@ export const createAnswerDesk = (
       // A first request of a saga cannot have been answered, as it is found in the log once; but
       // when it became a dead letter, a second one may have been before it is tried again.
       const mayBeKnown = request?.mayBeKnown === true || actions.isBroughtBack
-      const known =
-        mayBeKnown && kept !== undefined ? await store.row('commandAnswers', kept) : undefined
+      const known = mayBeKnown && request ? await findAnswer(consumer, request.key) : undefined
       if (known) {
         actions.write({ rows: [], appends: appendsOf(envelope, known.answer) })
         return

@@ -76,13 +76,13 @@ describe('a broker that is still being opened', () => {
 })
 
 describe('a broker that another process of a shared store publishes to', () => {
-  const linkOn = (store: Store) => {
+  const linkOn = (store: Store, broker = createMemoryBroker()) => {
     const kernel = createVirtualKernel()
     const { clock } = kernel
     return createBrokerLink({
       name: 'other',
       engine: 'custom',
-      open: async () => createMemoryBroker(),
+      open: async () => broker,
       channels: [{ channel: Placed.channel, retentionMs: 1 }],
       from: 'earliest',
       store,
@@ -108,6 +108,24 @@ describe('a broker that another process of a shared store publishes to', () => {
     const value = { publishedTo: 2, incarnation: '', ends: {} }
     await store.commit([{ rows: [{ collection: 'meta', key, row: { value } }] }])
     expect([await link.hasPublished(2), await link.unpublished()]).toEqual([true, 0])
+  })
+
+  it('is looked at also where nothing is published: retention keeps what it lost', async () => {
+    const store = sharedStore()
+    const broker = createMemoryBroker()
+    await broker.ensure([{ channel: Placed.channel, retentionMs: 1 }])
+    const link = await linkOn(store, broker)
+    const value = { publishedTo: 2, ...(await broker.inspect(Placed.channel)) }
+    const key = `relay/other/${Placed.channel}`
+    await store.commit([{ rows: [{ collection: 'meta', key, row: { value } }] }])
+    expect(await link.stillHas()).toBe(true)
+
+    broker.wipe()
+    await broker.ensure([{ channel: Placed.channel, retentionMs: 1 }])
+
+    expect(await link.stillHas()).toBe(false)
+    broker.isDown = true
+    expect(await link.stillHas()).toBe(false)
   })
 
   it('knows one store by one name, and keeps one place, however many begin at once', async () => {

@@ -19,8 +19,10 @@ import {
 } from '../transport/index.ts'
 import type { AlertBook } from './alert-book.ts'
 import { offerRows } from './offer-rows.ts'
+import { makeOnce } from './make-once.ts'
 import { createPlaceKeeper, placeKey } from './place-keeper.ts'
 import type { OpenBroker } from './open-transport.ts'
+import { type Places, stillHas } from './still-has.ts'
 
 /**
  * A broker of a running integration: it is opened, and again for as long as it cannot be reached;
@@ -60,9 +62,14 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
   giveBack(channel: string): Promise<void>
   /** Whether everything up to a position is published, whoever does it, as far as that is kept. */
   hasPublished(position: number): Promise<boolean>
+  /**
+   * Whether the broker has, as far as a look shows, what it had confirmed, whoever published it;
+   * false when it could not be asked.
+   */
+  stillHas(): Promise<boolean>
   /** Records that wait to be published, by positions: at most so many, as far as that is kept. */
   unpublished(): Promise<number>
-  /** Keeps the places of what is published here, where they have changed. */
+  /** Keeps the places of what is published here, where they have changed, and looks at it. */
   note(): Promise<void>
   /** Stops publishing and keeps the places; before the committer is closed. */
   close(): Promise<void>
@@ -98,7 +105,6 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   let state: BrokerState = { connected: false }
   /** What was told last; nothing yet while the broker was never reached nor missed. */
   let told: boolean | undefined
-  let broker: Broker | undefined
   let parts: LinkParts | undefined
   let downTimer: Timer | undefined
   let opening: Promise<void> | undefined
@@ -143,18 +149,15 @@ export const createBrokerLink = async <R extends ChannelRelays>(
   }
 
   const place = { store, name, channels, from }
-  const storeId = await readStoreId(store, kernel)
   await readPlaces(place)
   const relays = options.carry({
     store,
     kernel,
     channels,
     isShared,
-    storeId,
+    storeId: await readStoreId(store, kernel),
     headPosition: await store.headPosition(),
-    places: () => readPlaces(place),
-    takeTurn: () => takeTurn(store, name),
-    republishAfter: () => positionBefore(store, clock.now() - LIMITS.republishMs),
+    ...readingsOf(place, clock),
     on: eventsOf({ ...options, raise, moved: () => keeper.keepLater() }),
   })
 
@@ -169,11 +172,12 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     }
   }
 
+  const broker = makeOnce(() => options.open({ kernel, onState }))
+
   /** Once; false when the broker cannot be reached now. */
   const open = async (): Promise<boolean> => {
     try {
-      broker ??= await options.open({ kernel, onState })
-      await relays.start(broker)
+      await relays.start(await broker.get())
       onState({ connected: true })
       return true
     } catch (error) {
@@ -191,20 +195,16 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       try {
         if (stop.signal.aborted || (await open())) return
       } catch (error) {
-        raise(
-          'transport-down',
-          cause.down,
-          `the broker ${name} cannot be used: ${messageOf(error)}`,
-        )
+        const title = `the broker ${name} cannot be used: ${messageOf(error)}`
+        raise('transport-down', cause.down, title)
       }
     }
   }
 
-  const placesElsewhere = async (): Promise<readonly RelayPlace[]> => {
-    // What is published elsewhere, as that process last kept it.
+  /** What is published elsewhere, by channel, as that process last kept it. */
+  const elsewhere = async (): Promise<Places> => {
     if (!isShared) return []
-    const all = [...(await readPlaces(place))]
-    return all.filter(([channel]) => !relays.taken.has(channel)).map(([, one]) => one)
+    return [...(await readPlaces(place))].filter(([channel]) => !relays.taken.has(channel))
   }
 
   return {
@@ -216,13 +216,10 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       return parts && state
     },
     get broker() {
-      return broker
+      return broker.made
     },
     raise,
-    async connect() {
-      broker ??= await options.open({ kernel, onState })
-      return broker
-    },
+    connect: broker.get,
     async start(given) {
       if (parts || stop.signal.aborted) return
       parts = given
@@ -251,15 +248,19 @@ export const createBrokerLink = async <R extends ChannelRelays>(
     },
     async hasPublished(position) {
       if (!relays.hasPublished(position)) return false
-      return (await placesElsewhere()).every(({ publishedTo }) => publishedTo >= position)
+      return (await elsewhere()).every(([, { publishedTo }]) => publishedTo >= position)
+    },
+    async stillHas() {
+      return (await relays.look()) && (await stillHas(broker.get, await elsewhere(), log))
     },
     async unpublished() {
-      const elsewhere = await placesElsewhere()
-      const head = elsewhere.length > 0 ? await store.headPosition() : 0
-      const behind = elsewhere.map(({ publishedTo }) => head - publishedTo)
-      return Math.max(relays.unpublished, 0, ...behind)
+      return Math.max(relays.unpublished, await unpublishedAt(store, await elsewhere()))
     },
-    note: () => keeper.keep(),
+    note() {
+      // Not waited for: a broker that does not answer must not hold up whoever notes.
+      void relays.look()
+      return keeper.keep()
+    },
     async close() {
       if (stop.signal.aborted) return
       stop.abort()
@@ -267,9 +268,22 @@ export const createBrokerLink = async <R extends ChannelRelays>(
       await opening
       await relays.close()
       await keeper.keep().catch(() => undefined)
-      await broker?.close()
+      await broker.made?.close()
     },
   }
+}
+
+/** What the relays ask the store for. */
+const readingsOf = (place: Parameters<typeof readPlaces>[0], clock: Kernel['clock']) => ({
+  places: () => readPlaces(place),
+  takeTurn: () => takeTurn(place.store, place.name),
+  republishAfter: () => positionBefore(place.store, clock.now() - LIMITS.republishMs),
+})
+
+/** The most of what waits elsewhere, by positions. */
+async function unpublishedAt(store: Store, places: Places): Promise<number> {
+  const head = places.length > 0 ? await store.headPosition() : 0
+  return Math.max(0, ...places.map(([, { publishedTo }]) => head - publishedTo))
 }
 
 interface LinkParts {

@@ -188,6 +188,30 @@ describe('an expectation and a clock that jumps', () => {
   })
 })
 
+describe('an expectation on a log that never rests', () => {
+  it('judges what is due while more comes all the time (F161)', async () => {
+    const world = createExpectationWorld([paid({ within: '1m', grace: '1s' })])
+    let isBusy = false
+    let count = 0
+    // Whatever is committed, something else comes at once.
+    const fault = async (point: string): Promise<void> => {
+      if (!isBusy || point !== 'read') return
+      isBusy = false
+      await world.place(`later-${++count}`)
+      isBusy = true
+    }
+    await world.up(undefined, { fault })
+    await world.place('a')
+    await world.pass(MINUTE_MS / 2)
+    isBusy = true
+    await world.pass(2 * MINUTE_MS)
+    isBusy = false
+
+    expect(count).toBeGreaterThan(100)
+    expect(await world.missed()).toContain('a')
+  })
+})
+
 describe('an expectation and a store that refuses', () => {
   it('loses nothing, and gives its grace when it could not look for a while', async () => {
     const world = createExpectationWorld(PAID)

@@ -116,7 +116,7 @@ export const createRetention = (options: RetentionOptions): Retention => {
   /** What a broker lost unnoticed can be published again only as long as the log has it. */
   const isStillPublished = async ({ lastPosition }: LogPartition): Promise<boolean> => {
     for (const link of options.links) {
-      if (!(await link.relays.look()) || !(await link.hasPublished(lastPosition))) return false
+      if (!(await link.stillHas()) || !(await link.hasPublished(lastPosition))) return false
     }
     return true
   }

@@ -27,8 +27,13 @@ export const createRoutes = (options: RoutesOptions): RouteKeeper => {
     committer,
     takenInTo: ({ name, route }) => {
       const here = [...runners.values()].filter(({ consumer }) => consumer.name === name)
+      // Before its oldest unfinished message it has all, also while it is behind.
       const isAtWork =
-        here.length > 0 && here.every(({ mode, atHead }) => mode === 'running' && atHead)
+        here.length > 0 &&
+        here.every(
+          ({ mode, atHead, progress }) =>
+            mode === 'running' && (atHead || progress.oldestAtMs !== undefined),
+        )
       if (!isAtWork) return undefined
       if (route?.expire?.kind === 'claims') return steady.now()
       // A message that came in time may still be on its way to its group.

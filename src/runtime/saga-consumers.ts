@@ -16,7 +16,7 @@ import {
   timerOwnerOfSaga,
 } from '../flow/index.ts'
 import type { Inbox } from '../inbox/index.ts'
-import { must } from '../kernel/index.ts'
+import { JuncturaError, must } from '../kernel/index.ts'
 import { resolveRetryPolicy } from '../policy/index.ts'
 import { createSagaMetrics } from './saga-metrics.ts'
 import { hintOf } from './saga-views.ts'
@@ -133,6 +133,18 @@ const runnerOf = (saga: AnySaga, engine: () => SagaEngine): Consumer => {
   }
 }
 
+/** @throws JUNCTURA_SAGA_STEP when what the saga says names no run */
+function keyOf(saga: AnySaga, on: AnyContract, data: unknown): string | undefined {
+  const correlate = saga.correlate.get(on.name)
+  if (!correlate) return undefined
+  const key: unknown = correlate(data)
+  if (typeof key === 'string' && key !== '') return key
+  const problem = 'its correlate gave no text; it must name a run'
+  throw new JuncturaError('JUNCTURA_SAGA_STEP', {
+    details: { step: on.name, saga: saga.name, problem },
+  })
+}
+
 /** Brings what starts the saga, and what it waits for, into its own channel. */
 const forwardersOf = (saga: AnySaga, inbox: () => Inbox): readonly Consumer[] => {
   const target = maskedSagaContract(saga)
@@ -144,7 +156,7 @@ const forwardersOf = (saga: AnySaga, inbox: () => Inbox): readonly Consumer[] =>
     from: saga.from,
     handle: (data, ctx) => {
       const { envelope } = ctx.message
-      const key = saga.correlate.get(on.name)?.(data) ?? envelope.partitionkey
+      const key = keyOf(saga, on, data) ?? envelope.partitionkey
       const { time, correlationid, traceparent } = envelope
       const id = globalId(envelope)
       const record = { kind, key, id, type: on.name, data, time, correlationId: correlationid }

@@ -52,14 +52,14 @@ export const answerHandshake = (
     return { status: handshake.method === 'HEAD' ? 200 : 204, headers: {}, body: '' }
   }
   if (answer.as === 'text') {
-    const text = valueOf(answer.text, input)
+    const text = valueOf(answer.text, handshake, input)
     if (text === undefined) return undefined
     return { status: 200, headers: textHeaders('text/plain; charset=utf-8'), body: String(text) }
   }
   const named = answer.as === 'json' ? answer.members : answer.headers
   const values: Record<string, string | number> = {}
   for (const [name, value] of Object.entries(named)) {
-    const read = valueOf(value, input)
+    const read = valueOf(value, handshake, input)
     if (read === undefined) return undefined
     values[name] = read
   }
@@ -95,7 +95,17 @@ function showsToken({ shows }: Handshake, { keys, facts }: HandshakeInput): bool
 /** Visible ASCII: it is echoed, and may become a header. */
 const PLAIN = /^[\x21-\x7e]+$/
 
-function valueOf(value: AnswerValue, input: HandshakeInput): string | number | undefined {
+/**
+ * What is signed for whoever asks: never what could be a body, of JSON or a form, so that nobody
+ * gets the signature of a message in this way.
+ */
+const TOKEN = /^[\w+/.~-]+={0,2}$/
+
+function valueOf(
+  value: AnswerValue,
+  { signed }: Handshake,
+  input: HandshakeInput,
+): string | number | undefined {
   if (value.from === 'fixed') return value.value
   const { hmac, prefix = '', ...source } = value
   const text = textAt(input.facts, source)
@@ -103,6 +113,7 @@ function valueOf(value: AnswerValue, input: HandshakeInput): string | number | u
     return undefined
   }
   if (!hmac) return prefix + text
+  if (!signed && !TOKEN.test(text)) return undefined
   const key = input.keys.find((each) => each.use === 'hmac')
   return key && prefix + createHmac('sha256', key.key).update(text).digest(hmac)
 }

@@ -95,13 +95,19 @@ const USES: Readonly<Record<SignatureAlgorithm, SigningKey['use']>> = {
  * knowing it does not let anyone sign (F116).
  */
 export const fitsAlgorithm = (key: SigningKey, algorithm: SignatureAlgorithm): boolean =>
-  key.use === USES[algorithm] &&
-  // A key that is for PSS alone may not be used in the older way.
-  !(
-    algorithm === 'rsa-sha256' &&
-    key.use === 'rsa' &&
-    key.publicKey.asymmetricKeyType === 'rsa-pss'
-  )
+  key.use === USES[algorithm] && (key.use !== 'rsa' || fitsRsa(key, algorithm))
+
+/** OpenSSL throws where a key that is for PSS alone is used in a way that its parameters forbid. */
+function fitsRsa({ publicKey }: PublicSigningKey, algorithm: SignatureAlgorithm): boolean {
+  if (publicKey.asymmetricKeyType !== 'rsa-pss') return true
+  if (algorithm !== 'rsa-pss-sha512') return false
+  const { hashAlgorithm, mgf1HashAlgorithm, saltLength } = publicKey.asymmetricKeyDetails ?? {}
+  const hashes = [hashAlgorithm, mgf1HashAlgorithm]
+  return hashes.every((one) => (one ?? 'sha512') === 'sha512') && (saltLength ?? 0) <= SALT_BYTES
+}
+
+/** As long as the hash, which RFC 9421 section 3.3.1 fixes. */
+const SALT_BYTES = 64
 
 /**
  * A key of whoever signed, from its certificate or public key in PEM or DER.

@@ -50,6 +50,8 @@ export interface SagaRunRow {
   readonly traceparent?: string
   /** Where its end is told, when another saga started it. */
   readonly parent?: string
+  /** The same of others that started it under the same key. */
+  readonly parents?: readonly string[]
   readonly repeats: number
   /** Why it is taken back. */
   readonly cause?: SagaCause

@@ -7,6 +7,29 @@ export * from './memory-broker.ts'
 export type { SkippedCase, SuiteRunner } from './register-cases.ts'
 export { createVirtualClock, type VirtualClock, type VirtualClockOptions } from './virtual-clock.ts'
 export * from './virtual-kernel.ts'
+export {
+  answersAfter,
+  declines,
+  type Declines,
+  fails,
+  type Fails,
+  inTurn,
+  type InTurn,
+  type Late,
+  neverAnswers,
+  type NoAnswer,
+  type StubAnswer,
+} from './saga/stub-answer.ts'
+export type { SagaCrashReport } from './saga/crash-saga.ts'
+export type {
+  CheckAlternative,
+  SagaAlternative,
+  SagaAlternativesOptions,
+  SagaAlternativesReport,
+} from './saga/saga-alternatives.ts'
+export type { EmittedEvent, SagaAlert, SagaTestResult, SentCommand } from './saga/saga-result.ts'
+export type { EffectRun } from './saga/saga-scenario.ts'
+export { type SagaTest, type SagaTestOptions, testSaga } from './saga/test-saga.ts'
 export * from './simulator/faults.ts'
 export { describeFailure, simulate } from './simulator/simulate.ts'
 export type {

@@ -326,7 +326,7 @@ type Known = Pick<RelayPlace, 'incarnation' | 'ends'>
  * given others since may end where it did, or beyond: then there are fewer new ones than it has
  * confirmed.
  */
-const lossBetween = (
+export const lossBetween = (
   before: Known & Pick<RelayPlace, 'confirmed'>,
   now: Known,
 ): string | undefined => {

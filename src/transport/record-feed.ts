@@ -26,6 +26,8 @@ export interface RecordFeedOptions {
   readonly afterPosition: number
   /** Nothing beyond it was given to a handler, by any run of this reader. */
   readonly usedTo: number
+  /** A message at this position was handled by an earlier run of this reader; or 0. */
+  readonly doneTo: number
   readonly bookmark: RecordBookmark
   /** What is in the topic now; the ends of its partitions are known then. */
   readonly inspect: () => Promise<TopicState>
@@ -247,9 +249,11 @@ export class RecordFeed implements Subscription {
   }
 
   #meet(state: TopicState): void {
-    const { partition, onLost, onMoved, usedTo } = this.#options
+    const { partition, firstSlot, onLost, onMoved, usedTo, doneTo } = this.#options
     const used = Math.max(usedTo, this.#givenTo, this.#before(this.#next))
-    const place = { next: this.#next, usedTo: used }
+    // What was handled has been there; behind a loss that was met, this is its end.
+    const seenTo = offsetAfter(this.#bookmark, doneTo, firstSlot)
+    const place = { next: this.#next, usedTo: used, seenTo }
     const { bookmark, next, loss } = meetRecord(this.#bookmark, place, { state, partition })
     this.#bookmark = bookmark
     this.#next = next

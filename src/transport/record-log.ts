@@ -199,6 +199,7 @@ class BrokerRecordLog implements RecordLog {
       firstSlot,
       afterPosition,
       usedTo: reader.usedTo,
+      doneTo: reader.doneTo ?? 0,
       bookmark,
       inspect: () => inspect(channel),
       end: () => (channel.isStale ? undefined : channel.ends.get(partition)),

@@ -94,6 +94,28 @@ describe('a topic that is not as it was (F12)', () => {
   })
 })
 
+describe('a topic whose lost end a reader had handled in part (F12)', () => {
+  const doneTo = positionOf(fresh, 99, 0)
+  const place = { next: 80, usedTo: doneTo, seenTo: offsetAfter(fresh, doneTo, 0) }
+
+  it('tells of the loss and gives what is written anew no position that is done', () => {
+    const met = meetRecord(fresh, place, { state: stateOf(0, 90), partition: 0 })
+
+    expect(met).toMatchObject({ next: 80, loss: { kind: 'end', offsets: 10 } })
+    expect(positionOf(met.bookmark, 89, 0)).toBe(positionOf(fresh, 89, 0))
+    expect(positionOf(met.bookmark, 90, 0)).toBeGreaterThan(doneTo)
+    // Once: a start from the same row finds the end where it was met.
+    expect(offsetAfter(met.bookmark, doneTo, 0)).toBe(90)
+  })
+
+  it('tells nothing while all of it is there', () => {
+    expect(meetRecord(fresh, place, { state: stateOf(0, 100), partition: 0 })).toEqual({
+      bookmark: fresh,
+      next: 80,
+    })
+  })
+})
+
 describe('what relays repeat', () => {
   const isNew = (known: RelayedTo | undefined, met: RelayedTo): boolean =>
     isNewOf(known, meetRelayed(known, met))

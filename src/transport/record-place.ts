@@ -74,13 +74,19 @@ export interface RecordMeeting {
   readonly loss?: RecordLoss
 }
 
-/**
- * Where to go on in a partition as it is now, for a reader that wants `next` and was given nothing
- * beyond `usedTo`.
- */
+export interface RecordReaderPlace {
+  /** The next offset wanted. */
+  readonly next: number
+  /** No position beyond it was given to anybody. */
+  readonly usedTo: number
+  /** Offsets below it have been there: some behind `next` may be handled already. @default next */
+  readonly seenTo?: number
+}
+
+/** Where to go on in a partition as it is now. */
 export const meetRecord = (
   bookmark: RecordBookmark,
-  place: { readonly next: number; readonly usedTo: number },
+  place: RecordReaderPlace,
   now: { readonly state: TopicState; readonly partition: number },
 ): RecordMeeting => {
   const { incarnation, partitions } = now.state
@@ -95,10 +101,12 @@ export const meetRecord = (
   if (next < first) {
     return { bookmark, next: first, loss: { kind: 'retention', offsets: first - next } }
   }
-  if (next <= end) return { bookmark, next }
-  const shift = (bookmark.spans.at(-1)?.shift ?? 0) + next - end
+  const offsets = Math.max(next, place.seenTo ?? next) - end
+  if (offsets <= 0) return { bookmark, next }
+  const shift = (bookmark.spans.at(-1)?.shift ?? 0) + offsets
   const spans = [...bookmark.spans, { from: end, shift }].slice(-SPANS_MAX)
-  return { bookmark: { ...bookmark, spans }, next: end, loss: { kind: 'end', offsets: next - end } }
+  const met = { ...bookmark, spans }
+  return { bookmark: met, next: Math.min(next, end), loss: { kind: 'end', offsets } }
 }
 
 /** Where a consumer begins that has no progress yet: its watermark, and the bookmark with it. */

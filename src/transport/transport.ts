@@ -23,6 +23,8 @@ export interface LogReader {
   readonly bookmark: RecordBookmark | undefined
   /** Nothing beyond it was given to a handler, by any run. */
   readonly usedTo: number
+  /** The last position behind its watermark that an earlier run has handled. */
+  readonly doneTo?: number
   /** Something that does not show as a message has changed, such as being at the head. */
   readonly onMoved: () => void
 }

@@ -8,6 +8,7 @@ import {
   saga,
   type SagaContext,
 } from 'junctura'
+import { answersAfter, declines, fails, inTurn, neverAnswers, testSaga } from 'junctura/testing'
 import { z } from 'zod'
 import { owner, policy } from './declared.ts'
 import { type Equal, holds } from './expect.ts'
@@ -129,6 +130,31 @@ saga('wrong', { version: 1, owner, on: Placed, uses: [Reserve] }, async (s, inpu
   // @ts-expect-error the input has another shape
   await s.call(Reserve, { orderId: 1 })
 })
+
+const tested = saga(
+  'tested',
+  { version: 1, owner, on: Placed, uses: [Reserve, Captured] },
+  async (s, input) => s.call(Reserve, input),
+)
+const test = testSaga(tested)
+  .stub(Reserve, { place: 'A1' })
+  .stub(Reserve, declines('OutOfStock', { sku: 'x' }))
+  .stub(Reserve, answersAfter('2h', { place: 'A1' }))
+  .stub(Reserve, inTurn(fails('busy'), neverAnswers, { place: 'A1' }))
+  .stub(Reserve, ({ orderId }) => ({ place: orderId }))
+  .stubCompensation(Release)
+// @ts-expect-error it is not in `uses`
+test.stub(Unlisted, undefined)
+// @ts-expect-error an event has no answer
+test.stub(Captured, undefined)
+// @ts-expect-error the output has another shape
+test.stub(Reserve, { shelf: 'A1' })
+// @ts-expect-error it does not declare this error
+test.stub(Reserve, declines('Lost', { sku: 'x' }))
+// @ts-expect-error the data of the error has another shape
+test.stub(Reserve, declines('OutOfStock', { until: 'x' }))
+// @ts-expect-error one of them has another shape
+test.stub(Reserve, inTurn({ place: 'A1' }, { shelf: 'A1' }))
 
 // @ts-expect-error a saga says who owns it
 saga('nobody', { version: 1, on: Placed, uses: [] }, async () => undefined)

@@ -128,6 +128,8 @@ class Tracker implements ExpectationTracker {
   #floorMs = 0
   /** On its clock: no row is due before. */
   #nextDueMs = 0
+  /** What is due up to there, on its clock, is judged once the log is taken in up to `head`. */
+  #judgeable: { readonly clockMs: number; readonly head: number } | undefined
   #lookedMs = 0
   #notedMs = 0
   #isAtEnd = false
@@ -299,13 +301,20 @@ class Tracker implements ExpectationTracker {
   /** Judges what is due; false when it has to look again soon. */
   async #judge(): Promise<boolean> {
     const { store } = this.#options
-    const clockMs = this.clockMs()
-    if (clockMs < Math.max(this.#nextDueMs, this.#floorMs)) return true
-    // What another process appended by now may be the answer.
-    if ((await store.headPosition()) > this.#position) {
+    const nowMs = this.clockMs()
+    if (nowMs < Math.max(this.#nextDueMs, this.#floorMs)) {
+      this.#judgeable = undefined
+      return true
+    }
+    // What another process appended by now may be the answer. What comes after that is not, so a
+    // log that never rests delays no alarm.
+    this.#judgeable ??= { clockMs: nowMs, head: await store.headPosition() }
+    const { clockMs, head } = this.#judgeable
+    if (head > this.#position) {
       await sleep(this.#options.kernel.clock, BEHIND_MS, this.#stop.signal)
       return false
     }
+    this.#judgeable = undefined
     const { name } = this.expectation
     const dueOf = (state: ExpectationRow['state']): Promise<readonly KeyedRow<'expectations'>[]> =>
       store.scan({

@@ -54,15 +54,17 @@ export const claimCheck = <C extends AnyContract, Payload = PayloadOf<C>>(
     handle: async (data, ctx) => {
       const { envelope } = ctx.message
       const claim = `${globalId(envelope)}.${name}`
-      const expiresAtMs = Date.parse(envelope.time) + retentionMs
       const text = JSON.stringify(payload(data))
       await ctx.tx(async (db) => {
         await db.run(
           `insert into route_claim (claim, payload, expires_at_ms) values ($1, $2, $3)
-           on conflict (claim) do nothing`,
+           on conflict (claim) do update set payload = excluded.payload,
+             expires_at_ms = excluded.expires_at_ms`,
           claim,
           text,
-          expiresAtMs,
+          // Below zero it is a length: it counts from when it is first seen to be there, so that a
+          // message that was taken in late, or is replayed, has all of it.
+          -retentionMs,
         )
         emitDeclared(ctx, emits, [emit(data, claim)])
       })

@@ -119,7 +119,7 @@ export const resequence = <C extends AnyContract>(
             if (late === 'discard') return ctx.log('it is behind its sequence', { number, next })
             throw new BehindSequence(`number ${number} is behind ${next}`)
           }
-          await db.run(
+          const { changes } = await db.run(
             `insert into route_waiting (route, name, number, envelope, data)
              values ($1, $2, $3, $4, $5) on conflict (route, name, number) do nothing`,
             of.route,
@@ -128,6 +128,11 @@ export const resequence = <C extends AnyContract>(
             JSON.stringify(envelope),
             JSON.stringify(data),
           )
+          if (changes === 0 && (await isOther(db, { ...of, number }, envelope))) {
+            if (late === 'emit') return emitDeclared(ctx, emits, [emit(data)])
+            if (late === 'discard') return ctx.log('its number waits already', { number })
+            throw new BehindSequence(`another message has number ${number}`)
+          }
           const released = await release(db, { ...of, next }, (one) =>
             emitDeclared(ctx, emits, [maker.emit(one.data)]),
           )
@@ -151,6 +156,23 @@ type Whole = number | bigint | string
 interface SequenceName {
   readonly route: string
   readonly sequence: string
+}
+
+/** Whether another message waits under a number. */
+const isOther = async (
+  db: Database,
+  { route, sequence, number }: SequenceName & { readonly number: number },
+  { source, id }: Envelope,
+): Promise<boolean> => {
+  const row = await db.get<{ readonly envelope: string }>(
+    'select envelope from route_waiting where route = $1 and name = $2 and number = $3',
+    route,
+    sequence,
+    number,
+  )
+  // We wrote it.
+  const known: Envelope | undefined = row && JSON.parse(row.envelope)
+  return known !== undefined && (known.id !== id || known.source !== source)
 }
 
 export interface SequenceState {

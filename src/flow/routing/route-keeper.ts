@@ -1,5 +1,5 @@
 import type { Consumer, Database, Draft, Envelope, ExpiredGroup } from '../../contract/index.ts'
-import { type Kernel, messageOf, sleep } from '../../kernel/index.ts'
+import { isJuncturaError, type Kernel, messageOf, sleep } from '../../kernel/index.ts'
 import type { Append, Committer, RowWrite } from '../../store/index.ts'
 import { deleteGroup, readItems } from './aggregate.ts'
 import { endGap } from './end-gap.ts'
@@ -34,6 +34,12 @@ const AGAIN_MS = 60_000
 const GROUPS_PER_LOOK = 100
 const CLAIMS_PER_LOOK = 500
 
+interface Work<T> {
+  readonly value: T
+  readonly appends?: readonly Append[]
+  readonly rows?: readonly RowWrite[]
+}
+
 export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
   const { kernel, committer } = options
   const waiting = options.consumers.filter(({ route }) => route?.expire !== undefined)
@@ -41,7 +47,7 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
   let loop: Promise<void> | undefined
 
   const inTransaction = async <T>(
-    work: (db: Database) => Promise<{ readonly value: T; readonly appends?: readonly Append[] }>,
+    work: (db: Database) => Promise<Work<T>>,
     rows: readonly RowWrite[] = [],
   ): Promise<T | undefined> => {
     let value: T | undefined
@@ -51,7 +57,7 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
       tx: async (db) => {
         const done = await work(db)
         value = done.value
-        return { appends: done.appends ?? [] }
+        return { appends: done.appends ?? [], rows: done.rows ?? [] }
       },
     })
     if (outcome.status === 'failed') throw outcome.error
@@ -69,7 +75,33 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
       return { value: rows.map(({ name }) => name) }
     })
 
-  const endGroup = async (consumer: Consumer, group: string): Promise<void> => {
+  /** What cannot be emitted is told and put off, so that it holds up nothing else. */
+  const putOff = async (
+    consumer: Consumer,
+    stuck: { readonly table: 'route_group' | 'route_sequence'; readonly name: string },
+    by: { readonly title: string; readonly nowMs: number },
+  ): Promise<void> => {
+    await inTransaction(
+      async (db) => {
+        await db.run(
+          `update ${stuck.table} set due_at_ms = $1 where route = $2 and name = $3`,
+          by.nowMs + AGAIN_MS,
+          consumer.name,
+          stuck.name,
+        )
+        return { value: undefined }
+      },
+      options.raiseAlert(consumer, { kind: 'route-stuck', title: by.title }),
+    )
+  }
+
+  /** Known to be over only now; the next one that ends says it again if this is lost. */
+  const wasEmitted = async (consumer: Consumer): Promise<void> => {
+    const rows = options.resolveAlert(consumer)
+    if (rows.length > 0) await committer.submit({ rows, isInternal: true })
+  }
+
+  const endGroup = async (consumer: Consumer, group: string, nowMs: number): Promise<void> => {
     const expire = consumer.route?.expire
     if (expire?.kind !== 'groups') return
     const name = { route: consumer.name, group }
@@ -89,24 +121,11 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
         const append = options.prepare(expire.emit(ended), { envelope, consumer: consumer.name })
         return { value: undefined, appends: [append] }
       })
-      // Known to be over only now; the next one that ends says it again if this is lost.
-      const rows = options.resolveAlert(consumer)
-      if (rows.length > 0) await committer.submit({ rows, isInternal: true })
+      await wasEmitted(consumer)
     } catch (error) {
       if (committer.mode !== 'open' || stop.signal.aborted) return
-      const title = `${consumer.name} could not emit a group whose time was over: ${messageOf(error)}`
-      await inTransaction(
-        async (db) => {
-          await db.run(
-            'update route_group set due_at_ms = due_at_ms + $1 where route = $2 and name = $3',
-            AGAIN_MS,
-            consumer.name,
-            group,
-          )
-          return { value: undefined }
-        },
-        options.raiseAlert(consumer, { kind: 'route-stuck', title }),
-      )
+      const title = `${consumer.name} could not emit a group whose time was over: ${whyOf(consumer, error)}`
+      await putOff(consumer, { table: 'route_group', name: group }, { title, nowMs })
     }
   }
 
@@ -128,24 +147,42 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
   ): Promise<void> => {
     const rule = consumer.route?.expire
     if (rule?.kind !== 'sequences') return
-    const ended = await inTransaction(async (db) => {
-      const value = await endGap(db, { route: consumer.name, sequence }, { rule, nowMs })
-      const appends = value.emitted.map(({ draft, envelope }) =>
-        options.prepare(draft, { envelope, consumer: consumer.name }),
-      )
-      return { value, appends }
-    })
-    if (!ended?.gap) return
-    const { from, to } = ended.gap
+    try {
+      const emitted = await inTransaction(async (db) => {
+        const ended = await endGap(db, { route: consumer.name, sequence }, { rule, nowMs })
+        const appends = ended.emitted.map(({ draft, envelope }) =>
+          options.prepare(draft, { envelope, consumer: consumer.name }),
+        )
+        // In the same commit: a crash loses no gap that was passed over.
+        const rows = ended.gap ? tellGap(consumer, rule.onGap, ended.gap) : []
+        return { value: appends.length, appends, rows }
+      })
+      if (emitted) await wasEmitted(consumer)
+    } catch (error) {
+      if (committer.mode !== 'open' || stop.signal.aborted) return
+      const title = `${consumer.name} could not emit what waited in a sequence: ${whyOf(consumer, error)}`
+      await putOff(consumer, { table: 'route_sequence', name: sequence }, { title, nowMs })
+    }
+  }
+
+  const tellGap = (
+    consumer: Consumer,
+    onGap: 'skip' | 'wait',
+    { from, to }: { readonly from: number; readonly to: number },
+  ): readonly RowWrite[] => {
     const missing = from === to ? `number ${from} is` : `numbers ${from} to ${to} are`
-    const how = rule.onGap === 'skip' ? 'went on without' : 'still waits for'
+    const how = onGap === 'skip' ? 'went on without' : 'still waits for'
     const title = `${consumer.name}: ${missing} missing in a sequence, which ${how} what is missing`
-    const rows = options.raiseAlert(consumer, { kind: 'route-gap', title })
-    await committer.submit({ rows, isInternal: true })
+    return options.raiseAlert(consumer, { kind: 'route-gap', title })
   }
 
   const forgetClaims = (toMs: number): Promise<number | undefined> =>
     inTransaction(async (db) => {
+      // Their retention counts from here, however old the message was that brought them.
+      await db.run(
+        'update route_claim set expires_at_ms = $1 - expires_at_ms where expires_at_ms < 0',
+        toMs,
+      )
       const { changes } = await db.run(
         `delete from route_claim where claim in (
            select claim from route_claim where expires_at_ms <= $1
@@ -155,21 +192,29 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
       return { value: changes }
     })
 
+  /** Does all that is due, a page at a time; what fails is put off, so each page gets on. */
+  const endDue = async (consumer: Consumer, toMs: number): Promise<void> => {
+    const isSequence = consumer.route?.expire?.kind === 'sequences'
+    for (;;) {
+      const names = (await (isSequence ? dueSequences : dueGroups)(consumer, toMs)) ?? []
+      for (const name of names) {
+        if (stop.signal.aborted) return
+        await (isSequence ? goOnBehindGap : endGroup)(consumer, name, toMs)
+      }
+      // A sequence may be due again at once: the next look is soon enough for it.
+      if (isSequence || names.length < GROUPS_PER_LOOK || committer.mode !== 'open') return
+    }
+  }
+
   const look = async (): Promise<void> => {
     for (const consumer of waiting) {
       const toMs = options.takenInTo(consumer)
       if (toMs === undefined || stop.signal.aborted) continue
       if (consumer.route?.expire?.kind === 'claims') {
-        await forgetClaims(toMs)
-        continue
-      }
-      if (consumer.route?.expire?.kind === 'sequences') {
-        for (const name of (await dueSequences(consumer, toMs)) ?? []) {
-          await goOnBehindGap(consumer, name, toMs)
-        }
-        continue
-      }
-      for (const group of (await dueGroups(consumer, toMs)) ?? []) await endGroup(consumer, group)
+        let forgotten: number | undefined
+        do forgotten = await forgetClaims(toMs)
+        while (forgotten === CLAIMS_PER_LOOK && !stop.signal.aborted)
+      } else await endDue(consumer, toMs)
     }
   }
 
@@ -197,3 +242,9 @@ export const createRouteKeeper = (options: RouteKeeperOptions): RouteKeeper => {
     },
   }
 }
+
+/** What user code throws may hold what it was given, and an alert goes to other systems. */
+const whyOf = ({ on }: Consumer, error: unknown): string =>
+  on.pii.length === 0 || isJuncturaError(error)
+    ? messageOf(error)
+    : `its emit(…) threw ${error instanceof Error ? error.name : typeof error}`

@@ -1,7 +1,7 @@
 import { LIMITS } from '../../kernel/index.ts'
 import { endRun } from './end-run.ts'
 import type { SagaOperateRecord } from './saga-record.ts'
-import { findEntry, hasPivoted, isEnded, isOver, isUndo } from './saga-run.ts'
+import { findEntry, hasPivoted, isEnded, isOver, isUndo, type SagaEntry } from './saga-run.ts'
 import { takeBack } from './take-back.ts'
 import type { Turn } from './turn.ts'
 
@@ -21,6 +21,8 @@ export const applyOperation = (turn: Turn, record: SagaOperateRecord): void => {
 
 function perform(turn: Turn, record: SagaOperateRecord): string {
   const { run } = turn
+  // Its start is still to come, and must find the key free.
+  if (run.state === 'unstarted') return 'refused: it has not started'
   switch (record.act) {
     case 'cancel':
       return cancel(turn, record)
@@ -42,7 +44,6 @@ function perform(turn: Turn, record: SagaOperateRecord): string {
 
 function cancel(turn: Turn, record: SagaOperateRecord): string {
   const { run } = turn
-  if (run.state === 'unstarted') return 'refused: it has not started'
   if (run.phase === 'compensation') return 'it is being compensated'
   if (hasPivoted(run)) return 'refused: it has passed its pivot, and goes forward only'
   takeBack(turn, { kind: 'cancelled', reason: `${record.actor}: ${record.reason}` })
@@ -64,10 +65,23 @@ function resume(turn: Turn): string {
   if (step?.state === 'in-doubt') {
     return `refused: of ${step.step} it is in doubt whether it ran; retry it or skip it`
   }
-  if (step?.state === 'failed') again(step)
+  for (const one of run.entries) {
+    if (one.state === 'failed' && isUndo(one) === (run.phase === 'compensation')) again(one)
+  }
   turn.mended()
   return 'resumed'
 }
+
+/** What a step of this kind cannot do. */
+function problemOf(act: string, { step, kind }: SagaEntry): string | undefined {
+  if (kind === 'first' || kind === 'gather') return `${step} is of other steps; act on those`
+  if (act === 'retry-step' && !ASKED.has(kind)) {
+    return `${step} is a ${kind}, and is not asked for; skip it`
+  }
+  return act === 'edit-step' && kind !== 'call' ? `${step} is no call; it has no input` : undefined
+}
+
+const ASKED: ReadonlySet<string> = new Set(['call', 'run', 'tx'])
 
 function again(entry: NonNullable<ReturnType<typeof findEntry>>): void {
   entry.state = 'open'
@@ -87,6 +101,8 @@ function actOnStep(turn: Turn, record: SagaOperateRecord): string {
   if (run.phase === 'compensation' && !isUndo(entry)) {
     return 'refused: it is being compensated, and only compensations can be acted on'
   }
+  const unable = problemOf(record.act, entry)
+  if (unable !== undefined) return `refused: ${unable}`
   turn.clearTimersOf(entry.step)
   if (record.act === 'skip-step') {
     turn.arrive(entry, isUndo(entry) ? 'skipped' : 'done')

@@ -84,6 +84,7 @@ function start(turn: Turn, record: Of<'start'>): void {
   if (run.state !== 'unstarted') {
     // The same run: whoever starts it again waits for its end.
     run.repeats += 1
+    if (record.parent !== undefined) turn.joinParent(record.parent)
     return
   }
   Object.assign(run, {
@@ -110,9 +111,11 @@ function watch(turn: Turn): void {
   const { run, nowMs } = turn
   const { totalMs, quietMs } = turn.saga.budget
   const dues: number[] = []
-  if (totalMs !== undefined && run.phase === 'forward') dues.push(run.startedAtMs + totalMs)
-  if (quietMs !== undefined)
-    dues.push(run.isQuiet === true ? nowMs + quietMs : movedAtMs(run) + quietMs)
+  const endMs = run.startedAtMs + (totalMs ?? 0)
+  // Told once: one that is used up beyond the pivot must not wake it again and again.
+  if (totalMs !== undefined && run.phase === 'forward' && endMs > nowMs) dues.push(endMs)
+  const sinceMs = run.isQuiet === true ? nowMs : movedAtMs(run)
+  if (quietMs !== undefined) dues.push(Math.max(sinceMs + quietMs, nowMs + 1))
   if (dues.length > 0) turn.setTimer('watch', Math.min(...dues))
 }
 
@@ -148,7 +151,8 @@ function answer(turn: Turn, record: Of<'answer'>): void {
   const { run } = turn
   const entry = findEntry(run, record.step)
   const isAwaited = entry && ['open', 'retrying', 'failed'].includes(entry.state)
-  if (!entry || !isAwaited || isEnded(run)) {
+  const isOfOther = record.run !== undefined && record.run !== run.id
+  if (!entry || !isAwaited || isEnded(run) || isOfOther) {
     // Nobody waits for it any more; it is counted, and seen on the run.
     run.repeats += 1
     return
@@ -174,7 +178,7 @@ function answer(turn: Turn, record: Of<'answer'>): void {
 const failed = (turn: Turn, entry: SagaEntry, message: string): void => {
   const { run } = turn
   entry.attempts = (entry.attempts ?? 0) + 1
-  entry.error = message
+  entry.error = turn.mask(message)
   const delayMs = nextDelayMs(retryOfCall(turn, entry), entry.attempts, turn.ports.kernel.random)
   if (delayMs !== undefined) {
     entry.state = 'retrying'
@@ -201,7 +205,7 @@ const NO_ANSWER = 'no answer in time'
 /** The others go on; the run can never be called compensated unless somebody sees to this one. */
 export const giveUpUndo = (turn: Turn, entry: SagaEntry, message: string): void => {
   entry.state = 'failed'
-  entry.error = message
+  entry.error = turn.mask(message)
   const { saga, run } = turn
   const what = `compensation-stuck/${entry.step.replace(/#\d+$/, '')}`
   // With the run's end, or when a person sees to the step, its owner need not come any more.
@@ -260,11 +264,13 @@ const isComposite = ({ kind }: SagaEntry): boolean => kind === 'first' || kind =
 function look(turn: Turn): void {
   const { run, saga, nowMs } = turn
   const { totalMs, quietMs } = saga.budget
+  turn.isLook = true
   const isOver = totalMs !== undefined && nowMs >= run.startedAtMs + totalMs
   if (isOver && run.phase === 'forward' && run.cause === undefined) {
     const message = `its budget of ${formatDuration(totalMs)} is used up`
     const hasToGoOn = hasPivoted(run)
     if (!hasToGoOn) {
+      turn.isLook = false
       takeBack(turn, { kind: 'budget', reason: message })
       moved(turn)
     }

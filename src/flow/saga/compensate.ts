@@ -39,8 +39,9 @@ export const compensate = async ({ turn, compensations }: Execution): Promise<vo
   const { run } = turn
   const begun = run.entries.filter((entry) => !isUndo(entry) && entry.compensates === true)
   for (const entry of begun.toReversed()) {
-    if (entry.state === 'declined' && run.cause?.step !== entry.step) continue
     const undo = findEntry(run, undoOf(entry.step))
+    // One that is under way is waited for, also when it turns out that nothing was to be undone.
+    if (!undo && entry.state === 'declined' && run.cause?.step !== entry.step) continue
     if (undo && (isOver(undo) || undo.state === 'failed')) continue
     const compensation = compensations.get(entry.step)
     if (!compensation) {

@@ -242,7 +242,8 @@ class Steps implements Untyped {
         entry.compensates = true
         const id = `${run.id}.${entry.step}`
         entry.reason = key ?? id
-        const parent = replyToText({ saga: run.saga, key: run.key, step: entry.step })
+        const { saga: own, key: ownKey, id: ownId } = run
+        const parent = replyToText({ saga: own, key: ownKey, step: entry.step, run: ownId })
         const { correlationId } = run
         const start = { kind: 'start', id, type: saga.on.name, data: input, correlationId, parent }
         turn.post(saga.name, { ...start, key: entry.reason }, entry.step)

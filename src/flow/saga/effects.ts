@@ -69,6 +69,20 @@ export class Effects {
     return true
   }
 
+  /**
+   * Waits for what is under way, and begins nothing: no step is taken back, or begun anew, while it
+   * still runs. Its deadline bounds that.
+   */
+  async drain(): Promise<void> {
+    this.#ready = []
+    while (this.#running.size > 0) await this.advance()
+  }
+
+  /** Of a run that has ended well: nobody waits for these. */
+  abortAll(): void {
+    for (const step of this.#running.keys()) this.abort(step)
+  }
+
   readonly #ended: string[] = []
 
   abort(step: string): void {
@@ -177,6 +191,11 @@ export class Effects {
     const turn = this.#turn
     entry.attempts = (entry.attempts ?? 0) + 1
     entry.error = turn.mask(messageOf(error))
+    if (turn.run.phase === 'compensation' && !isUndo(entry)) {
+      // It is taken back, whether or not it had its effect.
+      entry.state = 'failed'
+      return
+    }
     const delayMs = nextDelayMs(retry, entry.attempts, turn.ports.kernel.random)
     if (delayMs === undefined) return giveUp(turn, entry)
     if (mode === 'once') delete entry.intentAtMs

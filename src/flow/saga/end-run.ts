@@ -1,5 +1,6 @@
+import { LIMITS } from '../../kernel/index.ts'
 import type { SagaState } from '../../store/index.ts'
-import { isOver } from './saga-run.ts'
+import { isOver, runIdOf } from './saga-run.ts'
 import type { Turn } from './turn.ts'
 
 /**
@@ -30,7 +31,9 @@ export const startLate = (
 ): void => {
   const { run, saga } = turn
   const { correlationId } = run
-  const key = `${run.key}~${id}`
+  const readable = `${run.key}~${id}`
+  const isLong = Buffer.byteLength(readable) > LIMITS.keyBytesMax
+  const key = isLong ? runIdOf(saga.name, run.key, id) : readable
   const record = { kind: 'start', key, id, type, data, correlationId, late: type }
   turn.post(saga.name, record, `late.${id}`)
 }

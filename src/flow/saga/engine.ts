@@ -80,6 +80,10 @@ class Engine implements SagaEngine {
   ): Promise<void> {
     await before
     const row = await this.#ports.store.row('sagaRuns', runKey(saga.name, record.key))
+    if (!row && record.kind !== 'start' && record.kind !== 'event') {
+      // Of a run that was forgotten: nobody waits for it, and nothing is kept of it.
+      return delivery.complete({ rows: [], appends: [] })
+    }
     const turn = new Turn({
       ports: this.#ports,
       saga,

@@ -1,10 +1,11 @@
-import { type AnySaga, Declined } from '../../contract/index.ts'
-import { isJuncturaError, JuncturaError, LIMITS, messageOf } from '../../kernel/index.ts'
+import type { AnySaga } from '../../contract/index.ts'
+import { JuncturaError, LIMITS, messageOf } from '../../kernel/index.ts'
 import { createSagaContext } from './create-saga-context.ts'
 import type { Compensation } from './compensate.ts'
 import { endRun } from './end-run.ts'
 import { Effects } from './effects.ts'
-import { asJson, copyOf, isOver, isUndo, type SagaEntry } from './saga-run.ts'
+import { asJson, copyOf, isEnded, isOver, isUndo, type SagaEntry } from './saga-run.ts'
+import { causeOf, resultOf } from './step-result.ts'
 import { takeBack } from './take-back.ts'
 import type { Turn } from './turn.ts'
 
@@ -81,15 +82,23 @@ export class Execution {
       for (;;) {
         await this.turn.ports.kernel.clock.yield()
         if (this.turn.delivery.signal.aborted) await this.effects.stop()
-        if (this.turn.run.state === 'paused' && this.turn.run.phase === 'forward') return 'rests'
+        if (this.turn.run.state === 'paused' && this.turn.run.phase === 'forward') {
+          await this.effects.drain()
+          return 'rests'
+        }
         const isNew = this.#deliverNext()
-        if (isNew === true && this.turn.ports.alwaysSuspend === true) return 'again'
+        if (isNew === true && this.turn.ports.alwaysSuspend === true) {
+          await this.effects.drain()
+          return 'again'
+        }
         if (isNew !== undefined) continue
         if (this.#findMismatch()) return 'rests'
         if (this.turn.run.phase === 'compensation' || this.#ending) break
         if (!(await this.effects.advance())) break
       }
       this.#settle()
+      if (isEnded(this.turn.run)) this.effects.abortAll()
+      else await this.effects.drain()
       return 'rests'
     } finally {
       this.#isClosed = true
@@ -113,6 +122,7 @@ export class Execution {
   /** Begins a step, or finds it in the journal. */
   step(request: StepRequest): LiveStep {
     const { kind, contract } = request
+    this.#checkName(request.name)
     const occurrence = (this.#occurrences.get(request.name) ?? 0) + 1
     this.#occurrences.set(request.name, occurrence)
     const step = `${request.name}#${occurrence}`
@@ -148,6 +158,14 @@ export class Execution {
     request.begin?.(entry)
     run.entries.push(entry)
     return this.#keep(entry, request)
+  }
+
+  /** Timers, operations and compensations are found by it. */
+  #checkName(name: string): void {
+    if (name !== '' && !name.includes('\n') && !name.startsWith('undo:')) return
+    const problem = "its name must not be empty, begin with 'undo:' or have a line feed"
+    const details = { step: JSON.stringify(name), saga: this.turn.saga.name, problem }
+    throw new JuncturaError('JUNCTURA_SAGA_STEP', { details })
   }
 
   #isReplaying(): boolean {
@@ -278,6 +296,8 @@ export class Execution {
       entry.endedAtMs = this.turn.nowMs
       this.turn.clearTimersOf(entry.step)
       this.effects.abort(entry.step)
+      const inner = this.steps.get(entry.step)?.parts
+      if (inner) this.#drop(inner)
     }
   }
 
@@ -311,7 +331,7 @@ export class Execution {
       const isWaiting = [...this.steps.values()].some(
         ({ isDelivered, entry }) => !isDelivered && !isOver(entry),
       )
-      if (isWaiting) return this.#warnOfSize()
+      if (isWaiting) return this.#findFailed() ? undefined : this.#warnOfSize()
       turn.pause({
         kind: 'strayed',
         message: 'its function waits for something that is no step',
@@ -321,6 +341,22 @@ export class Execution {
     }
     if (ending.kind === 'returned') return this.#complete(ending.value)
     this.#failed(ending.error)
+  }
+
+  /** A step that needs a person, beside one that has been seen to. */
+  #findFailed(): boolean {
+    const live = [...this.steps.values()].find(({ entry }) => NEEDS_PERSON.has(entry.state))
+    if (!live) return false
+    const { step, state, error = 'it failed', contract } = live.entry
+    const inDoubt = state === 'in-doubt'
+    const problem = {
+      kind: inDoubt ? 'in-doubt' : 'step-failed',
+      step,
+      message: inDoubt ? `nobody knows whether ${step} ran` : `${step} failed for good: ${error}`,
+      fix: 'mend the cause, then retry the step; or skip it with what it should have given',
+    } as const
+    this.turn.pause(problem, this.turn.ownerOf(contract))
+    return true
   }
 
   #complete(value: unknown): void {
@@ -380,6 +416,8 @@ export class Execution {
 
 const WARN_AT = 0.8
 
+const NEEDS_PERSON: ReadonlySet<string> = new Set(['failed', 'in-doubt'])
+
 const ends = (state: SagaEntry['state']): boolean => state === 'done' || state === 'declined'
 
 function liveStep(entry: SagaEntry, { parts, read }: StepRequest): LiveStep {
@@ -407,59 +445,6 @@ function liveStep(entry: SagaEntry, { parts, read }: StepRequest): LiveStep {
 const AT_ONCE: ReadonlySet<string> = new Set(['emit', 'pivot', 'now', 'id'])
 
 const ignore = (): void => undefined
-
-/** What a step gives; also what a part of a composite gives to whoever waits for that. */
-function resultOf(live: LiveStep): StepResult {
-  const { entry, parts } = live
-  if (live.read) return live.read(entry)
-  if (entry.state === 'declined') return { ok: false, error: declinedError(entry) }
-  if (entry.kind === 'first' && parts) {
-    const tag = String(entry.output)
-    const part = parts.get(tag)
-    const result = part && resultOf(part)
-    return result?.ok === false ? result : { ok: true, value: { tag, value: result?.value } }
-  }
-  if (entry.kind === 'gather' && parts) {
-    return {
-      ok: true,
-      value: Object.fromEntries([...parts].map(([tag, part]) => [tag, gathered(entry, tag, part)])),
-    }
-  }
-  return { ok: true, value: copyOf(entry.output) }
-}
-
-function gathered(gather: SagaEntry, tag: string, part: LiveStep): unknown {
-  const states = new Map(Object.entries(Object(gather.output)))
-  if (states.get(tag) === 'missing') return { status: 'missing' }
-  const { state, error, output } = part.entry
-  if (state === 'declined') return { status: 'declined', error, data: copyOf(output) }
-  return { status: 'done', value: copyOf(output) }
-}
-
-/** A declared error, as an exception in the function. */
-const declinedError = ({ step, error, output }: SagaEntry): JuncturaError =>
-  new JuncturaError('JUNCTURA_SAGA_DECLINED', {
-    details: { step, error, data: copyOf(output) },
-    cause: new Declined(error ?? '', copyOf(output)),
-  })
-
-/** Why a saga is taken back, or undefined when its function has a fault. */
-function causeOf(
-  error: unknown,
-): { kind: 'declined' | 'failed'; reason: string; step?: string } | undefined {
-  let one: unknown = error
-  for (let depth = 0; depth < 8 && one !== undefined; depth++) {
-    if (isJuncturaError(one, 'JUNCTURA_SAGA_FAILED')) {
-      return { kind: 'failed', reason: String(one.details['reason']) }
-    }
-    if (isJuncturaError(one, 'JUNCTURA_SAGA_DECLINED')) {
-      const { step, error: name } = one.details
-      return { kind: 'declined', reason: `${String(step)}: ${String(name)}`, step: String(step) }
-    }
-    one = one instanceof Error ? one.cause : undefined
-  }
-  return undefined
-}
 
 const readGather = (input: unknown): { readonly atLeast?: number; readonly isTimed?: boolean } =>
   typeof input === 'object' && input !== null ? input : {}

@@ -29,7 +29,12 @@ export type SagaRecord = { readonly key: string } & (
       readonly data: unknown
       readonly time: string
     }
-  | ({ readonly kind: 'answer'; readonly step: string } & SagaAnswer)
+  | ({
+      readonly kind: 'answer'
+      readonly step: string
+      /** The id of the run that asked: its key may have started again since. */
+      readonly run?: string
+    } & SagaAnswer)
   | { readonly kind: 'timer'; readonly timer: string }
   | SagaOperateRecord
 )
@@ -103,13 +108,15 @@ export interface ReplyTo {
   readonly saga: string
   readonly key: string
   readonly step: string
+  readonly run?: string
 }
 
 /** As it travels with a command. */
-export const replyToText = ({ saga, key, step }: ReplyTo): string =>
-  [saga, key, step].map(encodeURIComponent).join('/')
+export const replyToText = ({ saga, key, step, run }: ReplyTo): string =>
+  [saga, key, step, ...(run === undefined ? [] : [run])].map(encodeURIComponent).join('/')
 
 export const readReplyTo = (text: string): ReplyTo | undefined => {
-  const [saga, key, step] = text.split('/').map(decodeURIComponent)
-  return saga && key !== undefined && step ? { saga, key, step } : undefined
+  const [saga, key, step, run] = text.split('/').map(decodeURIComponent)
+  if (!saga || key === undefined || !step) return undefined
+  return { saga, key, step, ...(run !== undefined && { run }) }
 }

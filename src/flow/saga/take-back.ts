@@ -5,7 +5,7 @@ import type { Turn } from './turn.ts'
 export const takeBack = (turn: Turn, cause: NonNullable<SagaRun['cause']>): void => {
   const { run } = turn
   run.phase = 'compensation'
-  run.cause = cause
+  run.cause = { ...cause, reason: turn.mask(cause.reason) }
   run.state = 'compensating'
   delete run.problem
   delete run.problemCause

@@ -10,12 +10,15 @@ import {
   type TimerRow,
 } from '../../store/index.ts'
 import type { SagaDelivery, SagaPorts, SagaTx, SagaWrites } from './saga-ports.ts'
-import { readReplyTo, sagaContract } from './saga-record.ts'
-import { rowOf, runKey, type SagaEntry, type SagaRun } from './saga-run.ts'
+import { readReplyTo, replyToText, sagaContract } from './saga-record.ts'
+import { isEnded, rowOf, runKey, type SagaEntry, type SagaRun } from './saga-run.ts'
 
 export const timerOwnerOfSaga = (saga: string): string => `saga/${saga}`
 
 const timerReference = (key: string, timer: string): string => `${key}\n${timer}`
+
+/** `kind:step`, where the step may have a colon of its own. */
+const stepOfTimer = (timer: string): string => timer.slice(timer.indexOf(':') + 1)
 
 /** The run and the timer that a reference names. */
 export const readTimerReference = (
@@ -37,6 +40,8 @@ export class Turn {
   run: SagaRun
   /** An effect has a result that is not durable yet. */
   hasResult = false
+  /** Nothing has moved: somebody only looked whether it does. */
+  isLook = false
   #appends: Append[] = []
   #rows: RowWrite[] = []
   #timers = new Map<string, number | undefined>()
@@ -81,7 +86,7 @@ export class Turn {
   }
 
   clearTimersOf(step: string): void {
-    for (const timer of this.run.timers) if (timer.endsWith(`:${step}`)) this.clearTimer(timer)
+    for (const timer of this.run.timers) if (stepOfTimer(timer) === step) this.clearTimer(timer)
   }
 
   clearAllTimers(): void {
@@ -101,7 +106,7 @@ export class Turn {
     this.#append(draft, {
       id: sent > 1 ? `${once}.${sent}` : once,
       idempotencyKey: once,
-      replyTo: [run.saga, run.key, entry.step].map(encodeURIComponent).join('/'),
+      replyTo: replyToText({ saga: run.saga, key: run.key, step: entry.step, run: run.id }),
     })
   }
 
@@ -116,10 +121,30 @@ export class Turn {
 
   /** Tells whoever started this run how it ended. */
   tellParent(answer: SagaAnswer): void {
-    const to = this.run.parent === undefined ? undefined : readReplyTo(this.run.parent)
+    const { parent, parents = [] } = this.run
+    if (parent !== undefined) this.#tell(parent, answer, 'end')
+    for (const [place, one] of parents.entries()) this.#tell(one, answer, `end.${place + 1}`)
+  }
+
+  /** Another one that started it: it is told the end, also when that has been. */
+  joinParent(parent: string): void {
+    const { run } = this
+    if (run.parent === parent || run.parents?.includes(parent) === true) return
+    run.parents = [...(run.parents ?? []), parent]
+    const { state } = run
+    if (!isEnded(run)) return
+    const answer: SagaAnswer =
+      state === 'completed'
+        ? { outcome: 'output', data: run.output ?? null }
+        : { outcome: 'declined', error: state, data: { state, reason: run.cause?.reason ?? state } }
+    this.#tell(parent, answer, `end.${run.parents.length}`)
+  }
+
+  #tell(parent: string, answer: SagaAnswer, id: string): void {
+    const to = readReplyTo(parent)
     if (!to) return
-    const { key, step } = to
-    this.post(to.saga, { kind: 'answer', key, step, ...answer }, 'end')
+    const { saga, ...step } = to
+    this.post(saga, { kind: 'answer', ...step, ...answer }, id)
   }
 
   #append(draft: Draft, more: { readonly id: string } & Partial<Record<string, string>>): void {
@@ -220,7 +245,10 @@ export class Turn {
 
   get #runRow(): RowWrite {
     const { run, saga } = this
-    run.updatedAtMs = this.nowMs
+    if (!this.isLook) {
+      run.updatedAtMs = this.nowMs
+      delete run.isQuiet
+    }
     return { collection: 'sagaRuns', key: runKey(saga.name, run.key), row: rowOf(run) }
   }
 
@@ -238,6 +266,7 @@ export class Turn {
       const outcome = await ports.committer.submit({ ...this.#all, isInternal: true })
       if (outcome.status === 'failed') throw outcome.error
     } else {
+      const { hasResult } = this
       const { rows, appends } = this.#take()
       const outcome = await ports.committer.submit({
         isInternal: true,
@@ -250,6 +279,7 @@ export class Turn {
       if (outcome.status === 'failed') {
         this.#rows.push(...rows)
         this.#appends.push(...appends)
+        this.hasResult = hasResult
         throw outcome.error
       }
     }

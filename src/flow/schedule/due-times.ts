@@ -38,7 +38,27 @@ export const dueTimes = (schedule: Schedule, firstDueMs: number, nowMs: number):
     dueAtMs = nextMs
     nextMs = nextTime(schedule, dueAtMs)
   }
-  if (nextMs !== null && nextMs <= nowMs) nextMs = nextTime(schedule, nowMs)
+  if (nextMs !== null && nextMs <= nowMs) {
+    dueAtMs = lastTime(schedule, { fromMs: nextMs, nowMs })
+    nextMs = nextTime(schedule, nowMs)
+  }
   const fires = schedule.missed === 'run-once' || nowMs - dueAtMs < LATE_MS
   return { dueAtMs, missed, nextMs, fires }
+}
+
+/** The newest time up to now, looked for in ever longer stretches before it. */
+function lastTime(
+  schedule: Schedule,
+  { fromMs, nowMs }: { readonly fromMs: number; readonly nowMs: number },
+): number {
+  let found: number | null = null
+  for (let spanMs = LATE_MS; found === null; spanMs *= 2) {
+    const beginMs = Math.max(fromMs - 1, nowMs - spanMs)
+    for (let at = nextTime(schedule, beginMs); at !== null && at <= nowMs;) {
+      found = at
+      at = nextTime(schedule, at)
+    }
+    if (beginMs < fromMs) break
+  }
+  return found ?? fromMs
 }

@@ -7,7 +7,7 @@ import {
   statusesOf,
   unitOf,
 } from '../../../test/engines/postgres-bench.ts'
-import { createSystemClock, LIMITS, must } from '../../kernel/index.ts'
+import { createSystemClock, LIMITS, must, sleep } from '../../kernel/index.ts'
 import { CopyIn } from './copy-in.ts'
 import { orderOf } from './writer.ts'
 
@@ -60,3 +60,45 @@ describe('a process that froze in the middle of a message, where all have to pas
     }
   })
 })
+
+describe('a process that waited long where all have to pass', () => {
+  it('keeps its connection while its message comes: it has held up nobody for long', async () => {
+    const { url, open } = must(bench, 'a test has a database')
+    const store = await open()
+    await store.commit([unitOf('before')])
+    const clock = createSystemClock()
+    const connect = async (): Promise<pg.Client> => {
+      const client = new pg.Client({ connectionString: url })
+      client.on('error', () => undefined)
+      await client.connect()
+      return client
+    }
+    const [first, patient] = [await connect(), await connect()]
+    await first.query(`begin;${orderOf('junctura')}`)
+    let send = (): void => undefined
+    const copy = new CopyIn(`begin;${orderOf('junctura')};copy junctura.layout from stdin`, NOTHING)
+    copy.submit = (connection) => {
+      connection.query(`begin;${orderOf('junctura')};copy junctura.layout from stdin`)
+      send = () => connection.stream.write(COPY_DONE)
+    }
+    const done = expect(copy.done).resolves.toBeDefined()
+    patient.query(copy)
+    await sleep(clock, 200)
+    // Looks at who holds it up when it has waited for LIMITS.orderedIdleMs.
+    const behind = statusesOf(store, [unitOf('behind')])
+    await sleep(clock, LIMITS.orderedIdleMs - 300)
+    await first.query('commit')
+    await sleep(clock, 1_000)
+    send()
+
+    await done
+    await patient.query('commit')
+    expect(await behind).toEqual(['committed'])
+    await first.end()
+    await patient.end()
+  })
+})
+
+const NOTHING = new Uint8Array()
+/** `c` and its length. */
+const COPY_DONE: Uint8Array = Uint8Array.from([0x63, 0, 0, 0, 4])

@@ -12,6 +12,9 @@ export interface Written {
 /** Of a callback with more, none is kept. */
 const WRITTEN_MAX = 64
 
+/** Of any other statement the engine tells the count of the one before it, so nothing is known. */
+const COUNTED = /^\s*(?:insert|replace|update|delete)\b/i
+
 /**
  * The `db` of one callback, on an engine whose statements are done when they return. It holds what
  * `runTx` promises: a statement that fails fails the transaction, also when the callback catches
@@ -23,7 +26,7 @@ export class SyncTx {
   #over: ErrorCode | undefined
   #failure: { readonly error: unknown } | undefined
   #statements = 0
-  /** In order; undefined when it has read, or has written more than is kept. */
+  /** In order; undefined when it has read, or has done more than is kept or can be compared. */
   written: Written[] | undefined = []
 
   constructor(user: UserStatements) {
@@ -85,7 +88,7 @@ export class SyncTx {
     const { written } = this
     if (!written) return
     // Bytes may be changed by whoever gave them.
-    const isKept = written.length < WRITTEN_MAX && !parameters.some(isBytes)
+    const isKept = written.length < WRITTEN_MAX && COUNTED.test(sql) && !parameters.some(isBytes)
     if (isKept) written.push({ sql, parameters, changes })
     else this.written = undefined
   }

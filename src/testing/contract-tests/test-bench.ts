@@ -43,6 +43,10 @@ export interface BenchOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly files?: Readonly<Record<string, Uint8Array>>
   readonly seams: BenchSeams
+  /** Sagas run through anew at each step. */
+  readonly alwaysSuspend?: boolean
+  /** Asked at each commit, before and after; true ends the process there. */
+  readonly isDeath?: (point: DeathPoint) => boolean
 }
 
 export interface TestAnswer {
@@ -79,6 +83,8 @@ export interface TestBench {
   drive<T>(work: Promise<T>): Promise<T | undefined>
   operate(command: OperationCommand): Promise<unknown>
   pass(ms: number): Promise<void>
+  /** The same, ending at once where the process dies. */
+  passWhileUp(ms: number): Promise<void>
   /** Runs a handler: while it is on its way outside of virtual time, a moment is waited for it. */
   attend<T>(work: Promise<T>): Promise<T>
   /** Records in the log. */
@@ -107,7 +113,7 @@ export const createTestBench = (options: BenchOptions): TestBench => {
   let process: TestProcess | undefined
   let death: DeathPoint | undefined
   let deaths = 0
-  /** Calls of the store so far: while it grows, something is going on. */
+  /** Calls of the store, and turns that somebody waits for: while it grows, something goes on. */
   let activity = 0
 
   const isWaitedFor = (): boolean => {
@@ -134,7 +140,8 @@ export const createTestBench = (options: BenchOptions): TestBench => {
   }
   const atFault = async (point: DeathPoint | 'read'): Promise<void> => {
     activity += 1
-    if (death !== point) return
+    const isDeath = point !== 'read' && options.isDeath?.(point) === true
+    if (death !== point && !isDeath) return
     death = undefined
     crash()
     await never()
@@ -149,12 +156,28 @@ export const createTestBench = (options: BenchOptions): TestBench => {
       {
         kernel,
         store: seams.store?.(memory) ?? memory,
+        ...(options.alwaysSuspend === true && { alwaysSuspend: true }),
         send: (alert, notification) => {
           sent.push({ alert, notification })
           return Promise.resolve()
         },
       },
     )
+  }
+
+  const passUntil = async (ms: number, isOver: () => boolean): Promise<void> => {
+    const endMs = shared.clock.monotonicMs() + ms
+    for (;;) {
+      await settle()
+      if (isOver()) return
+      const nextMs = shared.clock.pendingTimers[0] ?? endMs
+      const nowMs = shared.clock.monotonicMs()
+      if (nextMs >= endMs) {
+        await shared.clock.advance(Math.max(0, endMs - nowMs))
+        return settle()
+      }
+      await shared.clock.advance(Math.max(0, nextMs - nowMs))
+    }
   }
 
   const bench: TestBench = {
@@ -173,7 +196,9 @@ export const createTestBench = (options: BenchOptions): TestBench => {
       return deaths
     },
     async start() {
-      process = createProcess(shared.clock)
+      process = createProcess(shared.clock, () => {
+        activity += 1
+      })
       await bench.drive(boot(process))
       return bench.isUp
     },
@@ -216,18 +241,10 @@ export const createTestBench = (options: BenchOptions): TestBench => {
           .operate(command, { actor: 'contract-tests', reason: 'a test', origin: 'test' })
           .then(({ result }) => result),
       ),
-    async pass(ms) {
-      const endMs = shared.clock.monotonicMs() + ms
-      for (;;) {
-        await settle()
-        const nextMs = shared.clock.pendingTimers[0] ?? endMs
-        const nowMs = shared.clock.monotonicMs()
-        if (nextMs >= endMs) {
-          await shared.clock.advance(Math.max(0, endMs - nowMs))
-          return settle()
-        }
-        await shared.clock.advance(Math.max(0, nextMs - nowMs))
-      }
+    pass: (ms) => passUntil(ms, () => false),
+    passWhileUp: (ms) => {
+      const before = deaths
+      return passUntil(ms, () => deaths !== before)
     },
     async attend(work) {
       const token = {}
@@ -254,7 +271,7 @@ interface TestProcess {
 }
 
 /** Timers of a process that is gone never fire, and what it waits for never comes. */
-function createProcess(clock: VirtualClock): TestProcess {
+function createProcess(clock: VirtualClock, onYield: () => void): TestProcess {
   let isDead = false
   return {
     runtime: undefined,
@@ -266,6 +283,7 @@ function createProcess(clock: VirtualClock): TestProcess {
           if (!isDead) run()
         }),
       yield: async () => {
+        onYield()
         await clock.yield()
         if (isDead) await never()
       },

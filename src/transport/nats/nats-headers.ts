@@ -27,9 +27,15 @@ const KEY_HEADER = 'junctura-key'
 /**
  * By what the server drops repeats. Two senders may give one id to two messages, so the id is not
  * enough: of records of the log the position says which it is, of others the source does.
+ *
+ * Where the stream is the record, another run of the relay sends another message: whoever reads
+ * leaves out what a run sends that was replaced, so the server must not keep that in the place of
+ * the repeat which counts.
  */
 function dedupeIdOf({ id, attributes }: BrokerMessage): string {
-  return `${id} ${attributes['logposition'] ?? attributes['source'] ?? ''}`
+  const { logposition, logturn, source } = attributes
+  const place = logposition ?? source ?? ''
+  return logturn === undefined ? `${id} ${place}` : `${id} ${place} ${logturn}`
 }
 
 const headerNames = new Map<string, string>()
