@@ -14,6 +14,7 @@ import { confirm } from './confirm.ts'
 import { EXIT } from './exit-codes.ts'
 import { type DataOptions, parseGiven, readGivenBytes } from './json-input.ts'
 import { runOperation } from './operation-output.ts'
+import { quoted } from './saga-timeline.ts'
 
 type ActOptions = ClientOptions & ReasonOptions
 type DataActOptions = ActOptions & DataOptions
@@ -136,7 +137,7 @@ const toldOf =
   (command: OperationCommand) =>
   ({ saga, key }: Readonly<Record<string, unknown>>): string =>
     `${command.kind.replace('saga.', '')} was given to ${String(saga)} ${String(key)}; ` +
-    `what came of it: junctura sagas show ${String(saga)} ${String(key)}`
+    `what came of it: junctura sagas show ${quoted(String(saga))} ${quoted(String(key))}`
 
 const usage = (problem: string, fix: string): JuncturaError =>
   new JuncturaError('JUNCTURA_USAGE', { details: { problem, fix } })

@@ -74,7 +74,7 @@ const plan = async (session: Session, name: string, options: PlanOptions): Promi
     const shown = made.runs.slice(0, SHOWN_MAX).map((one) => `  ${one.saga} ${one.key}`)
     const rest = made.total - shown.length
     return [
-      `${act} takes ${made.total} runs: ${states.join(', ')}; the oldest began ${formatAge(io.kernel.clock, made.oldestStartedAtMs)}`,
+      `${act} takes ${made.total} run${made.total === 1 ? '' : 's'}: ${states.join(', ')}; the oldest began ${formatAge(io.kernel.clock, made.oldestStartedAtMs)}`,
       ...shown,
       ...(rest > 0 ? [`  and ${rest} more`] : []),
       ...(made.complete ? [] : ['More match than one plan takes; plan again after this one.']),

@@ -114,7 +114,8 @@ const renderNext = ({ saga, key }: SagaRunView, { command, step, when }: SagaNex
   return `  ${escapeControl(line)}   # ${escapeControl(when)}`
 }
 
-const quoted = (word: string): string =>
+/** A word as a shell takes it. */
+export const quoted = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 
 const COLOURS: Readonly<Record<string, Colour>> = {
