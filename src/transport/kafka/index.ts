@@ -1,2 +1,2 @@
 export * from './kafka-broker.ts'
-export { openKafkaTopic } from './kafka-topic.ts'
+export { openKafkaTopic } from './open-kafka-topic.ts'

@@ -2,7 +2,6 @@ import { JuncturaError } from '../../kernel/index.ts'
 import type { BrokerProblem } from '../broker.ts'
 import type {
   ForeignTopic,
-  ForeignTopicOptions,
   TopicDescription,
   TopicReading,
   TopicReadOptions,
@@ -13,27 +12,11 @@ import { describeTopics } from './channel-topics.ts'
 import type { Cluster, TopicView } from './cluster.ts'
 import { problemOf, refused, toPortError } from './kafka-error.ts'
 import { listOffsets } from './list-offsets.ts'
-import { openCluster } from './open-cluster.ts'
 import { TopicReader } from './topic-reader.ts'
 
-/**
- * Opens a topic that others write. Nothing is created there, no consumer group either; of
- * transactions only what was committed is read.
- *
- * @throws JUNCTURA_PEER_MISSING, JUNCTURA_DECLARATION, JUNCTURA_TRANSPORT_UNAVAILABLE,
- *   JUNCTURA_TRANSPORT_REFUSED.
- */
-export const openKafkaTopic = async (
-  options: ForeignTopicOptions & { readonly topic: string },
-): Promise<ForeignTopic> => {
-  const { clientName, requestTimeoutMs = 10_000, topic } = options
-  const cluster = await openCluster({ ...options, clientId: clientName, requestTimeoutMs })
-  return new KafkaTopic(cluster, topic)
-}
-
-/** A topic of ours on the connections of its broker, which closes them. */
-export const kafkaTopicOf = (cluster: Cluster, topic: string): ForeignTopic =>
-  new KafkaTopic(cluster, topic, true)
+/** A topic on connections that others use as well and close, or that end with it. */
+export const kafkaTopicOf = (cluster: Cluster, topic: string, isShared = true): ForeignTopic =>
+  new KafkaTopic(cluster, topic, isShared)
 
 class KafkaTopic implements ForeignTopic {
   readonly reading = 'offset'
@@ -43,7 +26,7 @@ class KafkaTopic implements ForeignTopic {
   readonly #isShared: boolean
   #closing: Promise<void> | undefined
 
-  constructor(cluster: Cluster, topic: string, isShared = false) {
+  constructor(cluster: Cluster, topic: string, isShared: boolean) {
     this.#cluster = cluster
     this.#isShared = isShared
     this.#topic = topic

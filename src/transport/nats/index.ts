@@ -1,2 +1,2 @@
 export * from './nats-broker.ts'
-export { openNatsTopic } from './nats-topic.ts'
+export { openNatsTopic } from './open-nats-topic.ts'

@@ -140,9 +140,9 @@ class NatsBroker implements Broker {
 
   record(channel: string): ForeignTopic {
     this.#assertOpen()
-    const { clock, random, log, prefix } = this.#options
+    const { clock, random, log } = this.#options
     const { stream } = this.#namesOf(channel)
-    const topic = natsTopicOf({ stream, clientName: prefix, clock, random, log }, this.#link)
+    const topic = natsTopicOf({ stream, clock, random, log }, this.#link)
     this.#records.add(topic)
     return topic
   }

@@ -10,36 +10,21 @@ import type {
   TopicState,
 } from '../foreign-topic.ts'
 import { refused, toBrokerError } from './nats-errors.ts'
-import { loadNats, type NatsLink, openNatsLink } from './nats-link.ts'
-import { isStreamName } from './nats-names.ts'
+import type { NatsLink } from './nats-link.ts'
 import { readNatsTopic } from './nats-reader.ts'
 import { findStream } from './nats-streams.ts'
 
-export interface NatsTopicOptions extends ForeignTopicOptions {
+/** Of the options, what is used once there is a connection. */
+export type NatsTopicParts = Pick<ForeignTopicOptions, 'clock' | 'random' | 'log'> & {
   readonly stream: string
-  /** Of the stream, only what matches one of them. @default all of it */
   readonly subjects?: readonly string[] | undefined
 }
 
-/**
- * Opens a stream that others write, by a consumer that the server forgets: nothing is made there.
- * A stream whose retention is not `limits` is refused, because there a reader takes messages away.
- *
- * @throws JUNCTURA_PEER_MISSING, JUNCTURA_DECLARATION, JUNCTURA_TRANSPORT_UNAVAILABLE,
- *   JUNCTURA_TRANSPORT_REFUSED.
- */
-export const openNatsTopic = async (options: NatsTopicOptions): Promise<ForeignTopic> => {
-  const { clientName, stream } = options
-  if (!isStreamName(stream)) throw noStream(stream)
-  const link = await openNatsLink({ ...options, prefix: clientName }, await loadNats())
-  return new NatsTopic(options, link)
-}
+/** A stream on a connection that others use as well and close, or that ends with it. */
+export const natsTopicOf = (parts: NatsTopicParts, link: NatsLink, isShared = true): ForeignTopic =>
+  new NatsTopic(parts, link, isShared)
 
-/** The stream of a channel of ours, on the connection of its broker, which closes it. */
-export const natsTopicOf = (options: Omit<NatsTopicOptions, 'url'>, link: NatsLink): ForeignTopic =>
-  new NatsTopic(options, link, true)
-
-const noStream = (stream: string): JuncturaError =>
+export const noStream = (stream: string): JuncturaError =>
   refused({
     resource: `the stream ${JSON.stringify(stream)}`,
     problem: 'it is not there',
@@ -48,13 +33,13 @@ const noStream = (stream: string): JuncturaError =>
 
 class NatsTopic implements ForeignTopic {
   readonly reading = 'offset'
-  readonly #options: Omit<NatsTopicOptions, 'url'>
+  readonly #options: NatsTopicParts
   readonly #isShared: boolean
   readonly #link: NatsLink
   readonly #readings = new Set<TopicReading>()
   #closing: Promise<void> | undefined
 
-  constructor(options: Omit<NatsTopicOptions, 'url'>, link: NatsLink, isShared = false) {
+  constructor(options: NatsTopicParts, link: NatsLink, isShared: boolean) {
     this.#isShared = isShared
     this.#options = options
     this.#link = link
