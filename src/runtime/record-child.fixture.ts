@@ -60,6 +60,10 @@ for (let quiet = 0; quiet < 4; quiet++) {
   await runtime.idle()
   const { transport } = await runtime.overview()
   if ((transport.unpublished ?? 1) > 0) quiet = 0
+  // What a process had that was killed is here once its leases are over.
+  for (const { mode: now, lag, retrying } of await runtime.consumers()) {
+    if (now !== 'running' || lag > 0 || retrying > 0) quiet = 0
+  }
   await sleep(clock, 300)
 }
 for (const { kind } of (await runtime.alerts({})).items) writeSync(1, `alert ${kind}\n`)
