@@ -70,13 +70,16 @@ export function commandHandler(
   }
   const declared = consumer(name, {
     ...policy,
-    handle: async (input, ctx) => void (await answer(input, new Unanswered(ctx))),
+    handle: async (input, ctx) => void (await answer(input, new PlainCommandContext(ctx))),
   })
   return Object.freeze({ ...declared, answer })
 }
 
-/** Of a handler that is called without a runtime, for example in a test: nobody asked. */
-class Unanswered implements CommandContext<AnyCommand> {
+/**
+ * What a handler is given, over the context of its consumer. Without a runtime, for example in a
+ * test, nobody has asked, and its answer goes nowhere.
+ */
+export class PlainCommandContext implements CommandContext<AnyCommand> {
   readonly #ctx: ConsumerContext
 
   constructor(ctx: ConsumerContext) {
@@ -106,7 +109,9 @@ class Unanswered implements CommandContext<AnyCommand> {
   readonly once: ConsumerContext['once'] = (name, effect) => this.#ctx.once(name, effect)
   readonly emit: ConsumerContext['emit'] = (draft) => this.#ctx.emit(draft)
   readonly log: ConsumerContext['log'] = (message, fields) => this.#ctx.log(message, fields)
-  readonly tx: ConsumerContext['tx'] = (callback) => this.#ctx.tx(callback)
+  tx<A>(callback: (db: Database) => Promise<A>): Promise<A> {
+    return this.#ctx.tx(callback)
+  }
   readonly decline: CommandContext<AnyCommand>['decline'] = (error, data) =>
     new Declined(error, data)
 }

@@ -1,13 +1,13 @@
 import { actionsOfContext, type WorkItem } from '../consumer/index.ts'
 import {
   type AnyCommand,
-  type CommandContext,
   type Consumer,
   type ConsumerContext,
   type Database,
   Declined,
   type Envelope,
   isCommand,
+  PlainCommandContext,
 } from '../contract/index.ts'
 import { readReplyTo, sagaContract } from '../flow/index.ts'
 import type { Inbox } from '../inbox/index.ts'
@@ -148,44 +148,17 @@ const valueAt = (value: unknown, path: string): unknown =>
 const wrongAnswer = (command: AnyCommand, problem: string): JuncturaError =>
   new JuncturaError('JUNCTURA_EMIT_INVALID', { details: { type: command.name, problem } })
 
-class Answering implements CommandContext<AnyCommand> {
-  readonly #ctx: ConsumerContext
+class Answering extends PlainCommandContext {
   readonly #write: (given: unknown) => void
   hasAnswered = false
 
   constructor(ctx: ConsumerContext, write: (given: unknown) => void) {
-    this.#ctx = ctx
+    super(ctx)
     this.#write = write
   }
 
-  get message(): ConsumerContext['message'] {
-    return this.#ctx.message
-  }
-
-  get attempt(): number {
-    return this.#ctx.attempt
-  }
-
-  get attemptsMax(): number {
-    return this.#ctx.attemptsMax
-  }
-
-  get signal(): AbortSignal {
-    return this.#ctx.signal
-  }
-
-  get idempotencyKey(): string {
-    return this.message.envelope.idempotencykey ?? this.message.id
-  }
-
-  readonly once: ConsumerContext['once'] = (name, effect) => this.#ctx.once(name, effect)
-  readonly emit: ConsumerContext['emit'] = (draft) => this.#ctx.emit(draft)
-  readonly log: ConsumerContext['log'] = (message, fields) => this.#ctx.log(message, fields)
-  readonly decline: CommandContext<AnyCommand>['decline'] = (error, data) =>
-    new Declined(error, data)
-
-  readonly tx: CommandContext<AnyCommand>['tx'] = async (callback) => {
-    const given = await this.#ctx.tx(async (db: Database) => {
+  override async tx<A>(callback: (db: Database) => Promise<A>): Promise<A> {
+    const given = await super.tx(async (db) => {
       const answer = await callback(db)
       this.#write(answer)
       return answer

@@ -40,18 +40,18 @@ export interface BrokerLink<R extends ChannelRelays = ChannelRelays> {
   /** Of the broker, once it was opened. */
   readonly broker: Broker | undefined
   /**
-   * Opens the broker, once. When it cannot be reached the start goes on without it.
-   *
-   * @throws JUNCTURA_TRANSPORT_REFUSED, JUNCTURA_PEER_MISSING: what no waiting will mend.
-   */
-  /**
-   * Opens the broker for what cannot go on without it.
+   * Opens the broker, once, for what cannot go on without it.
    *
    * @throws what the driver throws.
    */
   connect(): Promise<Broker>
   /** Tells people of something about this broker that only its user knows. */
   raise(kind: string, about: string, title: string): void
+  /**
+   * Opens the broker, once. When it cannot be reached the start goes on without it.
+   *
+   * @throws JUNCTURA_TRANSPORT_REFUSED, JUNCTURA_PEER_MISSING: what no waiting will mend.
+   */
   start(parts: { readonly committer: Committer; readonly alerts: AlertBook }): Promise<void>
   /**
    * This process is the one that publishes the channel, from its place on. Where the broker is away
